@@ -1,0 +1,1 @@
+"""Workstation side: models become detectors that follow ``edge/contract.py``."""

@@ -1,0 +1,75 @@
+"""Everything that must be right before the first frame, and the order in which it starts and stops."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from edge import canary
+from edge.config import Config
+from edge.detector import open_detector
+from edge.pipeline import Pipeline
+from edge.session import read_detector
+from edge.snapshot import read_status
+from edge.sources import Source
+from edge.status.app import create_app
+from edge.status.metrics import Metrics
+from edge.status.schema import Status
+from edge.status.server import StatusServer
+from edge.store.durable import make_folder
+from edge.store.images import ImageStore
+
+log = logging.getLogger(__name__)
+
+
+class Appliance:
+    """Detector, pipeline and status endpoint of one process. Use it as a context manager.
+
+    Making one reads and verifies the detector, looks for the known face, makes the store's folder
+    and binds the endpoint; whichever fails raises an EdgeError, and nothing has started.
+    """
+
+    def __init__(self, config: Config, sources: Sequence[Source], stop: threading.Event) -> None:
+        detector = open_detector(read_detector(config.detector.path), config.detector)
+        overlap = canary.check(detector)
+        log.info(
+            "detector %s on %s finds the known face (overlap %.2f)",
+            detector.session.name,
+            detector.session.provider,
+            overlap,
+        )
+        if config.blur.reidentifiable:
+            log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
+        make_folder(config.store.folder)
+        metrics = Metrics()
+        self.pipeline = Pipeline(config, detector, ImageStore(config.store), metrics, sources, stop)
+        self._server: StatusServer | None = None
+        if config.status.enabled:
+            app = create_app(self.status, metrics.text, check_host=config.status.socket is None)
+            self._server = StatusServer(app, config.status)
+
+    @property
+    def address(self) -> str:
+        """Where the status endpoint listens; empty when it is switched off."""
+        return self._server.address if self._server else ""
+
+    def status(self) -> Status:
+        return read_status(self.pipeline)
+
+    def __enter__(self) -> Appliance:
+        if self._server:
+            self._server.start()
+        self.pipeline.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.pipeline.stop()
+        if self._server:
+            self._server.stop()

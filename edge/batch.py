@@ -1,0 +1,214 @@
+"""Anonymize picture and video files: what to do, do it on every core, and say what became of each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edge import blur, video
+from edge.boxes import Floats
+from edge.config import BlurConfig
+from edge.detector import Detector
+from edge.errors import DetectionError, PictureError, StoreError
+from edge.frames import RawFrame
+from edge.pictures import SUFFIXES, read_picture
+from edge.store.images import write_picture
+
+PICTURE_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file: read ``source``, write ``target``. ``name`` is what reports call it."""
+
+    source: Path
+    target: Path
+    name: str
+    kind: Literal["picture", "video"]
+
+
+@dataclass(eq=False)
+class Outcome:
+    """What became of one file. ``faces``: per picture or frame, boxes and scores."""
+
+    name: str
+    state: Literal["written", "skipped", "refused"]
+    reason: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 1
+    regions: int = 0
+    is_video: bool = False
+    faces: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """Jobs, what was refused before it began, and how many other files lie in the folders."""
+
+    jobs: list[Job] = field(default_factory=list)
+    refused: list[Outcome] = field(default_factory=list)
+    ignored: int = 0
+
+
+def make_plan(paths: Sequence[Path], out: Path) -> Plan:
+    """List the files in ``paths`` (files and folders) and where each goes below ``out``.
+
+    A file of a folder keeps its path relative to that folder. Nothing below ``out`` is an input, no
+    input is ever a target, and two inputs never share a target.
+    """
+    plan = Plan()
+    inputs: list[tuple[Path, Path]] = []
+    inside_out = out.resolve()
+    for path in paths:
+        if path.is_dir():
+            for file in _files(path, inside_out):
+                if file.suffix.lower() in (*SUFFIXES, *video.SUFFIXES):
+                    inputs.append((file, file.relative_to(path)))
+                else:
+                    plan.ignored += 1
+        else:
+            inputs.append((path, Path(path.name)))
+    sources = {source.resolve() for source, _ in inputs}
+    targets: dict[Path, str] = {}
+    for source, relative in inputs:
+        target = out / relative
+        problem = _problem(source, target, sources, targets)
+        if problem:
+            plan.refused.append(Outcome(str(source), "refused", problem))
+            continue
+        targets[target] = str(source)
+        kind: Literal["picture", "video"] = "picture" if source.suffix.lower() in SUFFIXES else "video"
+        plan.jobs.append(Job(source, target, str(relative), kind))
+    return plan
+
+
+def _files(folder: Path, excluded: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        here = Path(root)
+        folders[:] = sorted(f for f in folders if (here / f).resolve() != excluded)
+        for name in sorted(names):
+            yield here / name
+
+
+def _problem(source: Path, target: Path, sources: set[Path], targets: dict[Path, str]) -> str:
+    if source.suffix.lower() not in (*SUFFIXES, *video.SUFFIXES):
+        return "missing" if not source.exists() else "not a picture or video by its name"
+    if not source.exists():
+        return "no such file"
+    if target.resolve() in sources:
+        return "would overwrite an input; choose another --out"
+    if target in targets:
+        return f"would be written to the same place as {targets[target]}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to work: ``workers`` files (or frames of a video) at once."""
+
+    resume: bool
+    convert: bool
+    keep_audio: bool
+    quality: int
+    workers: int
+
+
+def run(
+    jobs: Sequence[Job],
+    detector: Detector,
+    config: BlurConfig,
+    options: Options,
+    advance: Callable[[int], None],
+) -> Iterator[Outcome]:
+    """Do the jobs, pictures first, and give the outcome of each as it ends.
+
+    ``advance`` is called with units done: one per picture, one per video frame.
+    """
+    todo = []
+    for job in jobs:
+        if options.resume and _is_done(job):
+            yield Outcome(job.name, "skipped", "done before")
+            advance(units(job))
+        else:
+            todo.append(job)
+    pictures = [job for job in todo if job.kind == "picture"]
+    with ThreadPoolExecutor(options.workers) as pool:
+        futures = [pool.submit(_picture, job, detector, config, options) for job in pictures]
+        for future in as_completed(futures):
+            yield future.result()
+            advance(1)
+    for job in todo:
+        if job.kind == "video":
+            yield _video(job, detector, config, options, advance)
+
+
+def units(job: Job) -> int:
+    """How much work a job is: 1 for a picture, its frames for a video."""
+    return 1 if job.kind == "picture" else video.count_frames(job.source)
+
+
+def _is_done(job: Job) -> bool:
+    # Files appear whole or not at all, so a name that is there and newer is done.
+    return job.target.is_file() and job.target.stat().st_mtime >= job.source.stat().st_mtime
+
+
+def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options) -> Outcome:
+    try:
+        picture = read_picture(job.source, convert=options.convert)
+        wanted = SUFFIXES[job.source.suffix.lower()]
+        if picture.format != wanted:
+            raise PictureError(f"named {job.source.suffix}, but is {picture.format}; rename it")
+        found = detector.detect(picture.pixels)
+        strong = found.scores >= detector.score_begin
+        boxes, scores = found.boxes[strong], found.scores[strong]
+        raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
+        safe = blur.anonymize(raw, boxes, config)
+        write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
+    except (PictureError, DetectionError, StoreError) as error:
+        return Outcome(job.name, "refused", str(error))
+    # One hostile file must not take the others with it, whatever it does to a library.
+    except Exception as error:
+        return Outcome(job.name, "refused", f"{type(error).__name__}: {error}"[:300])
+    return Outcome(job.name, "written", "", raw.width, raw.height, 1, safe.regions, False, [(boxes, scores)])
+
+
+def _video(
+    job: Job,
+    detector: Detector,
+    config: BlurConfig,
+    options: Options,
+    advance: Callable[[int], None],
+) -> Outcome:
+    try:
+        result = video.anonymize_video(
+            job.source,
+            job.target,
+            detector,
+            config,
+            workers=options.workers,
+            keep_audio=options.keep_audio,
+            replace=True,
+            advance=advance,
+        )
+    except (PictureError, DetectionError, StoreError) as error:
+        return Outcome(job.name, "refused", str(error))
+    # See _picture
+    except Exception as error:
+        return Outcome(job.name, "refused", f"{type(error).__name__}: {error}"[:300])
+    return Outcome(
+        job.name,
+        "written",
+        "",
+        result.width,
+        result.height,
+        result.frames,
+        result.regions,
+        True,
+        result.faces,
+    )

@@ -1,0 +1,153 @@
+"""Cover regions, and so make the only thing that may be stored.
+
+``infill`` paints each region from a smooth surface fitted to the pixels around all regions: "pull-
+push" interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4), on a grid of 8x8-pixel cells.
+A cell that a region touches is left out, so the result depends on no pixel inside any region: two
+different faces under the same region give the same bytes. ``solid`` has that property trivially.
+
+``gaussian`` and ``mosaic`` are computed from the face itself, and people can be recognised by what is
+left. The configuration refuses them unless the user insists.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge import boxes as geometry
+from edge.boxes import Floats, Ints
+from edge.config import BlurConfig
+from edge.frames import _SEAL, AnonymizedFrame, Pixels, RawFrame
+
+CELL = 8
+"""Side of the cells that ``infill`` works on, in pixels."""
+RING_CELLS = 8
+"""How far around the regions ``infill`` looks, in cells."""
+SATURATION = 8
+"""How much of the weight that a coarse cell lacks is made up for, as a factor."""
+GREY = 128
+"""What ``infill`` paints where no pixel of the frame is outside the regions."""
+
+
+def anonymize(frame: RawFrame, boxes: Floats, config: BlurConfig) -> AnonymizedFrame:
+    """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame).
+
+    Raises ValueError when a box is not finite, or the fill or region is unknown.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
+    regions = regions_of(boxes, frame.width, frame.height, config)
+    pixels = frame.pixels.copy()
+    if len(regions):
+        if config.fill == "infill":
+            _infill(pixels, regions)
+        elif config.fill == "solid":
+            _solid(pixels, regions, config.solid_rgb)
+        elif config.fill == "gaussian":
+            _gaussian(pixels, regions, config.gaussian_sigma)
+        elif config.fill == "mosaic":
+            _mosaic(pixels, regions, config.mosaic_cells)
+        else:
+            raise ValueError(f"unknown fill {config.fill!r}")
+    return AnonymizedFrame(frame, pixels, len(regions), whole=False, seal=_SEAL)
+
+
+def cover_whole(frame: RawFrame) -> AnonymizedFrame:
+    """Cover all of a frame: what is left is its size."""
+    return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), 0, whole=True, seal=_SEAL)
+
+
+def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> Ints:
+    """Regions of boxes: grown by the margins, or cut to their upper part, in whole pixels.
+
+    Returns int64 ``[M, 4]``; boxes that lie outside the frame have none.
+    """
+    if config.region == "head":
+        grown = geometry.grow(boxes, config.margin_sides, config.margin_top, config.margin_bottom)
+    elif config.region == "top":
+        grown = boxes.copy()
+        grown[:, 3] = boxes[:, 1] + config.top_fraction * (boxes[:, 3] - boxes[:, 1])
+    else:
+        raise ValueError(f"unknown region {config.region!r}")
+    return geometry.to_pixels(grown, width, height)
+
+
+def _solid(pixels: Pixels, regions: Ints, rgb: tuple[int, int, int]) -> None:
+    for x1, y1, x2, y2 in regions.tolist():
+        pixels[y1:y2, x1:x2] = rgb[::-1]
+
+
+def _infill(pixels: Pixels, regions: Ints) -> None:
+    rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
+    # First and last cell that each region touches. A rest of the frame that makes no whole cell is
+    # not sampled; a region in it belongs to the cell beside it.
+    limit = [columns - 1, rows - 1]
+    first = np.minimum(regions[:, :2] // CELL, limit)
+    last = np.minimum((regions[:, 2:] - 1) // CELL, limit)
+    # The ring: work on the part of the frame that holds all regions and so many cells around them.
+    left, top = np.maximum(first.min(axis=0) - RING_CELLS, 0).tolist()
+    right, bottom = np.minimum(last.max(axis=0) + 1 + RING_CELLS, [columns, rows]).tolist()
+    spans = np.concatenate([first, last + 1], axis=1) - [left, top, left, top]
+
+    known = np.ones((bottom - top, right - left), np.float32)
+    for c1, r1, c2, r2 in spans.tolist():
+        known[r1:r2, c1:c2] = 0
+    # An integer factor averages pixels of each cell and no other; every fourth row is enough.
+    window = pixels[top * CELL : bottom * CELL : 4, left * CELL : right * CELL]
+    means = cv2.resize(window, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+    surface = cv2.convertScaleAbs(_pull_push(np.asarray(means, np.uint8), known))
+
+    padded = cv2.copyMakeBorder(surface, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    corners = regions - np.array([left, top, left, top]) * CELL
+    for (c1, r1, c2, r2), (x1, y1, x2, y2), (fx1, fy1, fx2, fy2) in zip(
+        spans.tolist(), corners.tolist(), regions.tolist(), strict=True
+    ):
+        # One cell of context on each side, which also reaches over the rest behind the last cell.
+        patch = padded[r1 : r2 + 2, c1 : c2 + 2]
+        size = (patch.shape[1] * CELL, patch.shape[0] * CELL)
+        large = cv2.resize(patch, size, interpolation=cv2.INTER_LINEAR)
+        x, y = x1 - (c1 - 1) * CELL, y1 - (r1 - 1) * CELL
+        pixels[fy1:fy2, fx1:fx2] = large[y : y + y2 - y1, x : x + x2 - x1]
+
+
+def _pull_push(means: Pixels, known: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Fill unknown cells smoothly.
+
+    ``means`` is uint8 ``[R, C, 3]``; ``known`` float32 ``[R, C]`` is 1 where a cell may be used and 0
+    where it may not. Returns float32 ``[R, C, 3]``.
+    """
+    # The weight has a plane per colour: whole-array arithmetic is several times faster than
+    # broadcasting over the last side.
+    weight = np.asarray(cv2.merge([known, known, known]), np.float32)
+    values = means.astype(np.float32)
+    values *= weight
+    levels = [(values, weight)]
+    while max(values.shape[:2]) > 1:  # pull: weighted colour and weight, ever coarser
+        values = np.asarray(cv2.pyrDown(values), np.float32)
+        weight = np.asarray(cv2.pyrDown(weight), np.float32)
+        # Let a little known colour count for all of a coarse cell, so that near pixels win.
+        gain = np.minimum(1 / np.maximum(weight, 1e-6), SATURATION)
+        values *= gain
+        weight *= gain
+        levels.append((values, weight))
+    filled = np.where(weight > 1e-6, values / np.maximum(weight, np.float32(1e-6)), np.float32(GREY))
+    for values, weight in reversed(levels[:-1]):  # push: where weight is missing, take the coarser
+        size = (values.shape[1], values.shape[0])
+        filled = np.asarray(cv2.pyrUp(filled, dstsize=size), np.float32)
+        filled *= 1 - weight
+        filled += values
+    return np.asarray(filled, np.float32)
+
+
+def _gaussian(pixels: Pixels, regions: Ints, sigma_share: float) -> None:
+    for x1, y1, x2, y2 in regions.tolist():
+        view = pixels[y1:y2, x1:x2]
+        view[:] = cv2.GaussianBlur(view, (0, 0), sigma_share * (x2 - x1), borderType=cv2.BORDER_REPLICATE)
+
+
+def _mosaic(pixels: Pixels, regions: Ints, cells: int) -> None:
+    for x1, y1, x2, y2 in regions.tolist():
+        view = pixels[y1:y2, x1:x2]
+        small = cv2.resize(view, (min(cells, x2 - x1), min(cells, y2 - y1)), interpolation=cv2.INTER_AREA)
+        view[:] = cv2.resize(small, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,177 @@
+"""Pure geometry on boxes: no pictures, no state, no I/O.
+
+A box is ``x1 y1 x2 y2`` in pixels, left and top inclusive, right and bottom exclusive; an array of
+boxes is float32 ``[N, 4]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+NO_BOXES: Floats = np.zeros((0, 4), np.float32)
+NO_BOXES.setflags(write=False)
+
+
+def area(boxes: Floats) -> Floats:
+    """Area of each box in square pixels, ``[N]``; 0 for an inverted box.
+
+    >>> area(np.array([[0, 0, 2, 3], [5, 5, 4, 9]], np.float32)).tolist()
+    [6.0, 0.0]
+    """
+    sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
+
+
+def iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of every pair, ``[N, M]``, 0..1.
+
+    >>> a = np.array([[0, 0, 2, 2]], np.float32)
+    >>> iou(a, np.array([[0, 0, 2, 2], [1, 0, 3, 2], [9, 9, 10, 10]], np.float32)).round(2).tolist()
+    [[1.0, 0.33000001311302185, 0.0]]
+    """
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    sides = np.clip(high - low, 0, None)
+    common = sides[..., 0] * sides[..., 1]
+    union = area(first)[:, None] + area(second)[None, :] - common
+    return np.asarray(common / np.maximum(union, 1e-9), np.float32)
+
+
+def nms(boxes: Floats, scores: Floats, iou_limit: float) -> Ints:
+    """Greedy non-maximum suppression: indices of the kept boxes, best score first.
+
+    A box is dropped when it overlaps a better one by ``iou_limit`` or more. Equal scores keep their
+    order, so that the result does not depend on the sort.
+
+    >>> b = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10]], np.float32)
+    >>> nms(b, np.array([0.5, 0.9, 0.3], np.float32), 0.3).tolist()
+    [1, 2]
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while order.size:
+        best = order[0]
+        kept.append(int(best))
+        overlap = iou(boxes[best : best + 1], boxes[order[1:]])[0]
+        order = order[1:][overlap < iou_limit]
+    return np.array(kept, np.int64)
+
+
+def grow(boxes: Floats, sides: float, top: float, bottom: float) -> Floats:
+    """Move each edge outward by a share of the box's own width (left, right) or height.
+
+    >>> grow(np.array([[10, 10, 20, 30]], np.float32), 0.1, 0.5, 0.1).tolist()
+    [[9.0, 0.0, 21.0, 32.0]]
+    """
+    width = boxes[:, 2] - boxes[:, 0]
+    height = boxes[:, 3] - boxes[:, 1]
+    return np.stack(
+        [
+            boxes[:, 0] - sides * width,
+            boxes[:, 1] - top * height,
+            boxes[:, 2] + sides * width,
+            boxes[:, 3] + bottom * height,
+        ],
+        axis=1,
+    ).astype(np.float32)
+
+
+def clip(boxes: Floats, width: int, height: int) -> Floats:
+    """Cut boxes to a frame of ``width`` x ``height`` pixels."""
+    limits = np.array([width, height, width, height], np.float32)
+    return np.clip(boxes, 0, limits).astype(np.float32)
+
+
+def to_pixels(boxes: Floats, width: int, height: int) -> Ints:
+    """Whole pixels that a box touches, cut to the frame; boxes that touch none are left out.
+
+    >>> to_pixels(np.array([[0.5, -3, 2.1, 2], [50, 0, 60, 9]], np.float32), 10, 10).tolist()
+    [[0, 0, 3, 2]]
+    """
+    clipped = clip(boxes, width, height)
+    whole = np.concatenate([np.floor(clipped[:, :2]), np.ceil(clipped[:, 2:])], axis=1)
+    inside = (whole[:, 2] > whole[:, 0]) & (whole[:, 3] > whole[:, 1])
+    return whole[inside].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How a frame lies on a detector's canvas: scaled by ``scale``, at the top left, padded.
+
+    All sides are in pixels. ``inner_*`` is the scaled frame, ``width`` x ``height`` the canvas.
+    """
+
+    scale: float
+    inner_width: int
+    inner_height: int
+    width: int
+    height: int
+
+    def to_frame(self, boxes: Floats) -> Floats:
+        """Boxes on the canvas become boxes in the frame."""
+        return np.asarray(boxes / np.float32(self.scale), np.float32)
+
+
+def fit(frame_width: int, frame_height: int, width: int, height: int) -> Letterbox:
+    """Scale a frame to the largest size that the canvas holds, aspect kept.
+
+    >>> fit(1280, 720, 640, 384)
+    Letterbox(scale=0.5, inner_width=640, inner_height=360, width=640, height=384)
+    """
+    scale = min(width / frame_width, height / frame_height)
+    inner_width = min(width, max(1, round(frame_width * scale)))
+    inner_height = min(height, max(1, round(frame_height * scale)))
+    return Letterbox(scale, inner_width, inner_height, width, height)
+
+
+def fit_native(
+    frame_width: int, frame_height: int, min_long_side: int, max_long_side: int, multiple: int
+) -> Letterbox:
+    """A canvas about as large as the frame itself, its sides rounded up to ``multiple``.
+
+    The frame is scaled only when its longer side is not between the two limits. The shorter side of
+    the canvas is at least a third of ``min_long_side``, so that it holds enough cells.
+
+    >>> fit_native(1000, 500, 960, 1920, 32)
+    Letterbox(scale=1.0, inner_width=1000, inner_height=500, width=1024, height=512)
+    >>> fit_native(480, 20, 960, 1920, 32)
+    Letterbox(scale=2.0, inner_width=960, inner_height=40, width=960, height=320)
+    """
+    long_side = max(frame_width, frame_height)
+    scale = min(max(long_side, min_long_side), max_long_side) / long_side
+    inner_width = max(1, round(frame_width * scale))
+    inner_height = max(1, round(frame_height * scale))
+
+    def canvas(side: int) -> int:
+        return -(-max(side, min_long_side // 3) // multiple) * multiple
+
+    return Letterbox(scale, inner_width, inner_height, canvas(inner_width), canvas(inner_height))
+
+
+def tiles(width: int, height: int, columns: int, rows: int, overlap: float) -> Ints:
+    """Cut a frame into ``columns`` x ``rows`` tiles that overlap by a share of their own side.
+
+    Returns int64 ``[columns * rows, 4]``; together they cover the whole frame.
+
+    >>> tiles(100, 50, 2, 1, 0.2).tolist()
+    [[0, 0, 56, 50], [44, 0, 100, 50]]
+    """
+
+    def spans(side: int, count: int) -> list[tuple[int, int]]:
+        length = min(side, int(np.ceil(side / (count - (count - 1) * overlap))))
+        if count == 1:
+            return [(0, side)]
+        step = (side - length) / (count - 1)
+        starts = [round(i * step) for i in range(count)]
+        return [(start, min(side, start + length)) for start in starts]
+
+    return np.array(
+        [[x1, y1, x2, y2] for y1, y2 in spans(height, rows) for x1, x2 in spans(width, columns)],
+        np.int64,
+    )

@@ -1,0 +1,244 @@
+"""The command line. It reads the settings once, calls one function, and prints what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+
+import edge
+from edge import logs, process
+from edge.config import Config, build, load
+from edge.errors import ConfigError, EdgeError
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78  # 78: EX_CONFIG of sysexits.h
+
+app = typer.Typer(
+    name="edge",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Anonymize faces beside the camera: a raw face never reaches a disk.",
+    epilog="Exit codes: 0 all well, 1 something failed, 2 wrong command line, 78 bad configuration.",
+)
+console = Console()
+errors = Console(stderr=True)
+P = ParamSpec("P")
+
+
+def _fails_clearly(command: Callable[P, None]) -> Callable[P, None]:
+    """Errors raised on purpose end in one message and the documented exit code."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            process.harden()
+            command(*args, **kwargs)
+        except ConfigError as error:
+            _exit(str(error), EXIT_CONFIG)
+        except (EdgeError, OSError) as error:
+            _exit(str(error), EXIT_FAILED)
+
+    return guarded
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    for line in message.splitlines():
+        errors.print(f"edge: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+@_fails_clearly
+def demo(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the images.  [default: a new temporary folder]")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Length of the synthetic video.")] = 10,
+) -> None:
+    """Run the whole appliance on a synthetic camera, and check what it stored.
+
+    A camera that exists only in memory moves over public-domain portraits. Afterwards the detector
+    looks for faces on every stored image. Exit code 0 only if there are images, the status endpoint
+    answered, and no face is found on any of them.
+    """
+    from edge.demo import run_demo
+    from edge.tables import demo_table
+
+    logs.start()
+    folder = out if out is not None else Path(tempfile.mkdtemp(prefix="edge-demo-"))
+    table = {"store": {"folder": folder}, "status": {"port": 0}, "detector": {"provider": "auto"}}
+    result = run_demo(build(table, "edge demo"), seconds, errors.print)
+    console.print(demo_table(result))
+    for path, score in result.leaks:
+        errors.print(f"face found on {path} (score {score:.2f})", style="red")
+    if result:
+        console.print(f"No face found on {len(result.images)} images in {folder}", highlight=False)
+        return
+    raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+@_fails_clearly
+def blur(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, videos, folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; relative paths are kept.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what is done already.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write boxes and scores as COCO JSON.")
+    ] = None,
+    convert: Annotated[
+        bool,
+        typer.Option("--convert", help="Take grey, alpha, palette, 16-bit and CMYK pictures too, as RGB."),
+    ] = False,
+    keep_audio: Annotated[
+        bool, typer.Option("--keep-audio", help="Keep the sound of videos. Voices identify people too.")
+    ] = False,
+    fill: Annotated[str, typer.Option(help="infill or solid; gaussian and mosaic see below.")] = "infill",
+    region: Annotated[str, typer.Option(help="head, or top (see below).")] = "head",
+    top_fraction: Annotated[float, typer.Option(help="With --region top: share of the box's height.")] = 0.6,
+    allow_reidentifiable: Annotated[
+        bool,
+        typer.Option(
+            "--allow-reidentifiable",
+            help="Accept gaussian, mosaic and top, by which people can be recognised.",
+        ),
+    ] = False,
+    detector: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Another detector than the shipped one.")
+    ] = None,
+    provider: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")] = "auto",
+    size: Annotated[
+        str, typer.Option(help="native, or WIDTHxHEIGHT that pictures are scaled to for detection.")
+    ] = "native",
+    tiles: Annotated[str, typer.Option(help="COLUMNSxROWS: also look at each tile (small faces).")] = "1x1",
+    score: Annotated[
+        float | None, typer.Option(help="Score from which a face is covered.  [default: the detector's]")
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG and WebP quality.")] = 95,
+    jobs: Annotated[int, typer.Option(min=0, max=256, help="Workers; 0: one per core.")] = 0,
+) -> None:
+    """Anonymize picture files, video files and folders of them.
+
+    Pictures: JPEG, PNG, WebP, BMP, TIFF. Videos: MP4, MOV, MKV, AVI, WebM (needs the extra "video").
+    Results carry no metadata and, unless asked for, no sound; inputs are never overwritten. A broken
+    or hostile file is listed with its reason, nothing is written for it, the rest goes on, and the
+    exit code is 1.
+    """
+    from edge import batch
+    from edge.command_blur import blur_files
+
+    table: dict[str, Any] = {
+        "detector": {
+            "path": detector,
+            "provider": provider,
+            # A fixed size belongs to the detector file; native suits the shipped one.
+            "size_pixels": "auto" if detector is not None and size == "native" else size,
+            "tiles": tiles,
+            "threads": 1,
+            "score_begin": score,
+            "timeout_seconds": 120,
+        },
+        "blur": {
+            "fill": fill,
+            "region": region,
+            "top_fraction": top_fraction,
+            "hold_before_frames": 10,
+        },
+        "privacy": {"allow_reidentifiable": allow_reidentifiable},
+    }
+    options = batch.Options(resume, convert, keep_audio, quality, jobs or os.cpu_count() or 1)
+    if not blur_files(paths, out, build(table, "edge blur"), options, report, console):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+@_fails_clearly
+def run(
+    config: Annotated[Path, typer.Option(metavar="FILE", help="The configuration, edge.toml.")],
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Run the daemon: capture, detect, blur, and store anonymized images, until it is told to stop.
+
+    SIGTERM and SIGINT finish the tick, store the frames that wait, and end; a second one ends at once.
+    Exit code 0 after a signal or when all files are done, 1 when something failed, 78 when the
+    configuration is bad.
+    """
+    from edge.daemon import run_daemon
+
+    logs.start(verbose)
+    if not run_daemon(load(config)):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+@_fails_clearly
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The configuration to check the box for.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check detector, provider, cameras, store, swap and core dumps, and say what to do.
+
+    Exit code 0 when nothing fails (warnings are allowed), 1 otherwise.
+    """
+    from dataclasses import asdict
+
+    from edge.doctor import examine
+    from edge.tables import doctor_table
+
+    checks = list(examine(load(config) if config is not None else build({}, "edge doctor")))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=1) + "\n")
+    else:
+        console.print(doctor_table(checks))
+    if any(check.level == "fail" for check in checks):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("config")
+@_fails_clearly
+def config_command(
+    init: Annotated[bool, typer.Option("--init", help="Write a commented edge.toml.")] = False,
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Check a configuration file.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="With --init: where to write.")] = Path(
+        "edge.toml"
+    ),
+) -> None:
+    """Write a commented configuration, or check one.
+
+    --init never overwrites a file. --check prints nothing but "ok" when all is well, and ends with
+    exit code 78 and the key in question when it is not.
+    """
+    from edge.sample import sample_text
+    from edge.store.text import write_text
+
+    if init == (check is not None):
+        raise typer.BadParameter("give either --init or --check FILE")
+    if check is not None:
+        checked: Config = load(check)
+        cameras = ", ".join(checked.cameras)
+        console.print(f"{check}: ok (cameras: {cameras})", highlight=False, markup=False, soft_wrap=True)
+        return
+    write_text(out, sample_text())
+    console.print(f"wrote {out}", highlight=False, markup=False)

@@ -1,0 +1,104 @@
+"""``edge blur``: plan, progress bar, report, summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge import batch, canary
+from edge.coco import CocoReport
+from edge.config import Config
+from edge.detector import open_detector
+from edge.session import read_detector
+from edge.store.text import write_text
+
+
+def blur_files(
+    paths: Sequence[Path],
+    out: Path,
+    config: Config,
+    options: batch.Options,
+    report: Path | None,
+    console: Console,
+) -> bool:
+    """Anonymize files; return whether every one of them was written or done before.
+
+    Raises EdgeError when the detector cannot be trusted or the report cannot be written.
+    """
+    begin = time.monotonic()
+    plan = batch.make_plan(paths, out)
+    detector = open_detector(read_detector(config.detector.path), config.detector)
+    canary.check(detector)
+    total = sum(batch.units(job) for job in plan.jobs)
+    outcomes = list(plan.refused)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("anonymizing", total=total, rate="")
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+            done = progress.tasks[0].completed
+            progress.update(task, rate=f"{done / max(time.monotonic() - begin, 1e-3):.1f}/s")
+
+        outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
+    if report is not None:
+        write_text(report, _coco(outcomes).text(), replace=True)
+    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, console)
+    return not any(outcome.state == "refused" for outcome in outcomes)
+
+
+def _coco(outcomes: Sequence[batch.Outcome]) -> CocoReport:
+    coco = CocoReport()
+    for outcome in sorted(outcomes, key=lambda o: o.name):
+        if outcome.state == "written":
+            for index, (boxes, scores) in enumerate(outcome.faces):
+                frame = index if outcome.is_video else None
+                coco.add(outcome.name, outcome.width, outcome.height, boxes, scores, frame)
+    return coco
+
+
+def _summary(
+    outcomes: Sequence[batch.Outcome], ignored: int, seconds: float, out: Path, console: Console
+) -> None:
+    refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
+    for outcome in refused:
+        # JSON quotes make a newline in a file name visible
+        console.print(
+            f"refused {json.dumps(outcome.name)}: {outcome.reason}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    states = Counter(outcome.state for outcome in outcomes)
+    written = [outcome for outcome in outcomes if outcome.state == "written"]
+    frames = sum(outcome.frames for outcome in written)
+    regions = sum(outcome.regions for outcome in written)
+    parts = [f"{states['written']} written to {out}"]
+    if frames != len(written):
+        parts[0] += f" ({frames} frames)"
+    parts.append(f"{regions} regions covered")
+    if states["skipped"]:
+        parts.append(f"{states['skipped']} done before")
+    if ignored:
+        parts.append(f"{ignored} other files left alone")
+    parts.append(f"{states['refused']} refused")
+    rate = frames / seconds if seconds else 0
+    console.print(
+        f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

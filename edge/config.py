@@ -1,0 +1,329 @@
+"""The configuration: TOML plus environment, read once, frozen, and passed down.
+
+Every key that is a quantity says its unit in its name. An environment variable overrides the file:
+``EDGE_STORE__FOLDER=/srv/images`` is ``folder`` in ``[store]``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edge.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+REIDENTIFIABLE_FILLS = ("gaussian", "mosaic")
+
+Share = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Grid = Annotated[str, Field(pattern=r"^[1-8]x[1-8]$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class CameraConfig(Section):
+    """One camera. ``[cameras.NAME]``: small letters, digits, ``-`` and ``_``; NAME is its folder."""
+
+    source: str = Field(
+        min_length=1,
+        description="video file, folder of pictures, /dev/videoN, or rtsp:// or http:// URL",
+    )
+    kind: Literal["auto", "video", "folder", "v4l2", "stream"] = Field(
+        "auto", description="what the source is; auto: tell by its form"
+    )
+    loop: bool = Field(False, description="video: start again at the end")
+    pace: bool = Field(True, description="video: play at its own rate instead of as fast as possible")
+    width_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: wanted width")
+    height_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: wanted height")
+    rate_fps: float | None = Field(
+        None, gt=0, le=240, description="v4l2: wanted rate; video: rate where the file does not say"
+    )
+    open_timeout_seconds: float = Field(10, gt=0, le=300, description="stream: time to open it")
+    read_timeout_seconds: float = Field(5, gt=0, le=300, description="stream: time for one frame")
+    poll_seconds: float = Field(1, gt=0, le=3600, description="folder: how often to look for pictures")
+
+    def resolved_kind(self) -> Literal["video", "folder", "v4l2", "stream"]:
+        """The kind of source, told by the form of ``source`` where ``kind`` is ``auto``."""
+        if self.kind != "auto":
+            return self.kind
+        if re.match(r"[a-z][a-z0-9+.-]*://", self.source, re.IGNORECASE):
+            return "stream"
+        if re.fullmatch(r"/dev/video\d+", self.source):
+            return "v4l2"
+        return "folder" if Path(self.source).is_dir() else "video"
+
+
+class DetectorConfig(Section):
+    """The detector and how it runs."""
+
+    path: Path | None = Field(None, description="a detector file; without it the shipped CenterFace is used")
+    provider: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"] = Field(
+        "auto", description="execution provider; a named one must really run, or nothing starts"
+    )
+    size_pixels: str = Field(
+        "auto",
+        pattern=r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$",
+        description="WIDTHxHEIGHT that frames are scaled to; auto: the detector's own, or 640x384; "
+        "native: the frame's own size",
+    )
+    score_begin: Score | None = Field(
+        None, description="score that begins a region; default: the detector's own"
+    )
+    score_continue: Score | None = Field(
+        None, description="score that continues a region; default: the detector's own"
+    )
+    tiles: Grid = Field("1x1", description="COLUMNSxROWS: also look at each tile, for small faces (slower)")
+    tile_overlap: float = Field(0.2, ge=0, le=0.5, description="share of a tile that its neighbour has too")
+    timeout_seconds: float = Field(5, gt=0, le=600, description="longest time for one frame")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: all cores")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels, or None for ``auto`` and ``native``."""
+        if self.size_pixels in ("auto", "native"):
+            return None
+        width, height = self.size_pixels.split("x")
+        return int(width), int(height)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Columns and rows of tiles."""
+        columns, rows = self.tiles.split("x")
+        return int(columns), int(rows)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DetectorConfig:
+        if self.score_begin and self.score_continue and self.score_continue > self.score_begin:
+            raise ValueError("score_continue must not be higher than score_begin")
+        return self
+
+
+class BlurConfig(Section):
+    """What covers a face, how large it is, and how long it stays."""
+
+    fill: Literal["infill", "solid", "gaussian", "mosaic"] = Field(
+        "infill",
+        description="infill and solid hide the face; gaussian and mosaic need privacy.allow_reidentifiable",
+    )
+    region: Literal["head", "top"] = Field(
+        "head", description="head: box and margins; top: upper part, needs privacy.allow_reidentifiable"
+    )
+    top_fraction: float = Field(0.6, gt=0, le=1, description="region = top: share of the box's height")
+    margin_sides: Share = Field(0.2, description="share of the box's width added left and right")
+    margin_top: Share = Field(0.4, description="share of the box's height added above")
+    margin_bottom: Share = Field(0.2, description="share of the box's height added below")
+    solid_rgb: tuple[int, int, int] = Field((128, 128, 128), description="fill = solid: its colour")
+    gaussian_sigma: float = Field(
+        0.5, gt=0, le=2, description="fill = gaussian: sigma as a share of the region's width"
+    )
+    mosaic_cells: int = Field(4, ge=1, le=16, description="fill = mosaic: cells along each side")
+    hold_before_frames: int = Field(
+        5, ge=0, le=250, description="a new region also covers so many frames before it"
+    )
+    hold_after_seconds: float = Field(
+        1.0, ge=0, le=60, description="a region stays so long after its last detection"
+    )
+
+    @field_validator("solid_rgb")
+    @classmethod
+    def _bytes(cls, value: tuple[int, int, int]) -> tuple[int, int, int]:
+        if not all(0 <= part <= 255 for part in value):
+            raise ValueError("three numbers from 0 to 255")
+        return value
+
+    @property
+    def reidentifiable(self) -> bool:
+        """Whether people can be recognised in spite of this blur (docs/privacy.md)."""
+        return self.fill in REIDENTIFIABLE_FILLS or self.region == "top"
+
+
+class StoreConfig(Section):
+    """Where anonymized images go."""
+
+    folder: Path = Field(Path("images"), description="images go to FOLDER/CAMERA/YYYY-MM-DD/")
+    format: Literal["jpeg", "png", "webp"] = Field("jpeg", description="file format")
+    quality: int = Field(90, ge=1, le=100, description="jpeg and webp: 1..100")
+    interval_seconds: float = Field(
+        0, ge=0, le=86400, description="time between two images of a camera; 0: every frame"
+    )
+
+
+class StatusConfig(Section):
+    """The status endpoint."""
+
+    enabled: bool = Field(True, description="serve /healthz, /readyz, /status, /metrics and a page")
+    host: str = Field("127.0.0.1", description="address to listen on; only loopback is accepted")
+    port: int = Field(8377, ge=0, le=65535, description="TCP port; 0: any free one")
+    socket: Path | None = Field(None, description="listen on this unix socket instead")
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value not in LOOPBACK:
+            raise ValueError(
+                f"{value!r} is not a loopback address; the endpoint has no access control, so use "
+                f"one of {', '.join(LOOPBACK)}, or a unix socket behind a proxy of your own"
+            )
+        return value
+
+
+class PrivacyConfig(Section):
+    """What the promise rests on."""
+
+    allow_reidentifiable: bool = Field(
+        False, description="accept fills and regions by which people can be recognised"
+    )
+    on_failure: Literal["drop", "cover"] = Field(
+        "drop", description="a frame that could not be looked at: drop it, or cover all of it"
+    )
+    max_frame_age_seconds: float = Field(
+        2, gt=0, le=60, description="an older frame of a live camera is dropped"
+    )
+
+
+class Config(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="EDGE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    cameras: dict[str, CameraConfig] = Field(default_factory=dict)
+    detector: DetectorConfig = DetectorConfig()
+    blur: BlurConfig = BlurConfig()
+    store: StoreConfig = StoreConfig()
+    status: StatusConfig = StatusConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @field_validator("cameras")
+    @classmethod
+    def _names(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
+        for name in value:
+            if not CAMERA_NAME.fullmatch(name):
+                raise ValueError(
+                    f"camera name {name!r}: use 1 to 32 small letters, digits, - and _, "
+                    "beginning with a letter or digit"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _privacy(self) -> Config:
+        if self.blur.reidentifiable and not self.privacy.allow_reidentifiable:
+            what = (
+                f"blur.fill = {self.blur.fill!r}"
+                if self.blur.fill in REIDENTIFIABLE_FILLS
+                else "blur.region = 'top'"
+            )
+            raise ValueError(
+                f"{what} leaves people recognisable; use fill = 'infill' or 'solid' with "
+                "region = 'head', or set privacy.allow_reidentifiable = true"
+            )
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file and the environment.
+
+    Raises ConfigError that names the file, the key and the way out.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}; write one with: edge config --init") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file in UTF-8") from error
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    config = build(table, str(path))
+    if not config.cameras:
+        raise ConfigError(f'{path}: no camera; add a section [cameras.NAME] with source = "..."')
+    return config
+
+
+def build(table: Mapping[str, Any], origin: str) -> Config:
+    """Make a configuration of a table, as TOML gives it, and the environment.
+
+    ``origin`` is what errors name. Raises ConfigError.
+    """
+    _refuse_unknown_environment(os.environ)
+    try:
+        return Config(**table)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(origin, item) for item in error.errors())) from error
+    except ValueError as error:  # pydantic-settings raises SettingsError on unreadable variables
+        raise ConfigError(f"{origin}: {error}") from error
+    except TypeError as error:  # a table key that is no keyword
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
+    for variable in environment:
+        if not variable.upper().startswith("EDGE_"):
+            continue
+        section = variable[len("EDGE_") :].split("__")[0].lower()
+        if section not in Config.model_fields:
+            raise ConfigError(
+                f"environment variable {variable}: no section {section!r}"
+                f"{_nearest(section, list(Config.model_fields))}; unset it or correct its name"
+            )
+
+
+def _explain(origin: str, item: Any) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        return f"{origin}: unknown key {key!r}{_nearest(location[-1], known)}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return f"{origin}: key {key!r} is missing"
+    if not key:
+        return f"{origin}: {message}"
+    return f"{origin}: key {key!r}: {message} (got {item['input']!r:.80})"
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    model: Any = Config
+    for parent in parents:
+        if model is None:  # the camera's own name
+            model = CameraConfig
+            continue
+        annotation = model.model_fields[parent].annotation
+        model = None if CameraConfig in get_args(annotation) else annotation
+    return list(model.model_fields) if model is not None else []
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are: {', '.join(known)}" if known else ""

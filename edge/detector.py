@@ -1,0 +1,104 @@
+"""One frame in, boxes of faces out: letterbox, run, threshold, non-maximum suppression, tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge import boxes as geometry
+from edge.boxes import Floats, Letterbox
+from edge.config import DetectorConfig
+from edge.errors import DetectionError
+from edge.frames import Pixels
+from edge.reasons import Reason
+from edge.session import DetectorFile, Session
+
+NATIVE_MIN_SIDE, NATIVE_MAX_SIDE = 960, 1920
+"""``size_pixels = "native"``: the longer side of the canvas is kept between these, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Faces of one frame: ``boxes`` float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the frame, cut to
+    it) and ``scores`` float32 ``[N]``, best first. All scores are ``score_continue`` or more."""
+
+    boxes: Floats
+    scores: Floats
+
+
+class Detector:
+    """A session with its thresholds. ``detect`` may be called from several threads."""
+
+    def __init__(self, session: Session, config: DetectorConfig) -> None:
+        contract = session.contract
+        self.session = session
+        self.score_begin = config.score_begin or contract.score_begin
+        self.score_continue = min(config.score_continue or contract.score_continue, self.score_begin)
+        self._columns, self._rows = config.grid
+        self._overlap = config.tile_overlap
+
+    def detect(self, pixels: Pixels) -> Detections:
+        """Find faces in uint8 ``[H, W, 3]`` BGR.
+
+        Raises DetectionError, whose ``reason`` is the drop reason.
+        """
+        height, width = pixels.shape[:2]
+        views = [(0, 0, width, height)]
+        if self._columns * self._rows > 1:
+            cut = geometry.tiles(width, height, self._columns, self._rows, self._overlap)
+            views += [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in cut]
+        found = [self._look(pixels[y1:y2, x1:x2], x1, y1) for x1, y1, x2, y2 in views]
+        boxes = np.concatenate([b for b, _ in found])
+        scores = np.concatenate([s for _, s in found])
+        kept = geometry.nms(boxes, scores, self.session.contract.nms_iou)
+        return Detections(geometry.clip(boxes[kept], width, height), scores[kept])
+
+    def _look(self, view: Pixels, left: int, top: int) -> tuple[Floats, Floats]:
+        """Candidates of one view, in pixels of the frame, before suppression."""
+        letterbox = self._letterbox(view.shape[1], view.shape[0])
+        boxes, scores = self.session.run(paint_canvas(view, letterbox))
+        count = int((scores >= self.score_continue).sum())
+        if count == len(scores):
+            raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
+        offset = np.array([left, top, left, top], np.float32)
+        return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
+
+    def _letterbox(self, width: int, height: int) -> Letterbox:
+        if self.session.size is not None:
+            return geometry.fit(width, height, *self.session.size)
+        return geometry.fit_native(
+            width,
+            height,
+            NATIVE_MIN_SIDE,
+            NATIVE_MAX_SIDE,
+            self.session.contract.letterbox_multiple,
+        )
+
+
+def paint_canvas(view: Pixels, letterbox: Letterbox) -> npt.NDArray[np.uint8]:
+    """BGR pixels become the RGB canvas of the contract: scaled, at the top left, zeros elsewhere."""
+    inner = view
+    size = (letterbox.inner_width, letterbox.inner_height)
+    if size != (view.shape[1], view.shape[0]):
+        # Averaging keeps small faces that point sampling would break up.
+        method = cv2.INTER_AREA if letterbox.scale < 1 else cv2.INTER_LINEAR
+        inner = cv2.resize(view, size, interpolation=method)  # type: ignore[assignment]
+    canvas = np.zeros((letterbox.height, letterbox.width, 3), np.uint8)
+    canvas[: size[1], : size[0]] = inner[..., ::-1]
+    return canvas
+
+
+def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:
+    """Open a detector as the configuration says. Raises DetectorError."""
+    session = Session(
+        file,
+        provider=config.provider,
+        size=config.size,
+        native=config.size_pixels == "native",
+        threads=config.threads,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return Detector(session, config)

@@ -1,0 +1,62 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    EdgeError                 something went wrong; the text says what, where and the way out
+    +-- ConfigError           the configuration is bad              (exit code 78)
+    +-- DetectorError         the detector cannot be trusted
+    |   +-- ContractError     the file does not follow edge/contract.py
+    |   +-- CanaryError       it does not find the face that it is known to find
+    |   +-- ProviderError     the wanted execution provider does not run
+    |   +-- DetectionError    one detection failed: exception, timeout, NaN, wrong shape
+    +-- SourceError           a camera, stream, folder or file cannot be read
+    +-- PictureError          one picture or video file is broken, hostile or of a refused kind
+    +-- StoreError            an image could not be stored durably
+"""
+
+
+class EdgeError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ConfigError(EdgeError):
+    """The configuration is bad: names the key and the way out."""
+
+
+class DetectorError(EdgeError):
+    """The detector cannot be trusted."""
+
+
+class ContractError(DetectorError):
+    """A file does not follow the detector contract."""
+
+
+class CanaryError(DetectorError):
+    """The detector does not find the known face at its known place."""
+
+
+class ProviderError(DetectorError):
+    """The wanted execution provider does not run."""
+
+
+class DetectionError(DetectorError):
+    """One detection failed.
+
+    ``reason`` is the drop reason under which the frame is counted.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class SourceError(EdgeError):
+    """A camera, stream, folder or file cannot be read."""
+
+
+class PictureError(EdgeError):
+    """One picture or video file is broken, hostile or of a refused kind."""
+
+
+class StoreError(EdgeError):
+    """An image could not be stored durably."""

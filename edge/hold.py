@@ -1,0 +1,206 @@
+"""Hold: a face that the detector misses in some frames stays covered in them.
+
+Detections of one camera are joined with live regions (overlap, with room for motion). A score of
+``score_begin`` begins a region, ``score_continue`` is enough to go on with one (hysteresis, as in
+Canny 1986, "A Computational Approach to Edge Detection", applied over time). A region without a
+detection is kept for ``after_seconds``: it covers the hull of its last box and of where that box
+would be at constant velocity, and grows with time. Frames wait in a delay line of ``before_frames``,
+so that a new region, or one found again, also covers the frames before.
+
+Nothing here removes a detection: joining only decides which regions live on, and when in doubt there
+are two of them. There is no limit to their number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge import boxes as geometry
+from edge.boxes import NO_BOXES, Floats
+from edge.detector import Detections
+from edge.frames import RawFrame
+
+JOIN_IOU = 0.2
+"""Overlap of a detection and a region from which on they are the same face."""
+GROWTH_PER_SECOND = 1.0
+"""Share of a box's side by which each edge of an undetected region moves outward per second."""
+MIN_GROWTH = 0.1
+"""The same for any undetected region, however short the gap."""
+MAX_SPEED = 10.0
+"""Fastest motion that is extrapolated, in box widths per second (a walker beside the camera)."""
+
+MAX_GAP_SECONDS = 2.0
+"""Frames further apart than this, and than a region lives, are not of one scene."""
+
+
+@dataclass(eq=False)
+class Held:
+    """A frame with what must be covered in it.
+
+    ``seen`` float32 ``[N, 4]`` are boxes that the detector gave for this very frame; ``held`` are
+    those added from its neighbours. ``whole`` says that all of the frame must be covered, and
+    ``sure`` that the frames after it were looked at too, as many as the delay line is long.
+    """
+
+    frame: RawFrame
+    seen: Floats = field(default_factory=lambda: NO_BOXES)
+    held: list[Floats] = field(default_factory=list)
+    weak: Floats = field(default_factory=lambda: NO_BOXES)
+    whole: bool = False
+    sure: bool = True
+
+    @property
+    def boxes(self) -> Floats:
+        """All boxes to cover, float32 ``[N, 4]``, in pixels of the frame."""
+        return np.concatenate([self.seen, *(box[None] for box in self.held)]).astype(np.float32)
+
+
+@dataclass(eq=False)
+class _Region:
+    box: Floats  # [4]
+    velocity: Floats  # [4], pixels per second
+    last_seen: float  # media seconds
+    sightings: int = 1
+
+    def expected(self, seconds: float) -> Floats:
+        """Box after ``seconds`` without a detection (negative: before), grown for doubt."""
+        moved = self.box + self.velocity * np.float32(seconds)
+        return _grown(_hull(self.box, moved), abs(seconds))
+
+
+class Hold:
+    """The delay line and the live regions of one camera."""
+
+    def __init__(self, before_frames: int, after_seconds: float, score_begin: float) -> None:
+        self._before = before_frames
+        self._after = after_seconds
+        self._begin = score_begin
+        self._line: deque[Held] = deque()
+        self._regions: list[_Region] = []
+
+    def push(self, frame: RawFrame, found: Detections | None) -> list[Held]:
+        """Take the next frame with its detections and return the frames that are due, oldest first.
+
+        ``found`` is None for a frame that could not be looked at: it will be covered whole.
+        Frames come in the order of ``media_seconds``; a jump backwards, a gap in which every region
+        would end, or another size ends all regions after everything that waits has been returned.
+        """
+        due: list[Held] = []
+        if self._line and self._breaks(self._line[-1].frame, frame):
+            due += self.flush()
+        entry = Held(frame, whole=found is None)
+        if found is not None:
+            self._join(entry, found)
+        self._cover_undetected(entry)
+        self._line.append(entry)
+        while len(self._line) > self._before:
+            due.append(self._line.popleft())
+        return due
+
+    def flush(self) -> list[Held]:
+        """Return all frames that wait, oldest first, and forget all regions.
+
+        Nobody will see what comes after them, so weak detections are covered in them as well, and
+        they are marked as not ``sure``.
+        """
+        due = list(self._line)
+        for waiting in due:
+            waiting.held.extend(waiting.weak)
+            waiting.sure = False
+        self._line.clear()
+        self._regions.clear()
+        return due
+
+    def _breaks(self, last: RawFrame, frame: RawFrame) -> bool:
+        gap = frame.media_seconds - last.media_seconds
+        resized = (frame.width, frame.height) != (last.width, last.height)
+        return resized or gap < 0 or gap > max(self._after, MAX_GAP_SECONDS)
+
+    def _join(self, entry: Held, found: Detections) -> None:
+        """Join detections with live regions, begin new regions, and cover the frames before."""
+        now = entry.frame.media_seconds
+        strong = found.scores >= self._begin
+        owner = self._owners(found.boxes, now)
+        use = strong | (owner >= 0)
+        entry.seen = found.boxes[use]
+        entry.weak = found.boxes[~use]
+        taken: set[int] = set()
+        # Best score first: a region follows the detection that is surest of it.
+        for index in np.flatnonzero(use):
+            box, number = found.boxes[index], int(owner[index])
+            if number >= 0 and number not in taken:
+                taken.add(number)
+                self._sight(self._regions[number], box, now)
+            elif strong[index]:
+                region = _Region(box, np.zeros(4, np.float32), now)
+                self._regions.append(region)
+                self._cover_before(region)
+        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
+
+    def _owners(self, boxes: Floats, now: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """For each box the index of the live region that it belongs to, or -1."""
+        if not self._regions or not len(boxes):
+            return np.full(len(boxes), -1, np.int64)
+        last = np.stack([r.box for r in self._regions])
+        gap = np.array([now - r.last_seen for r in self._regions], np.float32)[:, None]
+        moved = last + np.stack([r.velocity for r in self._regions]) * gap
+        overlap = np.maximum(geometry.iou(boxes, last), geometry.iou(boxes, moved))
+        best = overlap.argmax(axis=1)
+        good = overlap[np.arange(len(boxes)), best] >= JOIN_IOU
+        return np.where(good, best, -1).astype(np.int64)
+
+    def _sight(self, region: _Region, box: Floats, now: float) -> None:
+        """A live region was detected again, perhaps after a gap."""
+        gap = now - region.last_seen
+        previous = _Region(region.box, region.velocity, region.last_seen)
+        if gap > 0:
+            speed = (box - region.box) / np.float32(gap)
+            limit = MAX_SPEED * max(float(box[2] - box[0]), 1.0)
+            region.velocity = np.clip(speed, -limit, limit).astype(np.float32)
+        region.box, region.last_seen = box, now
+        region.sightings += 1
+        for waiting in self._line:
+            time = waiting.frame.media_seconds
+            if previous.last_seen < time < now:
+                between = previous.box + (box - previous.box) * np.float32((time - previous.last_seen) / gap)
+                waiting.held.append(_grown(between, min(time - previous.last_seen, now - time)))
+        if region.sightings == 2:  # now the velocity is known: look back once more
+            first = _Region(previous.box, region.velocity, previous.last_seen)
+            self._cover_before(first)
+
+    def _cover_before(self, region: _Region) -> None:
+        """Cover the frames that wait from before a region began.
+
+        Weak detections on its way were the same face, so the region follows them back.
+        """
+        trace = region
+        for waiting in reversed(self._line):
+            time = waiting.frame.media_seconds
+            if time >= region.last_seen:
+                continue
+            box = trace.expected(time - trace.last_seen)
+            waiting.held.append(box)
+            overlap = geometry.iou(waiting.weak, box[None])[:, 0]
+            for weak in waiting.weak[overlap > 0]:
+                waiting.held.append(weak)
+            if len(overlap) and overlap.max() >= JOIN_IOU:
+                trace = _Region(waiting.weak[int(overlap.argmax())], trace.velocity, time)
+
+    def _cover_undetected(self, entry: Held) -> None:
+        now = entry.frame.media_seconds
+        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
+        entry.held.extend(r.expected(now - r.last_seen) for r in self._regions if r.last_seen < now)
+
+
+def _hull(first: Floats, second: Floats) -> Floats:
+    return np.concatenate([np.minimum(first[:2], second[:2]), np.maximum(first[2:], second[2:])]).astype(
+        np.float32
+    )
+
+
+def _grown(box: Floats, seconds: float) -> Floats:
+    share = MIN_GROWTH + GROWTH_PER_SECOND * seconds
+    return np.asarray(geometry.grow(box[None], share, share, share)[0])

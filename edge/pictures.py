@@ -1,0 +1,144 @@
+"""Read picture files, and refuse those that cannot be trusted to look the same everywhere.
+
+Pillow decodes, because OpenCV returns a half-grey picture for a truncated JPEG without an error.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from edge import MAX_PICTURE_PIXELS
+from edge.errors import PictureError
+from edge.frames import MIN_SIDE, Pixels
+
+MAX_PICTURE_BYTES = 512 * 2**20
+"""Largest picture file that is read, in bytes."""
+
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""File name endings and Pillow's names of the formats."""
+
+_KINDS = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with alpha",
+    "La": "grey with alpha",
+    "P": "palette",
+    "PA": "palette with alpha",
+    "RGBA": "alpha",
+    "RGBa": "alpha",
+    "RGBX": "four channels",
+    "CMYK": "CMYK",
+    "YCbCr": "YCbCr",
+    "LAB": "LAB",
+    "HSV": "HSV",
+    "I": "32-bit",
+    "F": "floating point",
+}
+
+# The size is checked below, against our own limit and before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """``pixels`` uint8 ``[H, W, 3]`` BGR, upright; ``format`` is Pillow's name of the file format."""
+
+    pixels: Pixels
+    format: str
+
+
+def read_picture(path: Path, *, convert: bool = False) -> Picture:
+    """Read one picture, EXIF orientation applied.
+
+    Only 8-bit RGB pictures with one frame are taken as they are; with ``convert`` grey, alpha,
+    palette, 16-bit and CMYK ones are made so first. Raises PictureError that says what is wrong.
+    """
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise PictureError("not a regular file")
+        if size > MAX_PICTURE_BYTES:
+            raise PictureError(f"{size} bytes is over the limit of {MAX_PICTURE_BYTES}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise PictureError("empty file")
+    try:
+        image = Image.open(io.BytesIO(data), formats=sorted(set(SUFFIXES.values())))
+    # Pillow's readers raise whatever a hostile header makes them raise
+    except Exception as error:
+        raise PictureError("not a JPEG, PNG, WebP, BMP or TIFF picture, or its header is broken") from error
+    with image:
+        return _decode(image, data, convert)
+
+
+def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
+    width, height = image.size
+    if width * height > MAX_PICTURE_PIXELS:
+        raise PictureError(f"{width}x{height} is over the limit of {MAX_PICTURE_PIXELS} pixels")
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(f"{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}")
+    # A stereo or burst JPEG (MPO) carries further pictures behind the first: that one is taken.
+    kind = image.format or ""
+    if kind == "MPO":
+        kind = "JPEG"
+    try:
+        if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+            raise PictureError("animated or several pages: there is no single picture to check")
+        problem = _problem(image, data)
+        if problem and not convert:
+            raise PictureError(f"{problem}: not 8-bit RGB; --convert makes it so")
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.asarray(_to_rgb(upright))
+    except PictureError:
+        raise
+    # Pillow's decoders raise whatever broken data makes them raise
+    except Exception as error:
+        raise PictureError(f"broken or truncated: {error}"[:300]) from error
+    return Picture(np.ascontiguousarray(pixels[..., ::-1]), kind)
+
+
+def _problem(image: Image.Image, data: bytes) -> str | None:
+    """What keeps a picture from being plain 8-bit RGB, or None."""
+    if image.mode.startswith("I;16") or _bits(image, data) > 8:
+        return "16-bit"
+    if "transparency" in image.info:
+        return "alpha"
+    if image.mode != "RGB":
+        return _KINDS.get(image.mode, image.mode)
+    return None
+
+
+def _bits(image: Image.Image, data: bytes) -> int:
+    """Bits per sample that the file states. Pillow shortens 16-bit RGB to 8 without a word."""
+    if image.format == "PNG":
+        return data[24]
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+        return max(bits) if isinstance(bits, tuple) else int(bits)
+    return 8
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        wide = np.asarray(image).astype(np.float64)
+        top = 65535.0 if wide.max(initial=0) > 255 else 255.0
+        return Image.fromarray(np.clip(wide * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,48 @@
+"""USB and built-in cameras through Video4Linux."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import cv2
+
+from edge.errors import SourceError
+from edge.frames import RawFrame
+from edge.sources.base import Source
+
+
+class V4l2Source(Source):
+    """A ``/dev/videoN`` device. Not verified on hardware."""
+
+    live = True
+
+    def __iter__(self) -> Iterator[RawFrame]:
+        path = self.config.source
+        if not os.path.exists(path):
+            raise SourceError(f"{path}: no such device; is the camera plugged in? v4l2-ctl --list-devices")
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise SourceError(f"{path}: no permission; add the user to the group that owns it (video)")
+        capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+        try:
+            if not capture.isOpened():
+                raise SourceError(f"{path}: cannot be opened; another program may be using it")
+            for key, value in (
+                (cv2.CAP_PROP_FRAME_WIDTH, self.config.width_pixels),
+                (cv2.CAP_PROP_FRAME_HEIGHT, self.config.height_pixels),
+                (cv2.CAP_PROP_FPS, self.config.rate_fps),
+            ):
+                if value is not None:
+                    capture.set(key, value)
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old picture is worth nothing here
+            while not self._stop.is_set():
+                begin = time.monotonic()
+                good, pixels = capture.read()
+                if not good or time.monotonic() - begin > self.config.read_timeout_seconds:
+                    raise SourceError(f"{path}: no frame within {self.config.read_timeout_seconds} seconds")
+                frame = self._frame(pixels, time.monotonic())
+                if frame is not None:
+                    yield frame
+        finally:
+            capture.release()

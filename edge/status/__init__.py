@@ -1,0 +1,1 @@
+"""What the appliance says about itself. No pixels leave by this door."""

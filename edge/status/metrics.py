@@ -1,0 +1,110 @@
+"""Counters and timings, in the form that Prometheus reads; everything else is derived from them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Literal, get_args
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from edge.reasons import Reason
+
+Stage = Literal["detect", "hold", "blur", "encode", "write"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_RECENT = 4096
+
+
+class Metrics:
+    """The counters of one pipeline. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"edge_{name}", text, labels, registry=self._registry)
+
+        self._captured = counter("frames_captured", "frames that a camera delivered", "camera")
+        self._written = counter("images_written", "images stored durably", "camera")
+        self._dropped = counter("frames_dropped", "frames not stored", "camera", "reason")
+        self._regions = counter("regions", "regions covered in stored images", "camera")
+        self._held = counter("regions_held", "of these, added by hold", "camera")
+        self._whole = counter("frames_covered_whole", "frames covered all over", "camera", "reason")
+        self._last = Gauge(
+            "edge_last_image_timestamp_seconds",
+            "capture time of the last stored image, UTC",
+            ("camera",),
+            registry=self._registry,
+        )
+        self._info = Gauge(
+            "edge_detector_info",
+            "1; the labels say which detector runs where",
+            ("detector", "sha256", "provider"),
+            registry=self._registry,
+        )
+        self._stages = Histogram(
+            "edge_stage_seconds", "time per frame", ("stage",), buckets=_BUCKETS, registry=self._registry
+        )
+        self._recent: dict[Stage, deque[float]] = {stage: deque(maxlen=_RECENT) for stage in STAGES}
+
+    def add_camera(self, camera: str) -> None:
+        """Let all counters of a camera exist from the start, at 0."""
+        for metric in (self._captured, self._written, self._regions, self._held):
+            metric.labels(camera)
+        for reason in Reason:
+            self._dropped.labels(camera, reason.value)
+
+    def set_detector(self, name: str, sha256: str, provider: str) -> None:
+        self._info.labels(name, sha256, provider).set(1)
+
+    def captured(self, camera: str) -> None:
+        self._captured.labels(camera).inc()
+
+    def dropped(self, camera: str, reason: Reason) -> None:
+        self._dropped.labels(camera, reason.value).inc()
+
+    def covered_whole(self, camera: str, reason: Reason) -> None:
+        self._whole.labels(camera, reason.value).inc()
+
+    def written(self, camera: str, regions: int, held: int, utc_ns: int) -> None:
+        self._written.labels(camera).inc()
+        self._regions.labels(camera).inc(regions)
+        self._held.labels(camera).inc(held)
+        self._last.labels(camera).set(utc_ns / 1e9)
+
+    def observe(self, stage: Stage, seconds: float) -> None:
+        self._stages.labels(stage).observe(seconds)
+        self._recent[stage].append(seconds)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Iterator[None]:
+        """Time a block as one frame's stage, whether it fails or not."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(stage, perf_counter() - begin)
+
+    def count(self, name: str, camera: str, reason: Reason | None = None) -> int:
+        """Value of the counter ``edge_<name>``; 0 if it was never touched."""
+        labels = {"camera": camera}
+        if reason is not None:
+            labels["reason"] = reason.value
+        return int(self._registry.get_sample_value(f"edge_{name}_total", labels) or 0)
+
+    def percentiles(self, stage: Stage) -> tuple[float, float] | None:
+        """Median and 95th percentile of a stage's recent times in seconds, or None without any."""
+        times = list(self._recent[stage])
+        if not times:
+            return None
+        low, high = np.percentile(times, [50, 95])
+        return float(low), float(high)
+
+    def text(self) -> bytes:
+        """The Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,13 @@
+"""Text files: reports and sample configurations. No pixels pass through here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge.store.durable import make_folder, write_bytes
+
+
+def write_text(path: Path, text: str, *, replace: bool = False) -> None:
+    """Write UTF-8 text durably. Raises StoreError; an existing file only with ``replace``."""
+    make_folder(path.parent)
+    write_bytes(path, text.encode(), replace=replace)

@@ -1,0 +1,88 @@
+"""Write anonymized frames as a video, durable and atomic like every other file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from edge.errors import StoreError
+from edge.frames import AnonymizedFrame
+from edge.store.durable import make_folder, new_file
+
+CONTAINERS = {
+    ".mp4": ("mp4", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".avi": ("avi", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
+}
+"""File name endings, and the container and codec that each is written as."""
+
+_QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "30", "b": "0"}}
+
+
+class VideoWriter:
+    """A video file that is being written. Made by ``open_video``."""
+
+    def __init__(
+        self, container: Any, codec: str, width: int, height: int, rate: Fraction, time_base: Fraction
+    ) -> None:
+        self._container = container
+        self._stream = container.add_stream(codec, rate=rate, options=_QUALITY[codec])
+        self._stream.width, self._stream.height = width, height
+        # Halved colour needs even sides
+        self._stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
+        self._stream.codec_context.time_base = time_base
+        self._time_base = time_base
+        self._audio: Any = None
+
+    def copy_audio(self, template: Any) -> None:
+        """Announce a sound track that will be copied as it is; before the first frame."""
+        self._audio = self._container.add_stream_from_template(template)
+
+    def write(self, frame: AnonymizedFrame, pts: int) -> None:
+        """Add one frame; ``pts`` counts in the time base and rises. Raises StoreError."""
+        if type(frame) is not AnonymizedFrame:
+            raise TypeError(f"the store takes an AnonymizedFrame, not {type(frame).__name__}")
+        picture = av.VideoFrame.from_ndarray(frame.pixels, format="bgr24")
+        picture.pts, picture.time_base = pts, self._time_base
+        try:
+            self._container.mux(self._stream.encode(picture))
+        except av.error.FFmpegError as error:
+            raise StoreError(f"video encoder: {error}") from error
+
+    def write_audio(self, packet: Any) -> None:
+        """Copy one packet of the sound track."""
+        packet.stream = self._audio
+        self._container.mux(packet)
+
+    def finish(self) -> None:
+        """Flush the encoder."""
+        self._container.mux(self._stream.encode())
+
+
+@contextlib.contextmanager
+def open_video(
+    path: Path, width: int, height: int, rate: Fraction, time_base: Fraction, *, replace: bool
+) -> Iterator[VideoWriter]:
+    """Give a writer; the file gets its name when the block ends without an error.
+
+    ``rate`` is in frames per second, ``time_base`` in seconds. Raises StoreError.
+    """
+    container_name, codec = CONTAINERS[path.suffix.lower()]
+    make_folder(path.parent)
+    with new_file(path, replace=replace) as file:
+        try:
+            with av.open(file, "w", format=container_name) as container:
+                writer = VideoWriter(container, codec, width, height, rate, time_base)
+                yield writer
+                writer.finish()
+        except av.error.FFmpegError as error:
+            raise StoreError(f"{path}: {error}") from error

@@ -1,0 +1,208 @@
+"""Anonymize one video file: decode, detect on every core, hold, blur, encode. In order, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge import MAX_PICTURE_PIXELS, blur
+from edge.boxes import Floats
+from edge.config import BlurConfig
+from edge.detector import Detections, Detector
+from edge.errors import PictureError
+from edge.frames import Pixels, RawFrame
+from edge.hold import Held, Hold
+
+try:
+    import av
+    import av.error
+
+    from edge.store.video import CONTAINERS, open_video
+
+    SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
+    MISSING = ""
+except ImportError as error:  # the box itself does not need it
+    if error.name != "av":
+        raise
+    SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
+    MISSING = "video files need PyAV; install edge-anonymizer[video]"
+
+LOST_SHARE = 0.05
+"""A video that ends earlier than it says by more than this share (and a second) is truncated."""
+
+
+@dataclass(eq=False)
+class VideoResult:
+    """``faces``: per frame the boxes float32 ``[N, 4]`` that begin regions, and their scores."""
+
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    regions: int = 0
+    faces: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+
+def count_frames(path: Path) -> int:
+    """Frames that a video says it has, at least 1; 1 where it does not say or cannot be read."""
+    if MISSING:
+        return 1
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if stream.frames:
+                return int(stream.frames)
+            seconds = (container.duration or 0) / 1e6
+            return max(1, round(seconds * float(stream.average_rate or 25)))
+    except (av.error.FFmpegError, OSError, IndexError, ValueError):
+        return 1
+
+
+def anonymize_video(
+    source: Path,
+    target: Path,
+    detector: Detector,
+    config: BlurConfig,
+    *,
+    workers: int,
+    keep_audio: bool,
+    replace: bool,
+    advance: Callable[[int], None],
+) -> VideoResult:
+    """Write ``target`` from ``source``, frame by frame, with the same times.
+
+    ``advance`` is called with the number of frames done. Raises PictureError for a broken source,
+    DetectionError when a frame cannot be looked at, StoreError; then nothing is written.
+    """
+    if MISSING:
+        raise PictureError(MISSING)
+    try:
+        with av.open(str(source)) as container:
+            reader = _Reader(container, keep_audio)
+            result = VideoResult(reader.width, reader.height)
+            hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
+            with open_video(
+                target, reader.width, reader.height, reader.rate, reader.time_base, replace=replace
+            ) as writer:
+                if reader.audio is not None:
+                    writer.copy_audio(reader.audio)
+                detected = _detected(reader.frames(), detector, workers)
+                for held in _held(detected, hold, detector.score_begin, result):
+                    safe = blur.anonymize(held.frame, held.boxes, config)
+                    writer.write(safe, round(held.frame.media_seconds / reader.time_base))
+                    for packet in reader.take_sound():
+                        writer.write_audio(packet)
+                    result.frames += 1
+                    result.regions += safe.regions
+                    advance(1)
+                reader.check_complete()
+            return result
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise PictureError(f"broken or not a video: {error}"[:300]) from error
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+
+
+class _Reader:
+    """The decoder of one file. Sound packets that pass by are kept for ``take_sound``."""
+
+    def __init__(self, container: Any, keep_audio: bool) -> None:
+        if not container.streams.video:
+            raise PictureError("no picture track in this file")
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        context = self._stream.codec_context
+        if context.width * context.height > MAX_PICTURE_PIXELS:
+            raise PictureError(f"{context.width}x{context.height} is over the limit of pixels")
+        self.audio = container.streams.audio[0] if keep_audio and container.streams.audio else None
+        self.time_base: Fraction = self._stream.time_base or Fraction(1, 90000)
+        self.rate: Fraction = self._stream.average_rate or Fraction(25)
+        self._sound: list[Any] = []
+        self._end_seconds = 0.0
+        self._first = self._decoded()
+        self._pending = next(self._first, None)
+        if self._pending is None:
+            raise PictureError("no frame can be decoded")
+        self.height, self.width = self._pending[0].shape[:2]
+
+    def take_sound(self) -> list[Any]:
+        """Sound packets since the last call."""
+        sound, self._sound = self._sound, []
+        return sound
+
+    def frames(self) -> Iterator[RawFrame]:
+        """All frames, in order; ``media_seconds`` is exact to the time base."""
+        number, last = 0, -1
+        pending = self._pending
+        while pending is not None:
+            pixels, pts = pending
+            if pixels.shape[:2] != (self.height, self.width):
+                raise PictureError(f"the picture changes its size at frame {number}")
+            last = max(pts, last + 1)  # some files repeat a time; an encoder wants them to rise
+            self._end_seconds = float(last * self.time_base)
+            try:
+                yield RawFrame(pixels, "file", number, self._end_seconds, time.monotonic(), 0)
+            except ValueError as error:
+                raise PictureError(str(error)) from error
+            number += 1
+            pending = next(self._first, None)
+
+    def check_complete(self) -> None:
+        """Raise PictureError when the file ended earlier than its header says."""
+        duration = self._stream.duration
+        stated = float(duration * self.time_base) if duration else (self._container.duration or 0) / 1e6
+        start = float((self._stream.start_time or 0) * self.time_base)
+        missing = stated - (self._end_seconds - start) - 1 / float(self.rate)
+        if missing > max(1.0, LOST_SHARE * stated):
+            raise PictureError(f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing")
+
+    def _decoded(self) -> Iterator[tuple[Pixels, int]]:
+        streams = [self._stream] + ([self.audio] if self.audio is not None else [])
+        count = 0
+        for packet in self._container.demux(streams):
+            if packet.stream is not self._stream:
+                if packet.dts is not None:
+                    self._sound.append(packet)
+                continue
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise PictureError(f"frame {count} is damaged")
+                pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                turns = round(-frame.rotation / 90) % 4
+                upright = np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels
+                step = round(1 / (self.rate * self.time_base))
+                yield upright, count * step if frame.pts is None else int(frame.pts)
+                count += 1
+
+
+def _detected(
+    frames: Iterator[RawFrame], detector: Detector, workers: int
+) -> Iterator[tuple[RawFrame, Detections]]:
+    """Look at several frames at once, and give them back in order."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[tuple[RawFrame, Future[Detections]]] = deque()
+        for frame in frames:
+            waiting.append((frame, pool.submit(detector.detect, frame.pixels)))
+            if len(waiting) > 2 * workers:
+                oldest, future = waiting.popleft()
+                yield oldest, future.result()
+        for oldest, future in waiting:
+            yield oldest, future.result()
+
+
+def _held(
+    detected: Iterator[tuple[RawFrame, Detections]], hold: Hold, begin: float, result: VideoResult
+) -> Iterator[Held]:
+    for frame, found in detected:
+        strong = found.scores >= begin
+        result.faces.append((found.boxes[strong], found.scores[strong]))
+        yield from hold.push(frame, found)
+    yield from hold.flush()
