@@ -57,7 +57,8 @@ def caption(hit: dict[str, Any]) -> tuple[str, str]:
     """Two lines for a hit of ``benchmarks.leftover``: its number in the JSON, file and frame; then
     detector, score, size in pixels, kind, and how much of it is painted over."""
     x1, y1, x2, y2 = (round(value) for value in hit["box"])
+    size = f"{x2 - x1}x{y2 - y1}"
     return (
         f"{hit['number']} {Path(hit['file']).stem[-14:]} f{hit['frame']}",
-        f"{hit['detector']} {hit['score']:.2f} {x2 - x1}x{y2 - y1} {hit['kind'][:4]} {hit['painted_share']:.0%}",
+        f"{hit['detector']} {hit['score']:.2f} {size} {hit['kind'][:4]} {hit['painted_share']:.0%}",
     )

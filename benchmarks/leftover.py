@@ -40,7 +40,7 @@ from edge.boxes import Floats
 from edge.frames import Pixels
 
 REQUIREMENTS = ("tensorflow", "mtcnn==1.0.0", "opencv-python-headless", "numpy")
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEOS = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 MIN_SCORE, MIN_SIDE = 0.5, 20
 """Which hits count: score, and shorter side in pixels."""
@@ -108,7 +108,8 @@ def independent(python: Path, names: list[str]) -> Iterator[tuple[Find, dict[str
             stderr=noise,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
         )
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         questions, answers = process.stdin, process.stdout
 
         def answer() -> Any:

@@ -226,7 +226,8 @@ def _open(
         failures.append(f"{name}: ONNX Runtime fell back to {running}")
     text = "; ".join(failures)
     if wanted in ("auto", "cpu"):
-        raise DetectorError(f"detector {file.name} cannot be opened: {text}")
+        at = f" at {size[0]}x{size[1]} (is that too small for it? try 640x384 or larger)" if size else ""
+        raise DetectorError(f"detector {file.name} cannot be opened{at}: {text}")
     raise ProviderError(f"provider {wanted!r} does not run: {text}; set detector.provider = 'auto'")
 
 

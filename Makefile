@@ -1,0 +1,33 @@
+# Two commands: make demo, make test. Both work on a bare machine with python3, make and git.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = edge convert benchmarks tests hatch_build.py
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.box
+	$(BIN)/edge demo --out build/demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The packages of the box: no TensorFlow, no compiler, nothing for development.
+$(VENV)/.box: pyproject.toml hatch_build.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml hatch_build.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.box
+
+clean:
+	rm -rf $(VENV) build dist edge/models

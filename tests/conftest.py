@@ -1,0 +1,71 @@
+"""Fixtures that several test modules use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from edge.config import DetectorConfig
+from edge.detector import Detector, open_detector
+from edge.frames import Pixels, RawFrame
+from edge.pictures import read_picture
+from edge.session import read_detector
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(edge.__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("EDGE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def detector() -> Detector:
+    """The shipped detector at the frame's own size, on one thread per call."""
+    config = DetectorConfig(provider="cpu", size_pixels="native", threads=1)
+    return open_detector(read_detector(None), config)
+
+
+@pytest.fixture(scope="session")
+def small_detector() -> Detector:
+    """The shipped detector as the daemon runs it."""
+    return open_detector(read_detector(None), DetectorConfig(provider="cpu"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real models, pictures and clips."""
+    if not SHARED.is_dir():
+        pytest.skip("the real models, pictures and clips are not beside this repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Pixels:
+    return read_picture(DATA / "astronaut.jpg").pixels
+
+
+@pytest.fixture(scope="session")
+def edge_script() -> str:
+    """The installed ``edge`` command."""
+    return str(Path(sys.executable).with_name("edge"))
+
+
+@pytest.fixture
+def raw() -> Callable[..., RawFrame]:
+    """Make a RawFrame from pixels, or a noisy one of a size."""
+
+    def make(pixels: Pixels | None = None, *, number: int = 0, seconds: float = 0.0) -> RawFrame:
+        if pixels is None:
+            pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), np.uint8)
+        return RawFrame(pixels, "test", number, seconds, 0.0, 1_700_000_000_000_000_000)
+
+    return make

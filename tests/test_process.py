@@ -1,0 +1,104 @@
+"""What the process as a whole promises: private files, no core dump, closed memory, no telemetry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+PYTHON = sys.executable
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("EDGE_", "ORT_", "OPENCV_")) and k != "CI"
+    }
+    return subprocess.run(
+        [PYTHON, "-c", code],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_process_is_closed_to_others() -> None:
+    done = python(
+        "import os, resource\n"
+        "from edge.process import harden\n"
+        "harden()\n"
+        "import ctypes\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE),"
+        " oct(os.umask(0)))\n"
+    )
+    assert done.stdout.strip() == "0 (0, 0) 0o77", done.stderr
+
+
+def test_an_abort_leaves_no_core_file(tmp_path: Path) -> None:
+    code = "import os; from edge.process import harden; harden(); os.abort()"
+    done = subprocess.run([PYTHON, "-c", code], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert done.returncode < 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_variables_are_set_before_the_libraries_are_imported() -> None:
+    done = python(
+        "import sys, os, edge\n"
+        "assert 'cv2' not in sys.modules and 'onnxruntime' not in sys.modules\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'])"
+    )
+    assert done.stdout.split() == ["1", "120000000"], done.stderr
+
+
+def test_telemetry_stays_off_where_the_user_said_nothing(tmp_path: Path) -> None:
+    """With ``CI`` unset and a fresh home ONNX Runtime would write below ``~/.cache``."""
+    done = python(
+        "import time\n"
+        "from edge.session import read_detector\n"
+        "from edge.detector import open_detector\n"
+        "from edge.config import DetectorConfig\n"
+        "from edge import canary\n"
+        "canary.check(open_detector(read_detector(None), DetectorConfig(provider='cpu')))\n"
+        "time.sleep(1)\n"
+        "print('done')",
+        HOME=str(tmp_path),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    assert done.stdout.strip() == "done", done.stderr
+    assert [str(p) for p in tmp_path.rglob("*")] == []
+
+
+def test_a_log_line_cannot_be_forged() -> None:
+    done = python(
+        "import logging\n"
+        "from edge import logs\n"
+        "logs.start()\n"
+        "logging.getLogger('edge.x').warning('picture %s', 'a\\n2026 INFO all is well\\x1b[31m')"
+    )
+    assert done.stderr.count("\n") == 1
+    assert "\\n2026 INFO" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_an_ordinary_user_can_store_with_closed_memory() -> None:
+    """Closing the memory hands /proc/self to root; linking a file without a name must still work."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        done = python(
+            "import os\n"
+            "from pathlib import Path\n"
+            "from edge.process import harden\n"
+            "from edge.store.durable import write_bytes\n"
+            "os.setgid(65534); os.setuid(65534)\n"
+            "harden()\n"
+            f"write_bytes(Path({folder!r}, 'a'), b'x')\n"
+            "print('stored')\n"
+        )
+        assert done.stdout.strip() == "stored", done.stderr
+        assert Path(folder, "a").read_bytes() == b"x"
