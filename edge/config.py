@@ -80,7 +80,7 @@ class DetectorConfig(Section):
         "auto",
         pattern=r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$",
         description="WIDTHxHEIGHT that frames are scaled to; auto: the detector's own, or 640x384; "
-        "native: the frame's own size",
+        "native: about the frame's own size, and a second, small look for close-ups",
     )
     score_begin: Score | None = Field(
         None, description="score that begins a region; default: the detector's own"

@@ -16,8 +16,9 @@ from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.session import DetectorFile, Session
 
-NATIVE_MIN_SIDE, NATIVE_MAX_SIDE = 960, 1920
-"""``size_pixels = "native"``: the longer side of the canvas is kept between these, in pixels."""
+NATIVE_LOOKS = ((960, 1920), (480, 480))
+"""``size_pixels = "native"``: the frame is looked at once per entry, its longer side kept between the
+two, in pixels. The small look finds close-ups, which are too large for the detector in the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +47,19 @@ class Detector:
         Raises DetectionError, whose ``reason`` is the drop reason.
         """
         height, width = pixels.shape[:2]
-        views = [(0, 0, width, height)]
+        found = [self._look(pixels, letterbox) for letterbox in self._letterboxes(width, height)]
         if self._columns * self._rows > 1:
             cut = geometry.tiles(width, height, self._columns, self._rows, self._overlap)
-            views += [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in cut]
-        found = [self._look(pixels[y1:y2, x1:x2], x1, y1) for x1, y1, x2, y2 in views]
+            for x1, y1, x2, y2 in cut.tolist():
+                letterbox = self._letterboxes(x2 - x1, y2 - y1)[0]
+                found.append(self._look(pixels[y1:y2, x1:x2], letterbox, x1, y1))
         boxes = np.concatenate([b for b, _ in found])
         scores = np.concatenate([s for _, s in found])
         kept = geometry.nms(boxes, scores, self.session.contract.nms_iou)
         return Detections(geometry.clip(boxes[kept], width, height), scores[kept])
 
-    def _look(self, view: Pixels, left: int, top: int) -> tuple[Floats, Floats]:
+    def _look(self, view: Pixels, letterbox: Letterbox, left: int = 0, top: int = 0) -> tuple[Floats, Floats]:
         """Candidates of one view, in pixels of the frame, before suppression."""
-        letterbox = self._letterbox(view.shape[1], view.shape[0])
         boxes, scores = self.session.run(paint_canvas(view, letterbox))
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
@@ -66,16 +67,11 @@ class Detector:
         offset = np.array([left, top, left, top], np.float32)
         return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
 
-    def _letterbox(self, width: int, height: int) -> Letterbox:
+    def _letterboxes(self, width: int, height: int) -> list[Letterbox]:
         if self.session.size is not None:
-            return geometry.fit(width, height, *self.session.size)
-        return geometry.fit_native(
-            width,
-            height,
-            NATIVE_MIN_SIDE,
-            NATIVE_MAX_SIDE,
-            self.session.contract.letterbox_multiple,
-        )
+            return [geometry.fit(width, height, *self.session.size)]
+        multiple = self.session.contract.letterbox_multiple
+        return [geometry.fit_native(width, height, low, high, multiple) for low, high in NATIVE_LOOKS]
 
 
 def paint_canvas(view: Pixels, letterbox: Letterbox) -> npt.NDArray[np.uint8]:

@@ -205,7 +205,7 @@ def _open(
 ) -> tuple[ort.InferenceSession, str]:
     """Open the file on the first provider that really runs; return it with the provider's name."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised; printing them too helps nobody
     options.intra_op_num_threads = threads
     if size is not None:
         for symbol, side in zip(contract.SYMBOLS, (1, size[1], size[0]), strict=True):

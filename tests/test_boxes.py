@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from convert.centerface import CANDIDATES
 from edge import boxes as geometry
 from edge.boxes import Floats
+from edge.detector import NATIVE_LOOKS
 
 coordinate = st.floats(-2000, 6000, width=32)
 box_arrays = hnp.arrays(np.float32, st.tuples(st.integers(0, 12), st.just(4)), elements=coordinate).map(
@@ -83,11 +85,12 @@ def test_letterbox_fits_and_comes_back(width: int, height: int, columns: int, ro
 
 @given(st.integers(16, 20000), st.integers(16, 20000))
 def test_native_canvas_is_a_multiple_and_has_room_for_all_candidates(width: int, height: int) -> None:
-    letterbox = geometry.fit_native(width, height, 960, 1920, 32)
-    assert letterbox.width % 32 == letterbox.height % 32 == 0
-    assert letterbox.inner_width <= letterbox.width <= 1920
-    assert letterbox.inner_height <= letterbox.height <= 1920
-    assert letterbox.width * letterbox.height >= 256 * 256
+    for low, high in NATIVE_LOOKS:
+        letterbox = geometry.fit_native(width, height, low, high, 32)
+        assert letterbox.width % 32 == letterbox.height % 32 == 0
+        assert letterbox.inner_width <= letterbox.width <= high
+        assert letterbox.inner_height <= letterbox.height <= high
+        assert letterbox.width * letterbox.height >= 16 * CANDIDATES
 
 
 @given(st.integers(32, 3000), st.integers(32, 3000), st.integers(1, 8), st.integers(1, 8), st.floats(0, 0.5))
