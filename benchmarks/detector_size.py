@@ -24,15 +24,28 @@ import onnxruntime as ort
 from benchmarks import common
 from edge import boxes as geometry
 from edge import contract
-from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
+from edge import detector as detector_module
+from edge.blur import regions_of
+from edge.config import BlurConfig, DetectorConfig
+from edge.detector import Detections, Detector, open_detector
 from edge.pictures import read_picture
 from edge.session import read_detector
 
 SIZES = ((640, 384), (960, 544), (1280, 736))
-CANVASES = ("320x320", "640x384", "640x480", "960x544", "native")
+CANVASES = (
+    "320x320",
+    "640x384",
+    "640x480",
+    "960x544",
+    "native, large look only",
+    "native",
+    "native, score 0.2",
+)
 SCORES = (0.2, 0.35, 0.5)
 MATCH_IOU, MIN_SIDE = 0.4, 12
+COVERED_SHARE = 0.6
+"""A face counts as left when less than this share of its box would be painted over."""
+LEFT_SIDES = (12, 20, 40, 80)
 
 
 def sessions(size: tuple[int, int], threads: int) -> dict[str, ort.InferenceSession]:
@@ -85,11 +98,23 @@ def latency(rounds: int, threads: int) -> list[dict[str, Any]]:
 
 def recall(data: Path, canvas: str, limit: int) -> dict[str, Any]:
     """Recall, false boxes per picture and most candidates of one canvas size on the train split."""
-    config = DetectorConfig(provider="cpu", size_pixels=canvas, score_begin=min(SCORES))
+    score = 0.2 if "score 0.2" in canvas else None
+    config = DetectorConfig(provider="cpu", size_pixels=canvas.split(",")[0], score_begin=score)
     detector = open_detector(read_detector(None), config)
+    looks = detector_module.NATIVE_LOOKS
+    if "only" in canvas:
+        detector_module.NATIVE_LOOKS = looks[:1]
+    try:
+        return _recall(data, canvas, detector, limit)
+    finally:
+        detector_module.NATIVE_LOOKS = looks
+
+
+def _recall(data: Path, canvas: str, detector: Detector, limit: int) -> dict[str, Any]:
     lines = (data / "faces" / "annotations.jsonl").read_text(encoding="utf-8").splitlines()
     pictures = [row for row in map(json.loads, lines) if row["split"] == "train"][:limit]
     found, wanted, false = dict.fromkeys(SCORES, 0), 0, dict.fromkeys(SCORES, 0)
+    left, present = dict.fromkeys(LEFT_SIDES, 0), dict.fromkeys(LEFT_SIDES, 0)
     for row in pictures:
         faces = np.array([face["box"] for face in row["faces"] if not face["invalid"]], np.float32).reshape(
             -1, 4
@@ -97,23 +122,30 @@ def recall(data: Path, canvas: str, limit: int) -> dict[str, Any]:
         truth = np.concatenate([faces[:, :2], faces[:, :2] + faces[:, 2:]], axis=1)
         counted = np.minimum(faces[:, 2], faces[:, 3]) >= MIN_SIDE
         wanted += int(counted.sum())
-        for score, hits, extra in hits_of(detector, data / "faces" / row["image"], truth, counted):
+        pixels = read_picture(data / "faces" / row["image"], convert=True).pixels
+        detections = detector.detect(pixels)
+        for score, hits, extra in hits_of(detections, truth, counted):
             found[score] += hits
             false[score] += extra
+        bare = uncovered(detections, detector.score_begin, truth, pixels.shape[1], pixels.shape[0])
+        sides = np.minimum(faces[:, 2], faces[:, 3])
+        for side in LEFT_SIDES:
+            present[side] += int((sides >= side).sum())
+            left[side] += int((bare & (sides >= side)).sum())
     return {
         "canvas": canvas,
         "pictures": len(pictures),
         "faces": wanted,
         "recall": {str(s): round(found[s] / wanted, 4) for s in SCORES},
         "false_per_picture": {str(s): round(false[s] / len(pictures), 3) for s in SCORES},
+        "left": {str(side): [left[side], present[side]] for side in LEFT_SIDES},
     }
 
 
 def hits_of(
-    detector: Detector, picture: Path, truth: geometry.Floats, counted: np.ndarray[Any, Any]
+    found: Detections, truth: geometry.Floats, counted: np.ndarray[Any, Any]
 ) -> list[tuple[float, int, int]]:
     """Per score: true faces found among the counted ones, and boxes on no face."""
-    found = detector.detect(read_picture(picture, convert=True).pixels)
     overlap = geometry.iou(truth, found.boxes) >= MATCH_IOU
     rows = []
     for score in SCORES:
@@ -121,6 +153,22 @@ def hits_of(
         extra = (found.scores >= score) & ~overlap.any(axis=0)
         rows.append((score, int((taken.any(axis=1) & counted).sum()), int(extra.sum())))
     return rows
+
+
+def uncovered(
+    found: Detections, score: float, truth: geometry.Floats, width: int, height: int
+) -> np.ndarray[Any, Any]:
+    """Which true faces the default regions of these detections leave in view, bool ``[N]``."""
+    painted = np.zeros((height, width), bool)
+    for x1, y1, x2, y2 in regions_of(
+        found.boxes[found.scores >= score], width, height, BlurConfig()
+    ).tolist():
+        painted[y1:y2, x1:x2] = True
+    shares = [
+        float(painted[y1:y2, x1:x2].mean()) if x2 > x1 and y2 > y1 else 1.0
+        for x1, y1, x2, y2 in geometry.clip(truth, width, height).astype(int).tolist()
+    ]
+    return np.array(shares, np.float64) < COVERED_SHARE
 
 
 def main() -> None:
@@ -151,14 +199,19 @@ def main() -> None:
     else:
         result["recall"] = [recall(data, canvas, arguments.limit) for canvas in CANVASES]
         rows = [
-            [r["canvas"], r["faces"], *r["recall"].values(), *r["false_per_picture"].values()]
+            [
+                r["canvas"],
+                *r["recall"].values(),
+                *r["false_per_picture"].values(),
+                *(f"{left}/{present}" for left, present in r["left"].values()),
+            ]
             for r in result["recall"]
         ]
         header = [
             "canvas",
-            "faces",
             *(f"recall {s}" for s in SCORES),
             *(f"false/picture {s}" for s in SCORES),
+            *(f"left, {side} px" for side in LEFT_SIDES),
         ]
         print("\n" + common.table(header, rows))
     common.finish(result, arguments.json)

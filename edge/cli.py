@@ -69,7 +69,7 @@ def main(
 @_fails_clearly
 def demo(
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the images.  [default: a new temporary folder]")
+        Path | None, typer.Option(help="Folder for the images; without it a new temporary one.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="Length of the synthetic video.")] = 10,
 ) -> None:
@@ -98,7 +98,7 @@ def demo(
 @app.command()
 @_fails_clearly
 def blur(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, videos, folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Pictures, videos, folders.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; relative paths are kept.")],
     resume: Annotated[bool, typer.Option("--resume", help="Skip what is done already.")] = False,
     report: Annotated[
@@ -111,8 +111,10 @@ def blur(
     keep_audio: Annotated[
         bool, typer.Option("--keep-audio", help="Keep the sound of videos. Voices identify people too.")
     ] = False,
-    fill: Annotated[str, typer.Option(help="infill or solid; gaussian and mosaic see below.")] = "infill",
-    region: Annotated[str, typer.Option(help="head, or top (see below).")] = "head",
+    fill: Annotated[
+        str, typer.Option(help="infill, solid; with --allow-reidentifiable also gaussian, mosaic.")
+    ] = "infill",
+    region: Annotated[str, typer.Option(help="head; with --allow-reidentifiable also top.")] = "head",
     top_fraction: Annotated[float, typer.Option(help="With --region top: share of the box's height.")] = 0.6,
     allow_reidentifiable: Annotated[
         bool,
@@ -128,9 +130,11 @@ def blur(
     size: Annotated[
         str, typer.Option(help="native, or WIDTHxHEIGHT that pictures are scaled to for detection.")
     ] = "native",
-    tiles: Annotated[str, typer.Option(help="COLUMNSxROWS: also look at each tile (small faces).")] = "1x1",
+    tiles: Annotated[
+        str, typer.Option(help="COLUMNSxROWS, such as 3x2: also look at each tile, for small faces.")
+    ] = "1x1",
     score: Annotated[
-        float | None, typer.Option(help="Score from which a face is covered.  [default: the detector's]")
+        float | None, typer.Option(help="Score from which a face is covered; without it the detector's own.")
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG and WebP quality.")] = 95,
     jobs: Annotated[int, typer.Option(min=0, max=256, help="Workers; 0: one per core.")] = 0,

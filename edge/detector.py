@@ -16,7 +16,7 @@ from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.session import DetectorFile, Session
 
-NATIVE_LOOKS = ((960, 1920), (480, 480))
+NATIVE_LOOKS: tuple[tuple[int, int], ...] = ((960, 1920), (480, 480))
 """``size_pixels = "native"``: the frame is looked at once per entry, its longer side kept between the
 two, in pixels. The small look finds close-ups, which are too large for the detector in the other."""
 

@@ -26,6 +26,7 @@ Maker = Callable[[Path], Path]
 
 def portrait() -> Image.Image:
     """The shipped portrait, 512x512 RGB."""
+    image: Image.Image
     with Image.open(ASTRONAUT) as image:
         return image.convert("RGB")
 
@@ -128,9 +129,8 @@ def _packed_zeros(count: int) -> bytes:
     return b"".join([*out, packer.compress(bytes(count % len(block))), packer.flush()])
 
 
-def bomb(folder: Path) -> Path:
-    """Under 60 KB, complete and without an error; 484 megapixels, 1.5 GB as RGB."""
-    side = 22_000
+def bomb(folder: Path, side: int = 22_000) -> Path:
+    """Under 60 KB, complete and without an error; 484 megapixels, 1.5 GB as RGB. ``side`` mod 8 is 0."""
     return _png(folder / "bomb.png", side, side, _packed_zeros((side // 8 + 1) * side))
 
 
@@ -139,13 +139,15 @@ def header_bomb(folder: Path) -> Path:
     return _png(folder / "header_bomb.png", 65_535, 65_535, _packed_zeros(1))
 
 
-def webp_bomb(folder: Path) -> Path:
-    """The largest canvas that WebP can announce, 268 megapixels, in front of a small picture."""
+def webp_bomb(folder: Path, side: int = 16_383) -> Path:
+    """32 bytes that are a complete lossless WebP of the largest size: 268 megapixels, 1 GB once decoded."""
     path = folder / "bomb.webp"
-    canvas = (16_383 - 1).to_bytes(3, "little") * 2
-    Image.new("RGB", (16, 16)).save(path, lossless=True)
-    body = b"WEBP" + b"VP8X" + struct.pack("<I", 10) + bytes(4) + canvas + path.read_bytes()[12:]
-    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    size = (side - 1) | (side - 1) << 14
+    # No transform, cache or map (3 bits); each of five Huffman codes has one symbol: 0 (4 bits each)
+    codes = sum(0b0001 << (3 + 4 * index) for index in range(5))
+    stream = b"\x2f" + struct.pack("<II", size, codes) + bytes(3)
+    chunks = b"WEBPVP8L" + struct.pack("<I", len(stream)) + stream
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
     return path
 
 
