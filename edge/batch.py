@@ -66,8 +66,8 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
     inputs: list[tuple[Path, Path]] = []
     inside_out = out.resolve()
     for path in paths:
-        if path.is_dir():
-            for file in _files(path, inside_out):
+        if os.path.isdir(path):  # unlike Path.is_dir, False for what may not be looked at
+            for file in _files(path, inside_out, plan):
                 if file.suffix.lower() in (*SUFFIXES, *video.SUFFIXES):
                     inputs.append((file, file.relative_to(path)))
                 else:
@@ -88,8 +88,11 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
     return plan
 
 
-def _files(folder: Path, excluded: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+def _files(folder: Path, excluded: Path, plan: Plan) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        plan.refused.append(Outcome(str(error.filename), "refused", f"cannot be read: {error.strerror}"))
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
         here = Path(root)
         folders[:] = sorted(f for f in folders if (here / f).resolve() != excluded)
         for name in sorted(names):
@@ -97,10 +100,16 @@ def _files(folder: Path, excluded: Path) -> Iterator[Path]:
 
 
 def _problem(source: Path, target: Path, sources: set[Path], targets: dict[Path, str]) -> str:
-    if source.suffix.lower() not in (*SUFFIXES, *video.SUFFIXES):
-        return "missing" if not source.exists() else "not a picture or video by its name"
-    if not source.exists():
+    try:
+        source.stat()
+    except FileNotFoundError:
         return "no such file"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    if source.suffix.lower() not in (*SUFFIXES, *video.SUFFIXES):
+        return "not a picture or video by its name"
+    if not source.is_file():
+        return "not a regular file"
     if target.resolve() in sources:
         return "would overwrite an input; choose another --out"
     if target in targets:
@@ -139,10 +148,13 @@ def run(
             todo.append(job)
     pictures = [job for job in todo if job.kind == "picture"]
     with ThreadPoolExecutor(options.workers) as pool:
-        futures = [pool.submit(_picture, job, detector, config, options) for job in pictures]
-        for future in as_completed(futures):
-            yield future.result()
-            advance(1)
+        try:
+            futures = [pool.submit(_picture, job, detector, config, options) for job in pictures]
+            for future in as_completed(futures):
+                yield future.result()
+                advance(1)
+        finally:  # after Ctrl-C: what is begun, and no more
+            pool.shutdown(wait=True, cancel_futures=True)
     for job in todo:
         if job.kind == "video":
             yield _video(job, detector, config, options, advance)

@@ -102,7 +102,7 @@ def blur(
     out: Annotated[Path, typer.Option(help="Folder for the results; relative paths are kept.")],
     resume: Annotated[bool, typer.Option("--resume", help="Skip what is done already.")] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write boxes and scores as COCO JSON.")
+        Path | None, typer.Option(metavar="FILE", help="Write boxes and scores as COCO JSON (.json).")
     ] = None,
     convert: Annotated[
         bool,

@@ -15,6 +15,8 @@ from edge import batch, canary
 from edge.coco import CocoReport
 from edge.config import Config
 from edge.detector import open_detector
+from edge.errors import StoreError
+from edge.logs import printable
 from edge.session import read_detector
 from edge.store.text import write_text
 
@@ -33,6 +35,9 @@ def blur_files(
     """
     begin = time.monotonic()
     plan = batch.make_plan(paths, out)
+    if report is not None and report.suffix.lower() != ".json":
+        # A picture's name here would replace that picture.
+        raise StoreError(f"--report {report}: the name must end in .json")
     detector = open_detector(read_detector(config.detector.path), config.detector)
     canary.check(detector)
     total = sum(batch.units(job) for job in plan.jobs)
@@ -76,7 +81,7 @@ def _summary(
     for outcome in refused:
         # JSON quotes make a newline in a file name visible
         console.print(
-            f"refused {json.dumps(outcome.name)}: {outcome.reason}",
+            f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}",
             style="red",
             markup=False,
             highlight=False,
@@ -86,7 +91,7 @@ def _summary(
     written = [outcome for outcome in outcomes if outcome.state == "written"]
     frames = sum(outcome.frames for outcome in written)
     regions = sum(outcome.regions for outcome in written)
-    parts = [f"{states['written']} written to {out}"]
+    parts = [f"{states['written']} written to {printable(str(out))}"]
     if frames != len(written):
         parts[0] += f" ({frames} frames)"
     parts.append(f"{regions} regions covered")

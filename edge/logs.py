@@ -6,12 +6,20 @@ import logging
 import sys
 
 
+def printable(text: str) -> str:
+    """Escape control characters and bytes that are no text, as names of files may hold them.
+
+    >>> printable("a\\x1b[2J\\nb.jpg")
+    'a\\\\x1b[2J\\\\nb.jpg'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class _OneLine(logging.Formatter):
     """Control characters are escaped, so that a file name cannot forge a second line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return printable(super().format(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the base class's name
         # A traceback may quote values; the type and text of the error are in the message already.

@@ -105,6 +105,8 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
         image.load()
         upright = ImageOps.exif_transpose(image)
         pixels = np.asarray(_to_rgb(upright))
+        if problem == "16-bit" and image.mode == "RGB" and pixels.max(initial=0) < 128:
+            raise PictureError("16-bit, but the upper bits are empty: scale its values first")
     except PictureError:
         raise
     # Pillow's decoders raise whatever broken data makes them raise
@@ -137,8 +139,11 @@ def _bits(image: Image.Image, data: bytes) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode == "F":
+        raise PictureError("floating point: the range of its values is not stated")
+    if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.float64)
-        top = 65535.0 if wide.max(initial=0) > 255 else 255.0
+        # Cameras put 10 or 12 bits in 16; taken for 16, the picture would be too dark to look at.
+        top = float(2 ** max(8, int(wide.max(initial=0)).bit_length()) - 1)
         return Image.fromarray(np.clip(wide * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

@@ -35,8 +35,8 @@ except ImportError as error:  # the box itself does not need it
     SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
     MISSING = "video files need PyAV; install edge-anonymizer[video]"
 
-LOST_SHARE = 0.05
-"""A video that ends earlier than it says by more than this share (and a second) is truncated."""
+LOST_SHARE, LOST_SECONDS = 0.05, 0.2
+"""A video that ends earlier than it says by more than both of these is truncated."""
 
 
 @dataclass(eq=False)
@@ -50,18 +50,29 @@ class VideoResult:
     faces: list[tuple[Floats, Floats]] = field(default_factory=list)
 
 
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
+
+
+def _open(path: Path) -> Any:
+    """Open a video file and nothing else: no pipe, no other protocol, no list of further files."""
+    if not path.is_file():
+        raise PictureError("not a regular file" if path.exists() else "no such file")
+    options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+    return av.open(f"file:{path}", options=options, metadata_errors="replace")
+
+
 def count_frames(path: Path) -> int:
     """Frames that a video says it has, at least 1; 1 where it does not say or cannot be read."""
     if MISSING:
         return 1
     try:
-        with av.open(str(path)) as container:
+        with _open(path) as container:
             stream = container.streams.video[0]
             if stream.frames:
                 return int(stream.frames)
             seconds = (container.duration or 0) / 1e6
             return max(1, round(seconds * float(stream.average_rate or 25)))
-    except (av.error.FFmpegError, OSError, IndexError, ValueError):
+    except (av.error.FFmpegError, PictureError, OSError, IndexError, ValueError):
         return 1
 
 
@@ -84,7 +95,7 @@ def anonymize_video(
     if MISSING:
         raise PictureError(MISSING)
     try:
-        with av.open(str(source)) as container:
+        with _open(source) as container:
             reader = _Reader(container, keep_audio)
             result = VideoResult(reader.width, reader.height)
             hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
@@ -127,6 +138,7 @@ class _Reader:
         self.rate: Fraction = self._stream.average_rate or Fraction(25)
         self._sound: list[Any] = []
         self._end_seconds = 0.0
+        self._packets = 0
         self._first = self._decoded()
         self._pending = next(self._first, None)
         if self._pending is None:
@@ -157,11 +169,16 @@ class _Reader:
 
     def check_complete(self) -> None:
         """Raise PictureError when the file ended earlier than its header says."""
+        # MP4 and MOV say it exactly; AVI counts the gaps too
+        if "mp4" in self._container.format.name and self._stream.frames > self._packets:
+            raise PictureError(f"truncated: {self._packets} of {self._stream.frames} frames are there")
         duration = self._stream.duration
         stated = float(duration * self.time_base) if duration else (self._container.duration or 0) / 1e6
         start = float((self._stream.start_time or 0) * self.time_base)
         missing = stated - (self._end_seconds - start) - 1 / float(self.rate)
-        if missing > max(1.0, LOST_SHARE * stated):
+        # Only the whole file's length is known: its sound may go on after the last picture.
+        shared = not duration and len(self._container.streams) > 1
+        if missing > max(1.0 if shared else LOST_SECONDS, LOST_SHARE * stated):
             raise PictureError(f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing")
 
     def _decoded(self) -> Iterator[tuple[Pixels, int]]:
@@ -172,6 +189,9 @@ class _Reader:
                 if packet.dts is not None:
                     self._sound.append(packet)
                 continue
+            if packet.is_corrupt:
+                raise PictureError(f"truncated or damaged after {count} frames")
+            self._packets += packet.size > 0
             for frame in packet.decode():
                 if frame.is_corrupt:
                     raise PictureError(f"frame {count} is damaged")

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
@@ -20,32 +20,51 @@ CONTAINERS = {
     ".m4v": ("mp4", "libx264"),
     ".mov": ("mov", "libx264"),
     ".mkv": ("matroska", "libx264"),
-    ".avi": ("avi", "libx264"),
+    ".avi": ("avi", "mpeg4"),  # no times in AVI: a codec without reordering
     ".webm": ("webm", "libvpx-vp9"),
 }
 """File name endings, and the container and codec that each is written as."""
 
-_QUALITY = {"libx264": {"crf": "20", "preset": "veryfast"}, "libvpx-vp9": {"crf": "30", "b": "0"}}
+_QUALITY = {
+    "libx264": {"crf": "20", "preset": "veryfast"},
+    "mpeg4": {"qmin": "2", "qmax": "4"},
+    "libvpx-vp9": {"crf": "30", "b": "0"},
+}
+_BT601, _LIMITED_RANGE = 6, 1  # ITU-T H.273
+
+
+@contextlib.contextmanager
+def _encoding() -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise StoreError(f"video encoder: {error}") from error
 
 
 class VideoWriter:
     """A video file that is being written. Made by ``open_video``."""
 
     def __init__(
-        self, container: Any, codec: str, width: int, height: int, rate: Fraction, time_base: Fraction
+        self, file: BinaryIO, suffix: str, width: int, height: int, rate: Fraction, time_base: Fraction
     ) -> None:
-        self._container = container
-        self._stream = container.add_stream(codec, rate=rate, options=_QUALITY[codec])
+        name, codec = CONTAINERS[suffix]
+        with _encoding():
+            self._container: Any = av.open(file, "w", format=name)
+            self._stream: Any = self._container.add_stream(codec, rate=rate, options=_QUALITY[codec])
         self._stream.width, self._stream.height = width, height
         # Halved colour needs even sides
         self._stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
         self._stream.codec_context.time_base = time_base
+        # What becomes of BGR here; where nothing is stated, players guess BT.709 for large pictures.
+        self._stream.codec_context.colorspace = _BT601
+        self._stream.codec_context.color_range = _LIMITED_RANGE
         self._time_base = time_base
         self._audio: Any = None
 
     def copy_audio(self, template: Any) -> None:
         """Announce a sound track that will be copied as it is; before the first frame."""
-        self._audio = self._container.add_stream_from_template(template)
+        with _encoding():
+            self._audio = self._container.add_stream_from_template(template)
 
     def write(self, frame: AnonymizedFrame, pts: int) -> None:
         """Add one frame; ``pts`` counts in the time base and rises. Raises StoreError."""
@@ -53,19 +72,25 @@ class VideoWriter:
             raise TypeError(f"the store takes an AnonymizedFrame, not {type(frame).__name__}")
         picture = av.VideoFrame.from_ndarray(frame.pixels, format="bgr24")
         picture.pts, picture.time_base = pts, self._time_base
-        try:
+        with _encoding():
             self._container.mux(self._stream.encode(picture))
-        except av.error.FFmpegError as error:
-            raise StoreError(f"video encoder: {error}") from error
 
     def write_audio(self, packet: Any) -> None:
-        """Copy one packet of the sound track."""
+        """Copy one packet of the sound track. Raises StoreError."""
         packet.stream = self._audio
-        self._container.mux(packet)
+        with _encoding():
+            self._container.mux(packet)
 
     def finish(self) -> None:
-        """Flush the encoder."""
-        self._container.mux(self._stream.encode())
+        """Flush the encoder and complete the file. Raises StoreError."""
+        with _encoding():
+            self._container.mux(self._stream.encode())
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that will not be kept."""
+        with contextlib.suppress(av.error.FFmpegError):
+            self._container.close()
 
 
 @contextlib.contextmanager
@@ -76,13 +101,12 @@ def open_video(
 
     ``rate`` is in frames per second, ``time_base`` in seconds. Raises StoreError.
     """
-    container_name, codec = CONTAINERS[path.suffix.lower()]
     make_folder(path.parent)
     with new_file(path, replace=replace) as file:
+        writer = VideoWriter(file, path.suffix.lower(), width, height, rate, time_base)
         try:
-            with av.open(file, "w", format=container_name) as container:
-                writer = VideoWriter(container, codec, width, height, rate, time_base)
-                yield writer
-                writer.finish()
-        except av.error.FFmpegError as error:
-            raise StoreError(f"{path}: {error}") from error
+            yield writer
+            writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
