@@ -134,7 +134,7 @@ class BlurConfig(Section):
     )
     mosaic_cells: int = Field(4, ge=1, le=16, description="fill = mosaic: cells along each side")
     hold_before_frames: int = Field(
-        5, ge=0, le=250, description="a new region also covers so many frames before it"
+        10, ge=0, le=250, description="a new region also covers so many frames before it"
     )
     hold_after_seconds: float = Field(
         1.0, ge=0, le=60, description="a region stays so long after its last detection"

@@ -207,8 +207,8 @@ def _open(
     options = ort.SessionOptions()
     options.log_severity_level = 4  # errors are raised; printing them too helps nobody
     options.intra_op_num_threads = threads
-    # Idle threads that spin take the cores that capture, encoding and the store need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that go on spinning between two frames take the cores from capture and encoding.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if size is not None:
         for symbol, side in zip(contract.SYMBOLS, (1, size[1], size[0]), strict=True):
             options.add_free_dimension_override_by_name(symbol, side)

@@ -28,6 +28,7 @@ def demo_table(result: DemoResult) -> Table:
         ("detector, provider", f"{result.status.detector}, {result.status.provider}"),
         ("status endpoint", f"answered {result.answers} times at {result.address}"),
         ("images with a face left", str(len(result.leaks))),
+        ("weaker hits to look at", str(len(result.hits) - len(result.leaks))),
     ]
     for stage, times in result.status.stages.items():
         rows.append((f"{stage} p50 / p95", f"{times.p50_ms:.1f} / {times.p95_ms:.1f} ms"))

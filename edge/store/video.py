@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import av.error
@@ -49,8 +49,8 @@ class VideoWriter:
     ) -> None:
         name, codec = CONTAINERS[suffix]
         with _encoding():
-            self._container: Any = av.open(file, "w", format=name)
-            self._stream: Any = self._container.add_stream(codec, rate=rate, options=_QUALITY[codec])
+            self._container = cast(Any, av.open(file, "w", format=name))
+            self._stream = self._container.add_stream(codec, rate=rate, options=_QUALITY[codec])
         self._stream.width, self._stream.height = width, height
         # Halved colour needs even sides
         self._stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
