@@ -8,10 +8,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from edge.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[1]
 EDGE = sorted((ROOT / "edge").rglob("*.py"))
@@ -175,3 +178,23 @@ def test_arrows_point_down() -> None:
             pieces = name.split(".")
             if pieces[0] == "edge" and len(pieces) > 1 and pieces[1] in level and pieces[1] != parts[0]:
                 assert level[pieces[1]] <= here, f"{name_of(path)} imports {name}"
+
+
+def test_the_readme_names_every_command_and_every_reason_has_a_text() -> None:
+    import typer
+
+    from edge.cli import EXIT_CONFIG, app
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"`edge {name}" in readme
+    assert f"{EXIT_CONFIG} bad configuration" in readme
+    for reason in Reason:
+        assert reason.text
+
+
+@pytest.mark.parametrize(
+    "link", re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
+)
+def test_links_of_the_readme_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
