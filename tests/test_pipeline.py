@@ -195,7 +195,8 @@ def test_hold_that_fails_drops_all_that_waits(tmp_path: Path, monkeypatch: pytes
         return real(self, frame, found)
 
     monkeypatch.setattr(Hold, "push", push)
-    _, metrics = play(config(tmp_path), [Played([picture(n) for n in range(20)])])
+    settings = config(tmp_path, blur={"hold_before_frames": 5})
+    _, metrics = play(settings, [Played([picture(n) for n in range(20)])])
     assert metrics.count("frames_dropped", "test", Reason.HOLD_ERROR) == 6  # five waited
     assert len(stored(tmp_path)) == 14
     check_accounts(metrics)
@@ -250,7 +251,8 @@ def test_old_pictures_of_a_live_camera_are_dropped(tmp_path: Path) -> None:
 
 
 def test_a_live_camera_that_stops_stores_no_frame_without_lookahead(tmp_path: Path) -> None:
-    _, metrics = play(config(tmp_path), [Played([picture(n) for n in range(12)], live=True)])
+    settings = config(tmp_path, blur={"hold_before_frames": 5})
+    _, metrics = play(settings, [Played([picture(n) for n in range(12)], live=True)])
     assert metrics.count("frames_dropped", "test", Reason.NO_LOOKAHEAD) == 5
     assert len(stored(tmp_path)) == 7
     check_accounts(metrics)
