@@ -64,6 +64,8 @@ class Detector:
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
+        if (boxes[:count, 2:] <= boxes[:count, :2]).any():  # it would cover nothing
+            raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
         offset = np.array([left, top, left, top], np.float32)
         return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
 

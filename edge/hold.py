@@ -91,6 +91,8 @@ class Hold:
         due: list[Held] = []
         if self._line and self._breaks(self._line[-1].frame, frame):
             due += self.flush()
+        now = frame.media_seconds
+        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
         entry = Held(frame, whole=found is None)
         if found is not None:
             self._join(entry, found)
@@ -138,7 +140,6 @@ class Hold:
                 region = _Region(box, np.zeros(4, np.float32), now)
                 self._regions.append(region)
                 self._cover_before(region)
-        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
 
     def _owners(self, boxes: Floats, now: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """For each box the index of the live region that it belongs to, or -1."""
@@ -159,7 +160,10 @@ class Hold:
         if gap > 0:
             speed = (box - region.box) / np.float32(gap)
             limit = MAX_SPEED * max(float(box[2] - box[0]), 1.0)
-            region.velocity = np.clip(speed, -limit, limit).astype(np.float32)
+            speed = np.clip(speed, -limit, limit)
+            # Boxes tremble from frame to frame; half of the old speed steadies the new one.
+            old = region.velocity if region.sightings > 1 else speed
+            region.velocity = ((old + speed) / 2).astype(np.float32)
         region.box, region.last_seen = box, now
         region.sightings += 1
         for waiting in self._line:
@@ -191,7 +195,6 @@ class Hold:
 
     def _cover_undetected(self, entry: Held) -> None:
         now = entry.frame.media_seconds
-        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
         entry.held.extend(r.expected(now - r.last_seen) for r in self._regions if r.last_seen < now)
 
 

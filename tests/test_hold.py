@@ -84,6 +84,13 @@ def test_a_weak_detection_continues_a_region_but_does_not_begin_one() -> None:
     assert all(len(held.seen) == 1 for held in out)
 
 
+def test_an_expired_region_does_not_make_a_weak_detection_count() -> None:
+    sightings = [found((*FACE, 0.9))] + [found()] * 30 + [found((*FACE, 0.25))]
+    hold = Hold(0, 1.0, 0.35)
+    out = [held for number, seen in enumerate(sightings) for held in hold.push(frame(number), seen)]
+    assert len(out[-1].boxes) == 0
+
+
 def test_weak_detections_are_covered_where_nobody_looks_ahead() -> None:
     out = play(Hold(3, 1.0, 0.35), [found((*FACE, 0.25))] * 6)
     assert [len(held.boxes) for held in out] == [0, 0, 0, 1, 1, 1]

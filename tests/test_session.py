@@ -165,6 +165,14 @@ def test_more_candidates_than_fit_are_an_error(tmp_path: Path) -> None:
     assert caught.value.reason == "overflow"
 
 
+@pytest.mark.parametrize("box", [[20, 4, 4, 24], [4, 4, 4, 24]], ids=["inside out", "empty"])
+def test_a_box_that_would_cover_nothing_is_an_error(tmp_path: Path, box: list[int]) -> None:
+    detector = open_file(save(tiny([box, [0, 0, 1, 1]], [0.9, 0.1]), tmp_path / "tiny.onnx"))
+    with pytest.raises(DetectionError) as caught:
+        detector.detect(PICTURE)
+    assert caught.value.reason == "detector_output"
+
+
 def test_nan_from_a_real_graph_is_an_error(tmp_path: Path) -> None:
     path = save(tiny([[np.nan, 0, 1, 1], [0, 0, 1, 1]], [0.9, 0.1]), tmp_path / "tiny.onnx")
     with pytest.raises(DetectorError, match="NaN"):

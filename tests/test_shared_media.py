@@ -11,6 +11,7 @@ over when it lies on a face that was found before and less than most of it is co
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edge import batch
 from edge.blur import regions_of
 from edge.boxes import Floats, iou
 from edge.config import BlurConfig
+from edge.demo import FACE_SCORE, find_faces
 from edge.detector import Detector
 from edge.frames import Pixels
 from edge.pictures import read_picture
@@ -37,8 +39,7 @@ def anonymize(paths: list[Path], out: Path, detector: Detector) -> list[batch.Ou
     plan = batch.make_plan(paths, out)
     assert plan.refused == []
     done: list[int] = []
-    config = BlurConfig(hold_before_frames=10)  # as the command has it
-    outcomes = list(batch.run(plan.jobs, detector, config, OPTIONS, done.append))
+    outcomes = list(batch.run(plan.jobs, detector, BlurConfig(), OPTIONS, done.append))
     assert [outcome.state for outcome in outcomes] == ["written"] * len(plan.jobs)
     assert sum(done) == sum(outcome.frames for outcome in outcomes)
     return outcomes
@@ -122,3 +123,27 @@ def test_no_face_is_found_again_on_clips(
     print(f"{with_faces} of {len(before)} frames with faces before; boxes found after: {again}")
     assert with_faces >= FRAMES // 4
     assert again == {}
+
+
+def test_the_daemon_stores_every_frame_of_real_clips_without_a_face(
+    tmp_path: Path, shared_data: Path, edge_script: str
+) -> None:
+    """The real process, two cameras on one detector, at the daemon's own canvas."""
+    cameras = {f"camera{number}": shared_data / "clips" / name for number, name in enumerate(CLIPS)}
+    sections = [f'[cameras.{camera}]\nsource = "{path}"\npace = false\n' for camera, path in cameras.items()]
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        "\n".join([*sections, f'[store]\nfolder = "{tmp_path / "images"}"\n[status]\nport = 0\n'])
+    )
+    done = subprocess.run(
+        [edge_script, "run", "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for camera, path in cameras.items():
+        images = sorted((tmp_path / "images" / camera).rglob("*.jpg"))
+        assert len(images) == len(decode(path))
+        assert [hit for hit in find_faces(images[::5]) if hit[1] >= FACE_SCORE] == []
