@@ -97,7 +97,7 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
     if kind == "MPO":
         kind = "JPEG"
     try:
-        if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
+        if kind != "JPEG" and _has_second(image):
             raise PictureError("animated or several pages: there is no single picture to check")
         problem = _problem(image, data)
         if problem and not convert:
@@ -113,6 +113,18 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
     except Exception as error:
         raise PictureError(f"broken or truncated: {error}"[:300]) from error
     return Picture(np.ascontiguousarray(pixels[..., ::-1]), kind)
+
+
+def _has_second(image: Image.Image) -> bool:
+    """Whether there is a second frame or page."""
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    try:  # counting would walk all pages, of which a hostile file has millions
+        image.seek(1)
+    except EOFError:
+        return False
+    image.seek(0)
+    return True
 
 
 def _problem(image: Image.Image, data: bytes) -> str | None:
