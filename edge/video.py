@@ -35,6 +35,9 @@ except ImportError as error:  # the box itself does not need it
     SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
     MISSING = "video files need PyAV; install edge-anonymizer[video]"
 
+AVI_SOUND = ("mp3", "pcm")
+"""Beginnings of the names of sound codecs that AVI can carry with right times."""
+
 LOST_SHARE, LOST_SECONDS = 0.05, 0.2
 """A video that ends earlier than it says by more than both of these is truncated."""
 
@@ -97,6 +100,10 @@ def anonymize_video(
     try:
         with _open(source) as container:
             reader = _Reader(container, keep_audio)
+            if reader.audio is not None and target.suffix.lower() == ".avi":
+                codec = reader.audio.codec_context.name
+                if not codec.startswith(AVI_SOUND):  # others lose their times in this container
+                    raise PictureError(f"sound as {codec} cannot be kept in AVI; leave out --keep-audio")
             result = VideoResult(reader.width, reader.height)
             hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
             with open_video(

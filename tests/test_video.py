@@ -237,6 +237,14 @@ def test_every_container(tmp_path: Path, name: str, detector: Detector) -> None:
     assert (tmp_path / "out" / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_sound_that_avi_cannot_carry_is_refused(tmp_path: Path, detector: Detector) -> None:
+    source = make(tmp_path / "in.avi", times=range(8), sound=True)
+    with pytest.raises(PictureError, match="aac cannot be kept in AVI"):
+        run(source, tmp_path / "out" / "a.avi", detector, keep_audio=True)
+    assert files(tmp_path / "out") == []
+    assert run(source, tmp_path / "out" / "b.avi", detector).frames == 8
+
+
 def test_times_are_kept_in_avi(tmp_path: Path, detector: Detector) -> None:
     source = make(tmp_path / "clip.avi", codec="mpeg4")
     (tmp_path / "out").mkdir()
