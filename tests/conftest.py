@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import edge
 from edge.config import DetectorConfig
@@ -16,6 +17,11 @@ from edge.detector import Detector, open_detector
 from edge.frames import Pixels, RawFrame
 from edge.pictures import read_picture
 from edge.session import read_detector
+
+# Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
+settings.register_profile("default", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATA = Path(edge.__file__).parent / "data"

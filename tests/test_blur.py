@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,7 +30,6 @@ def _frame(width: int, height: int, seed: int) -> RawFrame:
     return RawFrame(pixels, "test", 0, 0.0, 0.0, 0)
 
 
-@settings(max_examples=300, deadline=None)
 @given(boxes, fills, sides, sides)
 def test_two_faces_under_the_same_regions_give_the_same_bytes(
     boxes: Floats, fill: str, width: int, height: int

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import boxes as geometry
@@ -133,7 +133,6 @@ def test_a_frame_that_was_not_looked_at_is_covered_whole() -> None:
     assert [held.whole for held in out] == [False, True, False]
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.lists(
