@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,6 @@ from edge.errors import DetectionError, PictureError, StoreError
 from edge.frames import RawFrame
 from edge.pictures import SUFFIXES, read_picture
 from edge.store.images import write_picture
-
-PICTURE_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -147,17 +146,17 @@ def run(
         else:
             todo.append(job)
     pictures = [job for job in todo if job.kind == "picture"]
-    with ThreadPoolExecutor(options.workers) as pool:
-        try:
-            futures = [pool.submit(_picture, job, detector, config, options) for job in pictures]
-            for future in as_completed(futures):
-                yield future.result()
-                advance(1)
-        finally:  # after Ctrl-C: what is begun, and no more
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ThreadPoolExecutor(options.workers)
+    try:
+        futures = [pool.submit(_safely, job, _picture, detector, config, options) for job in pictures]
+        for future in as_completed(futures):
+            yield future.result()
+            advance(1)
+    finally:  # after Ctrl-C: what is begun, and no more
+        pool.shutdown(wait=True, cancel_futures=True)
     for job in todo:
         if job.kind == "video":
-            yield _video(job, detector, config, options, advance)
+            yield _safely(job, partial(_video, advance=advance), detector, config, options)
 
 
 def units(job: Job) -> int:
@@ -170,24 +169,34 @@ def _is_done(job: Job) -> bool:
     return job.target.is_file() and job.target.stat().st_mtime >= job.source.stat().st_mtime
 
 
-def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options) -> Outcome:
+def _safely(
+    job: Job,
+    work: Callable[[Job, Detector, BlurConfig, Options], Outcome],
+    detector: Detector,
+    config: BlurConfig,
+    options: Options,
+) -> Outcome:
+    """Do one job; whatever is wrong with its file becomes the reason of its outcome."""
     try:
-        picture = read_picture(job.source, convert=options.convert)
-        wanted = SUFFIXES[job.source.suffix.lower()]
-        if picture.format != wanted:
-            raise PictureError(f"named {job.source.suffix}, but is {picture.format}; rename it")
-        found = detector.detect(picture.pixels)
-        strong = found.scores >= detector.score_begin
-        boxes, scores = found.boxes[strong], found.scores[strong]
-        raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
-        safe = blur.anonymize(raw, boxes, config)
-        write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
+        return work(job, detector, config, options)
     except (PictureError, DetectionError, StoreError) as error:
         return Outcome(job.name, "refused", str(error))
     # One hostile file must not take the others with it, whatever it does to a library.
     except Exception as error:
         return Outcome(job.name, "refused", f"{type(error).__name__}: {error}"[:300])
-    return Outcome(job.name, "written", "", raw.width, raw.height, 1, safe.regions, False, [(boxes, scores)])
+
+
+def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options) -> Outcome:
+    picture = read_picture(job.source, convert=options.convert)
+    wanted = SUFFIXES[job.source.suffix.lower()]
+    if picture.format != wanted:
+        raise PictureError(f"named {job.source.suffix}, but is {picture.format}; rename it")
+    found = detector.detect(picture.pixels).at_least(detector.score_begin)
+    raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
+    safe = blur.anonymize(raw, found.boxes, config)
+    write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
+    faces = [(found.boxes, found.scores)]
+    return Outcome(job.name, "written", "", raw.width, raw.height, 1, safe.regions, False, faces)
 
 
 def _video(
@@ -197,22 +206,16 @@ def _video(
     options: Options,
     advance: Callable[[int], None],
 ) -> Outcome:
-    try:
-        result = video.anonymize_video(
-            job.source,
-            job.target,
-            detector,
-            config,
-            workers=options.workers,
-            keep_audio=options.keep_audio,
-            replace=True,
-            advance=advance,
-        )
-    except (PictureError, DetectionError, StoreError) as error:
-        return Outcome(job.name, "refused", str(error))
-    # See _picture
-    except Exception as error:
-        return Outcome(job.name, "refused", f"{type(error).__name__}: {error}"[:300])
+    result = video.anonymize_video(
+        job.source,
+        job.target,
+        detector,
+        config,
+        workers=options.workers,
+        keep_audio=options.keep_audio,
+        replace=True,
+        advance=advance,
+    )
     return Outcome(
         job.name,
         "written",

@@ -28,8 +28,8 @@ def check(detector: Detector) -> float:
         found = detector.detect(pixels)
     except DetectionError as error:
         raise CanaryError(f"the known face cannot be looked for: {error}") from error
-    strong = found.boxes[found.scores >= detector.score_begin]
-    best = float(geometry.iou(strong, EXPECTED).max(initial=0))
+    strong = found.at_least(detector.score_begin)
+    best = float(geometry.iou(strong.boxes, EXPECTED).max(initial=0))
     if best < MIN_IOU:
         raise CanaryError(
             f"detector {detector.session.name} on {detector.session.provider} does not find the known "

@@ -29,6 +29,11 @@ class Detections:
     boxes: Floats
     scores: Floats
 
+    def at_least(self, score: float) -> Detections:
+        """Those with this score or more."""
+        strong = self.scores >= score
+        return Detections(self.boxes[strong], self.scores[strong])
+
 
 class Detector:
     """A session with its thresholds. ``detect`` may be called from several threads."""

@@ -136,8 +136,7 @@ class Pipeline:
 
     def _count_captured(self, camera: _Camera) -> None:
         captured = camera.capture.captured
-        for _ in range(captured - camera.seen):
-            self.metrics.captured(camera.capture.camera)
+        self.metrics.captured(camera.capture.camera, captured - camera.seen)
         camera.seen = captured
 
     def _look(self, camera: _Camera, frame: RawFrame) -> None:

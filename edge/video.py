@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +147,12 @@ class _Reader:
         self._sound: list[Any] = []
         self._end_seconds = 0.0
         self._packets = 0
-        self._first = self._decoded()
-        self._pending = next(self._first, None)
-        if self._pending is None:
+        self._decoder = self._decoded()
+        first = next(self._decoder, None)
+        if first is None:
             raise PictureError("no frame can be decoded")
-        self.height, self.width = self._pending[0].shape[:2]
+        self._first = first
+        self.height, self.width = first[0].shape[:2]
 
     def take_sound(self) -> list[Any]:
         """Sound packets since the last call."""
@@ -159,10 +161,8 @@ class _Reader:
 
     def frames(self) -> Iterator[RawFrame]:
         """All frames, in order; ``media_seconds`` is exact to the time base."""
-        number, last = 0, -1
-        pending = self._pending
-        while pending is not None:
-            pixels, pts = pending
+        last = -1
+        for number, (pixels, pts) in enumerate(chain([self._first], self._decoder)):
             if pixels.shape[:2] != (self.height, self.width):
                 raise PictureError(f"the picture changes its size at frame {number}")
             last = max(pts, last + 1)  # some files repeat a time; an encoder wants them to rise
@@ -171,8 +171,6 @@ class _Reader:
                 yield RawFrame(pixels, "file", number, self._end_seconds, time.monotonic(), 0)
             except ValueError as error:
                 raise PictureError(str(error)) from error
-            number += 1
-            pending = next(self._first, None)
 
     def check_complete(self) -> None:
         """Raise PictureError when the file ended earlier than its header says."""
@@ -229,7 +227,7 @@ def _held(
     detected: Iterator[tuple[RawFrame, Detections]], hold: Hold, begin: float, result: VideoResult
 ) -> Iterator[Held]:
     for frame, found in detected:
-        strong = found.scores >= begin
-        result.faces.append((found.boxes[strong], found.scores[strong]))
+        strong = found.at_least(begin)
+        result.faces.append((strong.boxes, strong.scores))
         yield from hold.push(frame, found)
     yield from hold.flush()

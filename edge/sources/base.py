@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.config import CameraConfig
+from edge.errors import SourceError
 from edge.frames import MIN_SIDE, RawFrame
 
 
@@ -52,6 +53,22 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
+
+    def _read_live(self, capture: cv2.VideoCapture) -> Iterator[RawFrame]:
+        """Frames of an open live camera until ``stop``. Raises SourceError when one does not come.
+
+        A dead stream returns ok with an old picture once or twice, after the timeout; the handle is of
+        no use from then on.
+        """
+        limit = self.config.read_timeout_seconds
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            good, pixels = capture.read()
+            if not good or time.monotonic() - begin >= limit:
+                raise SourceError(f"{self.label}: no frame within {limit} seconds")
+            frame = self._frame(pixels, time.monotonic())
+            if frame is not None:
+                yield frame
 
     def _frame(self, pixels: cv2.typing.MatLike | None, media_seconds: float) -> RawFrame | None:
         """Stamp pixels as this camera's next frame; None, and counted, when they are unusable."""

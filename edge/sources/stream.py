@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import cv2
@@ -23,7 +22,6 @@ class StreamSource(Source):
         scheme = self.config.source.split("://")[0].lower()
         if scheme not in SCHEMES:
             raise SourceError(f"{self.label}: scheme {scheme!r}; use one of {', '.join(SCHEMES)}")
-        limit = self.config.read_timeout_seconds
         capture = cv2.VideoCapture(
             self.config.source,
             cv2.CAP_FFMPEG,
@@ -31,7 +29,7 @@ class StreamSource(Source):
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
                 int(self.config.open_timeout_seconds * 1000),
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                int(limit * 1000),
+                int(self.config.read_timeout_seconds * 1000),
             ],
         )
         try:
@@ -40,15 +38,6 @@ class StreamSource(Source):
                     f"{self.label}: cannot be opened within {self.config.open_timeout_seconds} seconds; "
                     "check address, user name, password and cable"
                 )
-            while not self._stop.is_set():
-                begin = time.monotonic()
-                good, pixels = capture.read()
-                # A dead stream returns ok with an old picture once or twice, after the timeout; the
-                # handle is of no use from then on.
-                if not good or time.monotonic() - begin >= limit:
-                    raise SourceError(f"{self.label}: no frame within {limit} seconds")
-                frame = self._frame(pixels, time.monotonic())
-                if frame is not None:
-                    yield frame
+            yield from self._read_live(capture)
         finally:
             capture.release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 
 import cv2
@@ -36,13 +35,6 @@ class V4l2Source(Source):
                 if value is not None:
                     capture.set(key, value)
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old picture is worth nothing here
-            while not self._stop.is_set():
-                begin = time.monotonic()
-                good, pixels = capture.read()
-                if not good or time.monotonic() - begin > self.config.read_timeout_seconds:
-                    raise SourceError(f"{path}: no frame within {self.config.read_timeout_seconds} seconds")
-                frame = self._frame(pixels, time.monotonic())
-                if frame is not None:
-                    yield frame
+            yield from self._read_live(capture)
         finally:
             capture.release()

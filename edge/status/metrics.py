@@ -62,8 +62,8 @@ class Metrics:
     def set_detector(self, name: str, sha256: str, provider: str) -> None:
         self._info.labels(name, sha256, provider).set(1)
 
-    def captured(self, camera: str) -> None:
-        self._captured.labels(camera).inc()
+    def captured(self, camera: str, frames: int) -> None:
+        self._captured.labels(camera).inc(frames)
 
     def dropped(self, camera: str, reason: Reason) -> None:
         self._dropped.labels(camera, reason.value).inc()
