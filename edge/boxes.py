@@ -102,12 +102,14 @@ def to_pixels(boxes: Floats, width: int, height: int) -> Ints:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a frame lies on a detector's canvas: scaled by ``scale``, at the top left, padded.
+    """How a frame lies on a detector's canvas: scaled, at the top left, the rest padded.
 
-    All sides are in pixels. ``inner_*`` is the scaled frame, ``width`` x ``height`` the canvas.
+    All sides are in pixels. ``inner_*`` is the scaled frame, ``width`` x ``height`` the canvas;
+    ``scale_*`` is a side of the scaled frame over that of the frame itself.
     """
 
-    scale: float
+    scale_x: float
+    scale_y: float
     inner_width: int
     inner_height: int
     width: int
@@ -115,19 +117,43 @@ class Letterbox:
 
     def to_frame(self, boxes: Floats) -> Floats:
         """Boxes on the canvas become boxes in the frame."""
-        return np.asarray(boxes / np.float32(self.scale), np.float32)
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        return np.asarray(boxes / scale, np.float32)
 
 
-def fit(frame_width: int, frame_height: int, width: int, height: int) -> Letterbox:
+def fit(frame_width: int, frame_height: int, width: int, height: int, short_side: int = 0) -> Letterbox:
     """Scale a frame to the largest size that the canvas holds, aspect kept.
 
+    ``short_side``, if not 0, also limits the shorter side of the scaled frame, in pixels.
+
     >>> fit(1280, 720, 640, 384)
-    Letterbox(scale=0.5, inner_width=640, inner_height=360, width=640, height=384)
+    Letterbox(scale_x=0.5, scale_y=0.5, inner_width=640, inner_height=360, width=640, height=384)
     """
     scale = min(width / frame_width, height / frame_height)
+    if short_side:
+        scale = min(scale, short_side / min(frame_width, frame_height))
     inner_width = min(width, max(1, round(frame_width * scale)))
     inner_height = min(height, max(1, round(frame_height * scale)))
-    return Letterbox(scale, inner_width, inner_height, width, height)
+    return _letterbox(frame_width, frame_height, inner_width, inner_height, width, height)
+
+
+def stretch(frame_width: int, frame_height: int, width: int, height: int) -> Letterbox:
+    """Scale both sides of a frame to those of the canvas; the aspect is lost.
+
+    >>> stretch(640, 480, 320, 320)
+    Letterbox(scale_x=0.5, scale_y=0.6666666666666666, inner_width=320, inner_height=320, width=320, \
+height=320)
+    """
+    return _letterbox(frame_width, frame_height, width, height, width, height)
+
+
+def _letterbox(
+    frame_width: int, frame_height: int, inner_width: int, inner_height: int, width: int, height: int
+) -> Letterbox:
+    # The scale of each side as it came out after rounding, so that boxes return to where they were.
+    return Letterbox(
+        inner_width / frame_width, inner_height / frame_height, inner_width, inner_height, width, height
+    )
 
 
 def fit_native(
@@ -139,9 +165,9 @@ def fit_native(
     the canvas is at least a third of ``min_long_side``, so that it holds enough cells.
 
     >>> fit_native(1000, 500, 960, 1920, 32)
-    Letterbox(scale=1.0, inner_width=1000, inner_height=500, width=1024, height=512)
+    Letterbox(scale_x=1.0, scale_y=1.0, inner_width=1000, inner_height=500, width=1024, height=512)
     >>> fit_native(480, 20, 960, 1920, 32)
-    Letterbox(scale=2.0, inner_width=960, inner_height=40, width=960, height=320)
+    Letterbox(scale_x=2.0, scale_y=2.0, inner_width=960, inner_height=40, width=960, height=320)
     """
     long_side = max(frame_width, frame_height)
     scale = min(max(long_side, min_long_side), max_long_side) / long_side
@@ -151,7 +177,9 @@ def fit_native(
     def canvas(side: int) -> int:
         return -(-max(side, min_long_side // 3) // multiple) * multiple
 
-    return Letterbox(scale, inner_width, inner_height, canvas(inner_width), canvas(inner_height))
+    return _letterbox(
+        frame_width, frame_height, inner_width, inner_height, canvas(inner_width), canvas(inner_height)
+    )
 
 
 def tiles(width: int, height: int, columns: int, rows: int, overlap: float) -> Ints:

@@ -5,8 +5,8 @@ and it imports neither ONNX nor ONNX Runtime.
 
 One ONNX file without external data:
 
-* input ``image``: uint8 ``[B, H, W, 3]``, RGB, letterboxed (aspect kept, padding at the right and at
-  the bottom). Cast, normalisation and layout happen inside the graph. ``B``, ``H`` and ``W`` are
+* input ``image``: uint8 ``[B, H, W, 3]``, RGB, letterboxed as the metadata say (``Contract``). Cast,
+  normalisation and layout happen inside the graph. ``B``, ``H`` and ``W`` are
   numbers, or the symbols ``batch``, ``height`` and ``width``, which are frozen when a session opens.
 * output ``boxes``: float32 ``[B, K, 4]``, ``x1 y1 x2 y2`` in pixels of the input.
 * output ``scores``: float32 ``[B, K]``, 0..1, sorted from high to low.
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, fields
 
 from edge.errors import ContractError
 
-VERSION = 1
+VERSION = 2
 INPUT = "image"
 BOXES = "boxes"
 SCORES = "scores"
@@ -31,7 +31,8 @@ SYMBOLS = ("batch", "height", "width")
 PREFIX = "edge."
 """Every metadata key of the contract starts with this."""
 
-LETTERBOXES = ("pad-right-bottom",)
+LETTERBOXES = ("pad-right-bottom", "stretch")
+INTERPOLATIONS = ("area", "linear", "linear-corner")
 PRECISIONS = ("fp32", "fp16", "int8")
 TARGETS = ("any", "cpu", "cuda", "tensorrt", "openvino")
 
@@ -44,7 +45,14 @@ _EXTERNAL_DATA = b"\n\x08location\x12"
 class Contract:
     """The metadata that every detector carries.
 
+    ``letterbox`` is ``pad-right-bottom`` (aspect kept, the rest filled with ``letterbox_rgb``, three
+    numbers 0..255 as ``R,G,B``) or ``stretch`` (both sides scaled to the input's, aspect lost).
     ``letterbox_multiple`` is in pixels: both sides of the input are multiples of it.
+    ``letterbox_short_side`` limits the shorter side of the scaled frame, in pixels; 0: no limit.
+    ``interpolation`` is how the model saw pictures when it was trained: ``area`` averages when it
+    shrinks, ``linear`` samples at pixel centres, ``linear-corner`` at their top left corners (as
+    ``tf.compat.v1.image.resize_bilinear`` does).
+    ``labels`` says which classes of the source count as a face.
     ``score_begin`` starts a region and ``score_continue`` keeps one alive; both are 0..1.
     ``nms_iou`` is the overlap above which the host drops the weaker of two boxes.
     ``tools`` and ``parity`` are JSON texts: versions of what built the file, and measured figures.
@@ -57,6 +65,10 @@ class Contract:
     licence: str
     letterbox: str
     letterbox_multiple: int
+    letterbox_short_side: int
+    letterbox_rgb: str
+    interpolation: str
+    labels: str
     normalisation: str
     score_begin: float
     score_continue: float
@@ -66,6 +78,12 @@ class Contract:
     target: str
     tools: str
     parity: str
+
+    @property
+    def padding(self) -> tuple[int, int, int]:
+        """The colour of the padding: red, green, blue, 0..255."""
+        red, green, blue = (int(part) for part in self.letterbox_rgb.split(","))
+        return red, green, blue
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ONNX ``metadata_props`` of this contract (every value a string)."""
@@ -86,6 +104,11 @@ def from_metadata(metadata: Mapping[str, str]) -> Contract:
                 "make one with edge-convert"
             )
         values[field.name] = _parse(key, metadata[key], str(field.type))
+        if field.name == "contract_version" and values[field.name] != VERSION:
+            raise ContractError(
+                f"contract version {values[field.name]}, but this program reads version {VERSION}; "
+                "use an edge-anonymizer of the version that made the file, or convert the model again"
+            )
     contract = Contract(**values)  # type: ignore[arg-type]
     _check(contract)
     return contract
@@ -105,14 +128,12 @@ def _parse(key: str, text: str, kind: str) -> object:
 
 
 def _check(contract: Contract) -> None:
-    if contract.contract_version != VERSION:
-        raise ContractError(
-            f"contract version {contract.contract_version}, but this program reads version {VERSION}; "
-            "use an edge-anonymizer of the version that made the file, or convert the model again"
-        )
     checks = (
         ("letterbox", contract.letterbox in LETTERBOXES, f"one of {LETTERBOXES}"),
         ("letterbox_multiple", 1 <= contract.letterbox_multiple <= 512, "1..512"),
+        ("letterbox_short_side", 0 <= contract.letterbox_short_side <= 8192, "0..8192"),
+        ("letterbox_rgb", _is_colour(contract.letterbox_rgb), "three numbers 0..255 as R,G,B"),
+        ("interpolation", contract.interpolation in INTERPOLATIONS, f"one of {INTERPOLATIONS}"),
         ("precision", contract.precision in PRECISIONS, f"one of {PRECISIONS}"),
         ("target", contract.target in TARGETS, f"one of {TARGETS}"),
         ("nms_iou", 0 < contract.nms_iou < 1, "between 0 and 1"),
@@ -132,6 +153,11 @@ def _check(contract: Contract) -> None:
             )
     if not all(math.isfinite(v) for v in asdict(contract).values() if isinstance(v, float)):
         raise ContractError("a metadata value is not finite")
+
+
+def _is_colour(text: str) -> bool:
+    parts = text.split(",")
+    return len(parts) == 3 and all(part.isascii() and part.isdigit() and int(part) <= 255 for part in parts)
 
 
 def _is_sha256(text: str) -> bool:

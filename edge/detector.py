@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edge import boxes as geometry
 from edge.boxes import Floats, Letterbox
 from edge.config import DetectorConfig
+from edge.contract import Contract
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
@@ -65,7 +66,7 @@ class Detector:
 
     def _look(self, view: Pixels, letterbox: Letterbox, left: int = 0, top: int = 0) -> tuple[Floats, Floats]:
         """Candidates of one view, in pixels of the frame, before suppression."""
-        boxes, scores = self.session.run(paint_canvas(view, letterbox))
+        boxes, scores = self.session.run(paint_canvas(view, letterbox, self.session.contract))
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
@@ -75,23 +76,40 @@ class Detector:
         return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
 
     def _letterboxes(self, width: int, height: int) -> list[Letterbox]:
+        contract = self.session.contract
         if self.session.size is not None:
-            return [geometry.fit(width, height, *self.session.size)]
-        multiple = self.session.contract.letterbox_multiple
+            if contract.letterbox == "stretch":
+                return [geometry.stretch(width, height, *self.session.size)]
+            return [geometry.fit(width, height, *self.session.size, contract.letterbox_short_side)]
+        multiple = contract.letterbox_multiple
         return [geometry.fit_native(width, height, low, high, multiple) for low, high in NATIVE_LOOKS]
 
 
-def paint_canvas(view: Pixels, letterbox: Letterbox) -> npt.NDArray[np.uint8]:
-    """BGR pixels become the RGB canvas of the contract: scaled, at the top left, zeros elsewhere."""
+def paint_canvas(view: Pixels, letterbox: Letterbox, contract: Contract) -> npt.NDArray[np.uint8]:
+    """BGR pixels become the RGB canvas of the contract: scaled, at the top left, padding elsewhere."""
     inner = view
     size = (letterbox.inner_width, letterbox.inner_height)
     if size != (view.shape[1], view.shape[0]):
-        # Averaging keeps small faces that point sampling would break up.
-        method = cv2.INTER_AREA if letterbox.scale < 1 else cv2.INTER_LINEAR
-        inner = cv2.resize(view, size, interpolation=method)  # type: ignore[assignment]
-    canvas = np.zeros((letterbox.height, letterbox.width, 3), np.uint8)
+        inner = _scale(view, letterbox, contract.interpolation)
+    if size == (letterbox.width, letterbox.height):
+        return np.ascontiguousarray(inner[..., ::-1])
+    canvas = np.empty((letterbox.height, letterbox.width, 3), np.uint8)
+    canvas[:] = contract.padding
     canvas[: size[1], : size[0]] = inner[..., ::-1]
     return canvas
+
+
+def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
+    size = (letterbox.inner_width, letterbox.inner_height)
+    if interpolation == "linear-corner":
+        # Pixel x of the canvas is sampled at x / scale, where cv2.resize takes (x + 0.5) / scale - 0.5.
+        matrix = np.array([[1 / letterbox.scale_x, 0, 0], [0, 1 / letterbox.scale_y, 0]], np.float64)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(view, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+    method = cv2.INTER_LINEAR
+    if interpolation == "area" and min(letterbox.scale_x, letterbox.scale_y) < 1:
+        method = cv2.INTER_AREA  # averaging keeps small faces that point sampling would break up
+    return cv2.resize(view, size, interpolation=method)  # type: ignore[return-value]
 
 
 def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:

@@ -79,7 +79,9 @@ def test_letterbox_fits_and_comes_back(width: int, height: int, columns: int, ro
     assert letterbox.inner_width <= letterbox.width
     assert letterbox.inner_height <= letterbox.height
     whole = np.array([[0, 0, width, height]], np.float32)
-    back = letterbox.to_frame((whole * np.float32(letterbox.scale)).astype(np.float32))
+    back = letterbox.to_frame(
+        (whole * np.array([letterbox.scale_x, letterbox.scale_y] * 2)).astype(np.float32)
+    )
     np.testing.assert_allclose(back, whole, rtol=1e-4)
 
 

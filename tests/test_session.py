@@ -73,7 +73,7 @@ def test_every_metadata_key_is_needed(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"contract_version": 2}, "version 2"),
+        ({"contract_version": 3}, "version 3"),
         ({"letterbox": "centre"}, "letterbox"),
         ({"letterbox_multiple": 0}, "letterbox_multiple"),
         ({"precision": "fp64"}, "precision"),
