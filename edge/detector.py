@@ -11,7 +11,6 @@ import numpy.typing as npt
 from edge import boxes as geometry
 from edge.boxes import Floats, Letterbox
 from edge.config import DetectorConfig
-from edge.contract import Contract
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
@@ -66,7 +65,7 @@ class Detector:
 
     def _look(self, view: Pixels, letterbox: Letterbox, left: int = 0, top: int = 0) -> tuple[Floats, Floats]:
         """Candidates of one view, in pixels of the frame, before suppression."""
-        boxes, scores = self.session.run(paint_canvas(view, letterbox, self.session.contract))
+        boxes, scores = self.session.run(self._canvas(view, letterbox))
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
@@ -74,6 +73,10 @@ class Detector:
             raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
         offset = np.array([left, top, left, top], np.float32)
         return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
+
+    def _canvas(self, view: Pixels, letterbox: Letterbox) -> npt.NDArray[np.uint8]:
+        contract = self.session.contract
+        return paint(view, letterbox, contract.interpolation, contract.padding)
 
     def _letterboxes(self, width: int, height: int) -> list[Letterbox]:
         contract = self.session.contract
@@ -85,16 +88,21 @@ class Detector:
         return [geometry.fit_native(width, height, low, high, multiple) for low, high in NATIVE_LOOKS]
 
 
-def paint_canvas(view: Pixels, letterbox: Letterbox, contract: Contract) -> npt.NDArray[np.uint8]:
-    """BGR pixels become the RGB canvas of the contract: scaled, at the top left, padding elsewhere."""
+def paint(
+    view: Pixels, letterbox: Letterbox, interpolation: str, padding: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    """BGR pixels become an RGB canvas: scaled, at the top left, ``padding`` (RGB) elsewhere.
+
+    ``interpolation`` is one of ``edge.contract.INTERPOLATIONS``.
+    """
     inner = view
     size = (letterbox.inner_width, letterbox.inner_height)
     if size != (view.shape[1], view.shape[0]):
-        inner = _scale(view, letterbox, contract.interpolation)
+        inner = _scale(view, letterbox, interpolation)
     if size == (letterbox.width, letterbox.height):
         return np.ascontiguousarray(inner[..., ::-1])
     canvas = np.empty((letterbox.height, letterbox.width, 3), np.uint8)
-    canvas[:] = contract.padding
+    canvas[:] = padding
     canvas[: size[1], : size[0]] = inner[..., ::-1]
     return canvas
 

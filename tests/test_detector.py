@@ -13,12 +13,11 @@ import pytest
 from edge import boxes as geometry
 from edge import canary, contract
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector, paint_canvas
+from edge.detector import Detector, open_detector, paint
 from edge.frames import Pixels
 from edge.pictures import read_picture
 from edge.session import read_detector
 from tests.conftest import DATA
-from tests.models import GOOD
 
 GOLDEN = {"astronaut.jpg": (181, 58, 270, 178), "hopper.jpg": (174, 124, 354, 335)}
 
@@ -73,7 +72,7 @@ def test_tiles_find_small_faces_that_one_look_misses(astronaut: Pixels) -> None:
 def test_the_canvas_is_rgb_at_the_top_left() -> None:
     view = np.zeros((30, 60, 3), np.uint8)
     view[..., 0] = 200  # blue
-    canvas = paint_canvas(view, geometry.fit(60, 30, 120, 96), GOOD)
+    canvas = paint(view, geometry.fit(60, 30, 120, 96), "area", (0, 0, 0))
     assert canvas.shape == (96, 120, 3)
     assert canvas[59, 119].tolist() == [0, 0, 200]
     assert canvas[60:].max() == 0

@@ -1,0 +1,85 @@
+"""The passes in their order, with what each did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from convert.errors import ConvertError
+from convert.passes.constants import FoldConstants
+from convert.passes.fuse import FuseConvolutions
+from convert.passes.layout import SinkTransposes
+from convert.passes.preprocess import TakeBytes
+from convert.passes.select import Head, SelectCandidates
+from convert.passes.upsample import NearestToResize
+from convert.passes.weighted_sum import ScaleAndAdd
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass: numbers of nodes before and after it, whether it changed anything, and seconds."""
+
+    name: str
+    before: int
+    after: int
+    modified: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """The detector's graph, without metadata."""
+
+    model: ir.Model
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+
+
+def optimize(
+    exported: onnx.ModelProto,
+    head: Head,
+    scale: tuple[float, float, float],
+    offset: tuple[float, float, float],
+    *,
+    cast_first: bool = False,
+) -> Optimized:
+    """Rewrite an export of ``convert.cut`` to the detector contract.
+
+    ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
+    cannot move bytes. Raises ConvertError when a pass cannot keep what it promises.
+    """
+    model = ir.from_proto(exported)
+    select = SelectCandidates(head)
+    passes = (
+        FoldConstants(),
+        ScaleAndAdd(),
+        NearestToResize(),
+        select,
+        FoldConstants(),
+        SinkTransposes(),
+        TakeBytes(scale, offset, cast_first=cast_first),
+        FuseConvolutions(),
+        FoldConstants(),
+    )
+    steps = []
+    for rewrite in passes:
+        begin, before = time.perf_counter(), model.graph.num_nodes()
+        try:
+            result = rewrite(model)
+        except (ir.passes.PassError, ValueError) as error:
+            raise ConvertError(
+                f"pass {type(rewrite).__name__}: {error}; this model is of no known family"
+            ) from error
+        steps.append(
+            Step(
+                type(rewrite).__name__,
+                before,
+                model.graph.num_nodes(),
+                result.modified,
+                round(time.perf_counter() - begin, 3),
+            )
+        )
+    return Optimized(model, tuple(steps), tuple(select.notes))

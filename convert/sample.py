@@ -1,0 +1,60 @@
+"""The public-domain pictures that come with the package, as RGB arrays of several shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from convert.errors import ConvertError
+from convert.graphs import Array
+from edge.errors import PictureError
+from edge.pictures import SUFFIXES, read_picture
+
+
+def sample_picture() -> Array:
+    """The shipped portrait, uint8 ``[512, 512, 3]`` RGB."""
+    return read_rgb(_data() / "astronaut.jpg")
+
+
+def _data() -> Path:
+    return Path(str(resources.files("edge") / "data"))
+
+
+def read_rgb(path: Path) -> Array:
+    """Read a picture as uint8 ``[H, W, 3]`` RGB. Raises PictureError."""
+    return np.ascontiguousarray(read_picture(path).pixels[..., ::-1])
+
+
+def sample_pictures(width: int, height: int) -> Iterator[tuple[str, Array]]:
+    """Pictures of many sizes and shapes, cut from the shipped ones; ``width`` and ``height`` are the
+    model's own size in pixels."""
+    astronaut, hopper = sample_picture(), read_rgb(_data() / "hopper.jpg")
+    yield "astronaut", astronaut
+    yield "hopper", hopper
+    yield "portrait", np.ascontiguousarray(astronaut[:, 96:352])
+    yield "landscape", np.ascontiguousarray(hopper[40:300])
+    yield "tiny", cv2.resize(astronaut, (96, 80), interpolation=cv2.INTER_AREA)
+    yield "4K", cv2.resize(np.concatenate([astronaut, hopper[:512]], axis=1), (3840, 2160))
+    yield "model-size", cv2.resize(hopper, (width, height), interpolation=cv2.INTER_AREA)
+    yield "mirrored", np.ascontiguousarray(astronaut[:, ::-1])
+
+
+def folder_pictures(folder: Path, limit: int) -> Iterator[tuple[str, Array]]:
+    """Up to ``limit`` pictures of a folder, in the order of their names.
+
+    Raises ConvertError when the folder holds none, or one that cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConvertError(f"{folder} is no folder; name one with pictures")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise ConvertError(f"{folder} holds no pictures")
+    for path in paths[:limit]:
+        try:
+            yield str(path.relative_to(folder)), read_rgb(path)
+        except PictureError as error:
+            raise ConvertError(f"{error}; remove it from {folder}") from error
