@@ -69,7 +69,7 @@ def optimize(
         begin, before = time.perf_counter(), model.graph.num_nodes()
         try:
             result = rewrite(model)
-        except (ir.passes.PassError, ValueError) as error:
+        except (ir.passes.PassError, ir.passes.InvariantError, AssertionError, ValueError) as error:
             raise ConvertError(
                 f"pass {type(rewrite).__name__}: {error}; this model is of no known family"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import stat
 import struct
 import subprocess
@@ -269,6 +270,19 @@ def test_a_zip_with_a_changed_byte_is_refused(tmp_path: Path, scratch: Path) -> 
     data = path.read_bytes()
     path.write_bytes(data.replace(b"of some", b"of Some", 1))
     assert "Bad CRC-32" in refusal(path)
+    assert not list(scratch.iterdir())
+
+
+def test_a_zip_with_a_broken_stream_is_refused(tmp_path: Path, scratch: Path) -> None:
+    path = zipped(tmp_path / "faces.zip", saved_model(tmp_path / "faces"))
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        info = max(archive.infolist(), key=lambda entry: entry.compress_size)
+    begin = info.header_offset + 30 + len(info.filename)
+    for seed in range(30):
+        noise = random.Random(seed).randbytes(info.compress_size)
+        path.write_bytes(data[:begin] + noise + data[begin + info.compress_size :])
+        assert "damaged" in refusal(path)
     assert not list(scratch.iterdir())
 
 

@@ -24,6 +24,7 @@ from benchmarks import common, convert_speed  # noqa: E402
 from benchmarks.convert_speed import Kernel, Row  # noqa: E402
 from convert.build import Wanted, build  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
+from edge.errors import DetectionError  # noqa: E402
 from tests import saved_models  # noqa: E402
 
 NUMBERS = ("median_ms", "p05_ms", "p95_ms", "min_ms", "ratio_to_tf", "nodes", "bytes")
@@ -158,6 +159,26 @@ def test_rows_are_interleaved_and_each_begins_in_turn() -> None:
     assert calls == ["a", "c", "c", "a"] * 2 + ["a", "c"]
     assert set(figures) == {"a", "c"}
     assert figures["a"]["faces"] == 3
+
+
+def test_a_detector_that_sees_faces_everywhere_is_measured_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = saved_models.generic(tmp_path / "plain")
+    options = ModelOptions(input_range="0..1", box_format="yxyx", labels=("0",))
+    _, built = build(model, tmp_path / "out", options, Wanted())
+    monkeypatch.setattr(convert_speed, "MODEL_BOXES", 5)
+    picture = convert_speed.bench_picture()
+    _, detector, _ = convert_speed.detector_rows([built[0].path], picture, 1)[0]
+    detector.score_begin = detector.score_continue = 0.0
+    with pytest.raises(DetectionError):
+        detector.detect(picture)
+    monkeypatch.setattr(convert_speed, "open_detector", lambda file, config: detector)
+    row, _, _ = convert_speed.detector_rows([built[0].path], picture, 1)[0]
+    assert row.error is None
+    assert row.note is not None
+    assert "the 5 best" in row.note
+    assert 0 < len(detector.detect(picture).scores) <= 5
 
 
 def test_the_picture_shows_both_portraits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter import RewriteRuleSet, rewrite
+from onnxscript.rewriter import RewriteRuleSet
 from onnxscript.rewriter.rules.common import fuse_pad_into_conv_rule
 
 from convert import graphs
@@ -17,23 +17,24 @@ class FuseConvolutions(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        before = model.graph.num_nodes()
-        rewrite(model, RewriteRuleSet([fuse_pad_into_conv_rule]))
+        modified = RewriteRuleSet([fuse_pad_into_conv_rule]).apply_to_model(model) > 0
         for node in list(model.graph):
-            _factor_before(model.graph, node)
+            modified |= _factor_before(model.graph, node)
         changes = True
         while changes:  # a convolution may have a bias, a factor and a normalisation behind it
             changes = sum(_affine_after(model.graph, node) for node in list(model.graph)) > 0
+            modified |= changes
             graphs.remove_unused(model.graph)
-        graphs.remove_unused(model.graph)
-        return ir.passes.PassResult(model, modified=model.graph.num_nodes() != before)
+        return ir.passes.PassResult(model, modified=modified)
 
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
             if node.op_type != "BatchNormalization":
                 continue
             before = graphs.only_input(node).producer()
-            if before is not None and before.op_type == "Conv" and len(before.outputs[0].uses()) == 1:
+            if before is None or before.op_type != "Conv" or before.outputs[0].is_graph_output():
+                continue
+            if len(before.outputs[0].uses()) == 1:
                 raise ir.passes.PostconditionError("a batch normalisation is left behind its convolution")
 
 
@@ -61,8 +62,10 @@ def _factor_before(graph: ir.Graph, conv: ir.Node) -> bool:
         return False
     for position in (0, 1):
         factor = _channels(product.inputs[position], weights.shape[1])
-        if factor is not None:
-            conv.replace_input_with(0, product.inputs[1 - position])
+        source = product.inputs[1 - position]
+        same = source is not None and graphs.shape_of(source) == graphs.shape_of(product.outputs[0])
+        if factor is not None and same:
+            conv.replace_input_with(0, source)
             scaled = (weights * factor[None, :, None, None]).astype(np.float32)
             conv.replace_input_with(1, graphs.Editor(graph, conv).const(scaled))
             return True

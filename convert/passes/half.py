@@ -37,6 +37,7 @@ class UseHalf(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
         inside = set(_inside(graph))
+        modified = False
         casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
         for node in list(graph):
             add = graphs.Editor(graph, node)
@@ -49,15 +50,19 @@ class UseHalf(ir.passes.InPlacePass):
                 if (value, wanted) not in casts:
                     casts[value, wanted] = _cast(add, value, wanted)
                 node.replace_input_with(place, casts[value, wanted])
+                modified = True
+            if node.op_type == "Cast":  # its output is what it says
+                continue
             if node in inside:
                 for value in node.outputs:
                     if value.dtype == ir.DataType.FLOAT:
                         value.type = ir.TensorType(ir.DataType.FLOAT16)
+                        modified = True
         graphs.remove_unused(graph)
         kept = Counter(node.op_type for node in graph if node not in inside and node.op_type != "Cast")
         listed = ", ".join(f"{count} {name}" for name, count in sorted(kept.items()))
         self.notes.append(f"stay fp32: {listed} (normalisation, TopK and decoding)")
-        return ir.passes.PassResult(model, modified=bool(inside))
+        return ir.passes.PassResult(model, modified=modified)
 
     def ensures(self, model: ir.Model) -> None:
         for value in model.graph.outputs:

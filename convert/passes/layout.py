@@ -30,15 +30,14 @@ class SinkTransposes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
-        before = graph.num_nodes()
-        changes = -1
-        while changes:
-            changes = 0
+        modified, changed = False, True
+        while changed:
+            changed = False
             for node in list(graph):
                 if node.graph is not None and any(rule(graph, node) for rule in _RULES):
-                    changes += 1
+                    changed = modified = True
             graphs.remove_unused(graph)
-        return ir.passes.PassResult(model, modified=graph.num_nodes() != before)
+        return ir.passes.PassResult(model, modified=modified)
 
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:

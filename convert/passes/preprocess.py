@@ -14,8 +14,7 @@ _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 class TakeBytes(ir.passes.InPlacePass):
     """The float input ``[B, H, W, 3]`` becomes the contract's uint8 input.
 
-    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``. Needs a single input
-    named ``image``. Ensures the contract's input. Bytes are transposed before they become floats, which
+    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``. Needs a single input. Ensures the contract's input. Bytes are transposed before they become floats, which
     moves a quarter as much, unless ``cast_first``.
     """
 
@@ -39,8 +38,9 @@ class TakeBytes(ir.passes.InPlacePass):
         graph = model.graph
         old = graph.inputs[0]
         if old.dtype == ir.DataType.UINT8:  # the model scales bytes itself
+            renamed = old.name != contract.INPUT
             old.name = contract.INPUT
-            return ir.passes.PassResult(model, modified=False)
+            return ir.passes.PassResult(model, modified=renamed)
         picture = ir.Value(name=contract.INPUT, shape=old.shape, type=ir.TensorType(ir.DataType.UINT8))
         old.name = "canvas"
         add = graphs.Editor(graph, graph[0])
