@@ -84,11 +84,17 @@ class Stages:
 
 
 def build(
-    path: Path, out: Path, options: ModelOptions, wanted: Wanted, progress: Progress = lambda stage: None
+    path: Path,
+    out: Path,
+    options: ModelOptions,
+    wanted: Wanted,
+    progress: Progress = lambda stage: None,
+    draft: Path | None = None,
 ) -> tuple[dict[str, float], list[Built]]:
     """Convert the SavedModel at ``path`` and publish detectors and a report in ``out``.
 
-    Returns the seconds of each stage, and the detectors. Nothing is published unless every target
+    ``draft`` is an empty folder on the same disk, for what is not published yet; without it one is made
+    in ``out``. Returns the seconds of each stage, and the detectors. Nothing is published unless every target
     passed. Raises ConvertError; ParityError when a detector does not give TensorFlow's boxes.
     """
     _check(wanted)
@@ -104,9 +110,11 @@ def build(
         job = _Job(source, model, probe, plan, options, wanted, stages)
         with stages("export to ONNX"):
             exported = export(model, plan, 1)
-            batched = export(model, plan, wanted.batch) if wanted.batch != 1 else None
+            batched = _export_batch(model, plan, wanted.batch) if wanted.batch != 1 else None
         out.mkdir(parents=True, exist_ok=True)
-        draft = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=".edge-convert-", dir=out)))
+        if draft is None:
+            folder = tempfile.TemporaryDirectory(prefix=".edge-convert-", dir=out)
+            draft = Path(opened.enter_context(folder))
         made = [_make(job, draft, target, exported, batched) for target in dict.fromkeys(wanted.targets)]
         (draft / "report.json").write_text(report.as_json(job, exported, made), encoding="utf-8")
         (draft / "report.md").write_text(report.as_markdown(job, exported, made), encoding="utf-8")
@@ -144,17 +152,22 @@ def export(model: Model, plan: Plan, batch: int) -> onnx.ModelProto:
     """The cut graph as ONNX, with static shapes. Raises ConvertError."""
     rule = plan.preprocessing
     shape = (batch, rule.height, rule.width, 3)
-    exported = cut.export(
-        model.graph, plan.start, shape, plan.start_dtype, [plan.boxes.name, plan.scores.name]
+    return cut.export(model.graph, plan.start, shape, plan.start_dtype, [plan.boxes.name, plan.scores.name])
+
+
+def _export_batch(model: Model, plan: Plan, batch: int) -> onnx.ModelProto:
+    refusal = (
+        f"--batch {batch}: this model was exported for batches of another size, which is in its graph; "
+        "leave the option out (the box looks at one frame at a time)"
     )
-    for output in exported.graph.output:
-        first = output.type.tensor_type.shape.dim[0].dim_value
-        if first not in (0, batch):
-            raise ConvertError(
-                f"--batch {batch}: this model was exported for batches of {first}, which its graph has "
-                f"built in; leave "
-                "the option out (the box looks at one frame at a time)"
-            )
+    try:
+        exported = export(model, plan, batch)
+    except ConvertError as error:  # a batch of 1 could be exported
+        raise ConvertError(refusal) from error
+    if any(
+        output.type.tensor_type.shape.dim[0].dim_value not in (0, batch) for output in exported.graph.output
+    ):
+        raise ConvertError(refusal)
     return exported
 
 

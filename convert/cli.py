@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
@@ -56,15 +58,15 @@ def _exit(message: str) -> NoReturn:
 
 def _isolated(name: str, *arguments: Any, verbose: bool) -> Any:
     """Run ``convert.build`` in a child process, with a line that says what it does."""
-    from convert import isolated, work
-
     missing = [
         package
-        for package in ("tensorflow", "tf2onnx", "onnxscript")
+        for package in ("tensorflow", "tf2onnx", "onnx", "onnxscript")
         if not importlib.util.find_spec(package)
     ]
     if missing:
         raise ConvertError(f"not installed: {', '.join(missing)}; run pip install 'edge-anonymizer[convert]'")
+    from convert import isolated, work
+
     with errors.status("start TensorFlow") as status:
 
         def progress(stage: str) -> None:
@@ -82,6 +84,19 @@ def main(
     if version:
         console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
         raise typer.Exit
+
+
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A folder on the same disk as ``out``, removed at the end even when the child was killed."""
+    existed = out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".edge-convert-", dir=out) as folder:
+            yield Path(folder)
+    finally:
+        if not existed and not any(out.iterdir()):
+            out.rmdir()
 
 
 Source = Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="A folder, or a saved_model.zip.")]
@@ -186,7 +201,9 @@ def build(
         label, size, boxes, scores, box_format, normalized, input_range, mean, std, resize, anchors, variances
     )
     wanted = (tuple(target or ["cpu"]), precision, batch, calibration)
-    for path, seconds, text in _isolated("build", saved_model, out, options, wanted, verbose=verbose):
+    with _draft(out) as draft:
+        made = _isolated("build", saved_model, out, options, wanted, draft, verbose=verbose)
+    for path, seconds, text in made:
         console.print(f"{path}: {text}", markup=False, highlight=False, soft_wrap=True)
         total = sum(seconds.values())
     console.print(

@@ -364,6 +364,8 @@ def reference(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Floats]
         strong = scores >= 0.01
         boxes, scores = plan.preprocessing.fit(width, height).to_frame(canvas_boxes[strong]), scores[strong]
     boxes = geometry.clip(boxes.astype(np.float32), width, height)
+    seen = geometry.area(boxes) > 0  # the padding is no part of the picture
+    boxes, scores = boxes[seen], scores[seen]
     if len(plan.classes) > 1 or plan.family == GENERIC:  # else the graph has suppressed already
         kept = geometry.nms(boxes, scores, plan.nms_iou)
         boxes, scores = boxes[kept], scores[kept]

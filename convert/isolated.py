@@ -32,9 +32,10 @@ def run(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    with tempfile.TemporaryFile() as noise:
+    # The child's temporary files go here, so that they are removed even when it is killed.
+    with tempfile.TemporaryDirectory(prefix="edge-convert-") as scratch:
         child = context.Process(
-            target=_child, args=(theirs, noise.fileno() if verbose else -1, function, arguments), daemon=True
+            target=_child, args=(theirs, verbose, scratch, function, arguments), daemon=True
         )
         child.start()
         theirs.close()
@@ -72,8 +73,15 @@ def _death(code: int | None) -> str:
     return f"the conversion ended without a result (exit code {code}); run again with --verbose"
 
 
-def _child(pipe: Connection, keep: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    if keep == -1:
+def _child(
+    pipe: Connection,
+    verbose: bool,
+    scratch: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    tempfile.tempdir = scratch
+    if not verbose:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -87,7 +95,7 @@ def _child(pipe: Connection, keep: int, function: Callable[..., Any], arguments:
         pipe.send(("error", (type(error).__name__, str(error))))
     # The last line of defence: whatever a damaged model makes a library raise, the user gets a sentence.
     except Exception as error:
-        if keep != -1:
+        if verbose:
             logging.getLogger(__name__).exception("the conversion failed")
         text = (str(error).strip().splitlines() or [""])[0][:300]
         advice = "the file may be damaged or of a kind that is not known; run again with --verbose to see all"

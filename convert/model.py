@@ -63,8 +63,8 @@ def load(folder: Path) -> Model:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    check_fingerprint(folder)
     version = read_version(folder)
+    check_fingerprint(folder)
     # TensorFlow has no common base for what a damaged file makes it raise.
     try:
         loaded = tf.saved_model.load(str(folder))
@@ -133,7 +133,7 @@ def read_proto(folder: Path) -> Any:
     try:
         proto.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise ConvertError(f"{path} is damaged ({error}); get the file again") from error
+        raise ConvertError(f"{path} is damaged ({error}); get it again") from error
     if not proto.meta_graphs:
         raise ConvertError(
             f"{path} is no SavedModel: it holds no graph (a frozen graph of TensorFlow 1 looks like this); "
@@ -158,7 +158,7 @@ def check_fingerprint(folder: Path) -> None:
     try:
         stated = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
         actual = fingerprint_pb2.FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(str(folder)))
-    except (DecodeError, RuntimeError, ValueError) as error:
+    except (DecodeError, RuntimeError, ValueError, fingerprinting.FingerprintException) as error:
         raise ConvertError(f"{path} cannot be checked ({_first_line(error)}); {way_out}") from error
     if stated.saved_model_checksum != actual.saved_model_checksum:
         raise ConvertError(f"{folder / 'saved_model.pb'} does not belong to its fingerprint.pb: {way_out}")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from convert.errors import ConvertError
-from convert.graphs import Array
+
+Array = npt.NDArray[Any]
 
 INPUT_RANGES = {"0..1": (1 / 255, 0.0), "-1..1": (2 / 255, -1.0), "0..255": (1.0, 0.0)}
 """Factor and summand from a byte to what the model reads."""

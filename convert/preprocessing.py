@@ -107,7 +107,7 @@ def _normalisation(
     run: Callable[[Array], Array], height: int, width: int
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     def plain(*colour: int) -> Array:
-        seen = run(np.full((1, height, width, 3), colour, np.uint8))[0, height // 2, width // 2]
+        seen = run(np.full((1, height, width, 3), colour, np.uint8))[0, 0, 0]
         return np.asarray(seen, np.float64)
 
     offset = plain(0, 0, 0)

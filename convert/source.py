@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ def open_source(path: Path) -> Iterator[Source]:
                 yield _source(_find(Path(folder)), path.stem)
             except ConvertError as error:  # the user knows the zip, not where it was unpacked
                 raise type(error)(str(error).replace(folder, str(path))) from error
-    elif path.name == GRAPH and (path.parent / "variables").is_dir():
+    elif path.name == GRAPH and path.is_file():
         yield _source(path.parent, _name(path.parent))
     else:
         raise ConvertError(f"{path} {describe(path)}; {_WAY_OUT}")
@@ -63,6 +64,8 @@ def open_source(path: Path) -> Iterator[Source]:
 
 def kind(path: Path) -> str:
     """What a file is, by its first bytes: see ``_KINDS``. Raises ConvertError if it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise ConvertError(f"{path} is neither a file nor a folder; {_WAY_OUT}")
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -112,7 +115,7 @@ def _find(folder: Path) -> Path:
     """The one folder that holds saved_model.pb, at most three levels down."""
     graphs: list[Path] = []
     for pattern in (GRAPH, f"*/{GRAPH}", f"*/*/{GRAPH}", f"*/*/*/{GRAPH}"):
-        graphs.extend(p for p in sorted(folder.glob(pattern)) if "__MACOSX" not in p.parts)
+        graphs.extend(p for p in sorted(folder.glob(pattern)) if "__MACOSX" not in p.parts and p.is_file())
     if len(graphs) == 1:
         return graphs[0].parent
     if graphs:
@@ -153,7 +156,7 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-_ITEM = re.compile(r"item\s*\{(.*?)\}", re.DOTALL)
+_ITEM = re.compile(r"item\s*\{((?:[^}\"']|\"[^\"]*\"|'[^']*')*)\}")
 _FIELD = re.compile(r"\b(id|name|display_name)\s*:\s*(?:(\d+)|\"([^\"]*)\"|'([^']*)')")
 
 
@@ -199,11 +202,18 @@ def _unpack(path: Path, folder: Path) -> None:
             if str(target).casefold() in seen:
                 raise ConvertError(f"{path}: entry {entry.filename!r} comes twice; make the zip again")
             seen.add(str(target).casefold())
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("xb") as out:
                     shutil.copyfileobj(_Limited(source, left, path), out)
-            except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                OSError,
+                NotImplementedError,
+                ValueError,
+            ) as error:
                 raise ConvertError(
                     f"{path}: entry {entry.filename!r} is damaged ({error}); download it again"
                 ) from error

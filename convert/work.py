@@ -20,21 +20,23 @@ def build(
     out: Path,
     options: ModelOptions,
     wanted: tuple[tuple[str, ...], str, int, Path | None],
+    draft: Path | None = None,
+    *,
     progress: Progress,
 ) -> list[tuple[str, dict[str, float], str]]:
     """Build; for each detector its path, the seconds per stage, and its parity in one line."""
-    seconds, built = build_detectors(path, out, options, Wanted(*wanted), progress)
+    seconds, built = build_detectors(path, out, options, Wanted(*wanted), progress, draft)
     return [(str(one.path), seconds, one.parity.text()) for one in built]
 
 
-def inspect(path: Path, options: ModelOptions, progress: Progress) -> inspection.Lines:
+def inspect(path: Path, options: ModelOptions, *, progress: Progress) -> inspection.Lines:
     """Facts about a path, as pairs."""
     progress("look at it")
     return inspection.inspect(path, options)
 
 
 def verify(
-    detector: Path, path: Path, images: Path, anchors: Path | None, progress: Progress
+    detector: Path, path: Path, images: Path, anchors: Path | None, *, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """The figures of a comparison, and why it is not within its limits."""
     result = verify_detector(detector, path, images, anchors, progress)

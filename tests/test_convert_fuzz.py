@@ -154,7 +154,7 @@ def work_through(root: Path, first: int, last: int) -> None:
         begin = time.monotonic()
         error = ""
         try:
-            work.build(path, out, OPTIONS[name], (("cpu",), "fp32", 1, None), lambda stage: None)
+            work.build(path, out, OPTIONS[name], (("cpu",), "fp32", 1, None), progress=lambda stage: None)
             kind = "published"
         except EdgeError as caught:
             kind, error = type(caught).__name__, str(caught)

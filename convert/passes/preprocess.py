@@ -14,8 +14,9 @@ _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 class TakeBytes(ir.passes.InPlacePass):
     """The float input ``[B, H, W, 3]`` becomes the contract's uint8 input.
 
-    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``. Needs a single input. Ensures the contract's input. Bytes are transposed before they become floats, which
-    moves a quarter as much, unless ``cast_first``.
+    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``. Needs a single input.
+    Ensures the contract's input. Bytes are transposed before they become floats, which moves a quarter as
+    much, unless ``cast_first``.
     """
 
     def __init__(

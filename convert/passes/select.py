@@ -134,7 +134,7 @@ class SelectCandidates(ir.passes.InPlacePass):
             return scores
         if not self.head.columns or not 0 <= min(self.head.columns) <= max(self.head.columns) < shape[2]:
             raise ConvertError(
-                f"scores have {shape[2]} columns (0 to {shape[2] - 1}), but {list(self.head.columns)} are wanted"
+                f"scores have {shape[2]} columns (0 to {shape[2] - 1}), wanted {list(self.head.columns)}"
             )
         last = add.const(np.array([2], np.int64))
         if self.head.columns != tuple(range(shape[2])):
