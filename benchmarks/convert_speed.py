@@ -8,7 +8,7 @@ All rows see the same picture, on the CPU, with the same number of threads:
 * *edge-fp32* and so on: a detector as the box runs it, from scaling the frame to suppression.
 
 A model of no known exporter takes a canvas and gives raw boxes; there the first two rows include NumPy's
-scaling, decoding and suppression (``convert.families.reference``).
+scaling, decoding and suppression (``convert.reference.whole``).
 
 Then ONNX Runtime's profiler tells where a detector's time goes, and the multiply-adds of its graph over
 the best rate that this machine reaches give a floor that no fp32 detector of that graph passes here.
@@ -44,14 +44,14 @@ import cv2
 import numpy as np
 
 from benchmarks import common
-from convert import families
+from convert import families, reference
 from convert import model as tensorflow_model
 from convert.build import Wanted, build
 from convert.errors import ConvertError
-from convert.families import GENERIC, Plan
 from convert.graphs import Array
 from convert.model import Model, Probe
 from convert.options import ModelOptions, from_record
+from convert.plan import GENERIC, Plan
 from convert.source import open_source
 from edge import contract
 from edge.config import DetectorConfig
@@ -182,7 +182,7 @@ def signature_row(name: str, model: Model, plan: Plan | None, picture: Pixels) -
 
     def around() -> int:
         assert plan is not None
-        return int((families.reference(model, plan, rgb)[1] >= MIN_SCORE).sum())
+        return int((reference.whole(model, plan, rgb)[1] >= MIN_SCORE).sum())
 
     return Row(name, whole if plan is None else around, nodes=len(model.graph.node))
 

@@ -21,10 +21,9 @@ import onnx_ir as ir
 from onnx import helper
 
 import edge
-from convert import cut, families, inspect, parity, report, sample, targets
+from convert import cut, families, inspect, parity, reference, report, sample, targets
 from convert import model as tensorflow_model
 from convert.errors import ConvertError, ParityError
-from convert.families import Plan
 from convert.graphs import Array
 from convert.model import Model, Probe
 from convert.optimize import Step, optimize
@@ -32,6 +31,7 @@ from convert.options import ModelOptions, from_record
 from convert.parity import Parity
 from convert.passes.half import UseHalf
 from convert.passes.quantize import CALIBRATION_PICTURES, quantize
+from convert.plan import Plan
 from convert.source import Source, open_source
 from edge import contract
 from edge.contract import Contract
@@ -205,8 +205,8 @@ def _compare(
 ) -> Parity:
     return parity.compare(
         parity.open_for_parity(path),
-        lambda picture: families.reference(model, plan, picture),
-        lambda canvas: families.raw_reference(model, plan, probe, canvas),
+        lambda picture: reference.whole(model, plan, picture),
+        lambda canvas: reference.raw(model, plan, probe, canvas),
         plan.preprocessing.canvas,
         shown,
         precision,

@@ -198,7 +198,7 @@ def compare(
 ) -> Parity:
     """Run both on every picture (RGB, uint8 ``[H, W, 3]``).
 
-    ``whole`` is ``convert.families.reference``, ``raw`` gives all boxes of a canvas before suppression, and
+    ``whole`` is ``convert.reference.whole``, ``raw`` gives all boxes of a canvas before suppression, and
     ``canvas`` paints a picture as the box does.
     """
     on_canvas: list[Match] = []

@@ -28,12 +28,13 @@ import tensorflow as tf
 
 from convert import build as building
 from convert import families, inspect, parity
+from convert import plan as plans
 from convert.build import Built, Wanted, build, verify
 from convert.cli import app
 from convert.errors import ConvertError, ParityError
-from convert.families import Plan
 from convert.optimize import optimize
 from convert.options import ModelOptions
+from convert.plan import OBJECT_DETECTION, Plan
 from convert.sample import sample_picture
 from edge import contract
 from edge.boxes import iou
@@ -202,7 +203,7 @@ def test_a_zip_becomes_detectors_for_every_target(models: Models, tmp_path: Path
     assert all(f"compare {target} with TensorFlow" in stages for target in targets)
 
     report = json.loads((out / "report.json").read_text())
-    assert report["family"] == families.OBJECT_DETECTION
+    assert report["family"] == OBJECT_DETECTION
     assert report["labels"] == ["Human face"]
     assert set(report["seconds"]) == set(stages)
     assert [d["file"] for d in report["detectors"]] == [d.name for d in detectors]
@@ -371,7 +372,7 @@ def test_the_contract_says_how_the_model_sees(detectors: Detectors) -> None:
     assert kept.padding == (124, 116, 104)
     assert kept.letterbox_short_side == 0
     assert kept.nms_iou == NMS_IOU
-    assert kept.family == families.OBJECT_DETECTION
+    assert kept.family == OBJECT_DETECTION
     assert kept.labels == "1"
     tools = json.loads(kept.tools)
     assert tools["tensorflow"] == tf.__version__ == tools["tensorflow_of_source"]
@@ -489,7 +490,7 @@ def test_models_of_no_known_exporter(detectors: Detectors, case: str) -> None:
     built = detectors(name, options)
     check_figures(built.parity.figures())
     kept = opened(built.path).session.contract
-    assert kept.family == families.GENERIC
+    assert kept.family == plans.GENERIC
     assert kept.letterbox == ("pad-right-bottom" if options.resize == "pad" else "stretch")
     recorded = json.loads(kept.tools)["options"]
     assert recorded == json.loads(json.dumps(options.record()))
@@ -866,7 +867,7 @@ def inspected(path: Path, options: ModelOptions | None = None) -> dict[str, str]
 
 def test_inspect_names_what_is_missing(models: Models) -> None:
     facts = inspected(models("generic"))
-    assert facts["family"] == families.GENERIC
+    assert facts["family"] == plans.GENERIC
     assert facts["conversion"].startswith("not as it is: ")
     assert "--input-range" in facts["conversion"]
     facts = inspected(models("generic"), YXYX)

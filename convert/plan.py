@@ -1,0 +1,67 @@
+"""How one SavedModel becomes a detector: what the families decide, each in its own way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convert.errors import ConvertError
+from convert.model import Tensor
+from convert.passes.select import Head
+from convert.preprocessing import Preprocessing
+
+OBJECT_DETECTION = "tf-object-detection-api"
+GENERIC = "generic"
+DEFAULT_NMS_IOU = 0.5
+_FACE_WORDS = ("face", "mask")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one SavedModel becomes a detector.
+
+    ``start`` is the tensor at which the graph is cut, ``boxes`` and ``scores`` those at which it ends;
+    ``reasons`` says in sentences what was recognised or guessed, and why.
+    """
+
+    family: str
+    reasons: tuple[str, ...]
+    start: str
+    start_dtype: str
+    boxes: Tensor
+    scores: Tensor
+    head: Head
+    labels: tuple[str, ...]
+    classes: tuple[int, ...]
+    nms_iou: float
+    preprocessing: Preprocessing
+
+
+def choose_classes(
+    ids: tuple[int, ...], names: dict[int, str], wanted: tuple[str, ...], reasons: list[str]
+) -> tuple[int, ...]:
+    """The classes that are faces: as told, the only one, or by their names; says which in ``reasons``.
+
+    Raises ConvertError, which asks for ``--label``.
+    """
+    known = ", ".join(f"{i} ({names[i]})" if i in names else str(i) for i in ids)
+    if wanted:
+        chosen = []
+        for text in wanted:
+            found = [i for i in ids if text == str(i) or text == names.get(i)]
+            if not found:
+                raise ConvertError(f"--label {text}: this model has the classes {known}")
+            chosen.append(found[0])
+        reasons.append(f"counted as a face, as told: {', '.join(wanted)}")
+        return tuple(sorted(set(chosen)))
+    if len(ids) == 1:
+        reasons.append(f"counted as a face: the only class, {known}")
+        return ids
+    chosen = [i for i in ids if any(word in names.get(i, "").lower() for word in _FACE_WORDS)]
+    if not chosen:
+        raise ConvertError(
+            f"this model has the classes {known}, and no name says which of them are faces; name them "
+            f"with --label "
+            "(again for each)"
+        )
+    reasons.append(f"counted as a face, by their names: {', '.join(names[i] for i in chosen)} of {known}")
+    return tuple(chosen)
