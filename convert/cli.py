@@ -253,7 +253,12 @@ def verify(
     """Compare a detector with its SavedModel on other pictures; exit code 1 when they differ."""
     figures, failures = _isolated("verify", detector, saved_model, images, anchors, verbose=verbose)
     for name, value in figures.items():
-        console.print(f"{name}: {value}", markup=False, highlight=False)
+        text = (
+            ", ".join(f"{key} {number}" for key, number in value.items())
+            if isinstance(value, dict)
+            else value
+        )
+        console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
     if failures:
         _exit("\n".join(["not within the limits:", *failures[:20]]))
 

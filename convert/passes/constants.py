@@ -27,6 +27,7 @@ class FoldConstants(ir.passes.InPlacePass):
         common.CommonSubexpressionEliminationPass()(model)
         common.DeduplicateInitializersPass()(model)
         graphs.remove_unused(model.graph)
+        common.RemoveUnusedOpsetsPass()(model)
         common.ShapeInferencePass(data_prop=True)(model)
         return ir.passes.PassResult(model, modified=model.graph.num_nodes() != before)
 
