@@ -278,7 +278,8 @@ def _contract(job: _Job, target: str) -> Contract:
         "options": job.options.record(),
         "classes": list(plan.classes),
         "tensorflow_of_source": job.model.tensorflow,
-        **{name: metadata.version(name) for name in ("tensorflow", "tf2onnx", "onnx", "onnxscript")},
+        "tensorflow": tensorflow_model.tensorflow_version(),
+        **{name: metadata.version(name) for name in ("tf2onnx", "onnx", "onnxscript")},
     }
     return Contract(
         contract_version=contract.VERSION,

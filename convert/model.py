@@ -142,6 +142,13 @@ def read_proto(folder: Path) -> Any:
     return proto
 
 
+def tensorflow_version() -> str:
+    """The version that runs here; its package may be named tensorflow or tensorflow-cpu."""
+    import tensorflow as tf
+
+    return str(tf.__version__)
+
+
 def check_fingerprint(folder: Path) -> None:
     """Compare ``fingerprint.pb``, where it exists, with the graph it was made for.
 
