@@ -34,8 +34,7 @@ def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
     if len(first) != 1:
         raise ConvertError(
             f"{len(first)} tensors are read by a first convolution ({sorted(first)[:3]}); a detector has "
-            f"one: "
-            "this model is of no known family"
+            f"one: this model is of no known family"
         )
     return first.pop()
 

@@ -37,8 +37,7 @@ def make_plan(model: Model, names: dict[int, str], options: ModelOptions) -> Pla
     logits = bool(raw_scores.min() < -1e-3 or raw_scores.max() > 1 + 1e-3)
     reasons.append(
         f"measured: {scores.key} is between {raw_scores.min():.3g} and {raw_scores.max():.3g} on the "
-        f"sample picture, so "
-        f"{'logits' if logits else 'probabilities'}"
+        f"sample picture, so {'logits' if logits else 'probabilities'}"
     )
     head = _generic_head(raw_boxes[0], ids, options, (width, height), logits, reasons)
     labels = tuple(names.get(i, str(i)) for i in ids)
@@ -161,8 +160,7 @@ def _guess_format(raw: Array, reasons: list[str]) -> str:
         )
     raise ConvertError(
         "boxes are corners, but whether x or y comes first cannot be told from one picture: say "
-        "--box-format yxyx (the "
-        "custom of TensorFlow) or xyxy"
+        "--box-format yxyx (the custom of TensorFlow) or xyxy"
     )
 
 

@@ -53,8 +53,7 @@ def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelO
         )
     reasons.append(
         f"measured: canvas {rule.width}x{rule.height}, {rule.letterbox}, {rule.interpolation}, "
-        f"{rule.text()}; "
-        f"the box's canvas differs by {rule.levels:.2f} of 255 levels on average"
+        f"{rule.text()}; the box's canvas differs by {rule.levels:.2f} of 255 levels on average"
     )
     offset, count = _classes(model)
     if offset:
@@ -87,8 +86,7 @@ def _classes(model: Model) -> tuple[int, int]:
     if len(fits) != 1:
         raise ConvertError(
             f"the {raw.shape[1]} columns of raw_detection_scores cannot be told apart (background or "
-            f"not): the model "
-            "finds nothing on the sample picture; is it trained?"
+            f"not): the model finds nothing on the sample picture; is it trained?"
         )
     return fits[0], raw.shape[1] - fits[0]
 

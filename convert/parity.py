@@ -69,8 +69,7 @@ class Match:
         corners = ", ".join(f"{side:.1f}" for side in self.box)
         return (
             f"{self.picture}: TensorFlow's box [{corners}] with score {self.score:.3f}, nearest box of "
-            f"the detector: "
-            f"IoU {self.iou:.3f}, score difference {self.score_difference:.3f}"
+            f"the detector: IoU {self.iou:.3f}, score difference {self.score_difference:.3f}"
         )
 
 
@@ -135,8 +134,7 @@ class Parity:
         if not self.canvas.matches or not self.path.matches:
             found.append(
                 f"TensorFlow finds nothing from score {MIN_SCORE} on {self.pictures} pictures, so nothing "
-                f"could be "
-                "compared; give pictures with faces (--calibration DIR)"
+                f"could be compared; give pictures with faces (--calibration DIR)"
             )
         for name, comparison in (("same canvas", self.canvas), ("whole path", self.path)):
             if comparison.matches and not comparison:
@@ -163,8 +161,7 @@ class Parity:
             f"{self.pictures} pictures; on the same canvas {self.canvas.recall:.2%} of "
             f"{len(self.canvas.matches)} boxes at "
             f"IoU {self.canvas.limits.iou}, scores within {self.canvas.largest_score_difference:.6f}; "
-            f"from picture to box "
-            f"{self.path.recall:.2%} of {len(self.path.matches)}, scores within "
+            f"from picture to box {self.path.recall:.2%} of {len(self.path.matches)}, scores within "
             f"{self.path.largest_score_difference:.4f}"
         )
 

@@ -60,8 +60,7 @@ def choose_classes(
     if not chosen:
         raise ConvertError(
             f"this model has the classes {known}, and no name says which of them are faces; name them "
-            f"with --label "
-            "(again for each)"
+            f"with --label (again for each)"
         )
     reasons.append(f"counted as a face, by their names: {', '.join(names[i] for i in chosen)} of {known}")
     return tuple(chosen)

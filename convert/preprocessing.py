@@ -92,8 +92,7 @@ def _size(run: Callable[[Array], Array]) -> tuple[int, int]:
     if len(shapes) != 1:
         raise ConvertError(
             f"the size of the model's canvas depends on the picture ({sorted(shapes)}); set a "
-            f"fixed_shape_resizer, "
-            "or pad_to_max_dimension: true, in pipeline.config and export again"
+            f"fixed_shape_resizer, or pad_to_max_dimension: true, in pipeline.config and export again"
         )
     shape = shapes.pop()
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3:

@@ -71,8 +71,7 @@ def as_markdown(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> str:
         lines += ["| pass | nodes before | after | changed | seconds |", "|---|---|---|---|---|"]
         lines += [
             f"| {step['name']} | {step['before']} | {step['after']} | "
-            f"{'yes' if step['modified'] else 'no'} | "
-            f"{step['seconds']:.3f} |"
+            f"{'yes' if step['modified'] else 'no'} | {step['seconds']:.3f} |"
             for step in detector["passes"]
         ]
         lines += ["", *(f"- {note}" for note in detector["notes"]), ""]
