@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from edge.detector import Detector, open_detector
 from edge.frames import Pixels, RawFrame
 from edge.pictures import read_picture
 from edge.session import read_detector
+
+# Doctests are collected from every module, and this one needs TensorFlow.
+collect_ignore = [] if importlib.util.find_spec("tensorflow") else ["saved_models.py"]
 
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)
