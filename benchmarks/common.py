@@ -27,7 +27,7 @@ def begin(benchmark: str) -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
-            "packages": {"edge-anonymizer": edge.__version__, **_versions(PACKAGES)},
+            "packages": {"edge-anonymizer": edge.__version__, **versions(PACKAGES)},
             "load_begin": _load(),
         },
     }
@@ -93,7 +93,8 @@ def environment(folder: Path, requirements: Sequence[str]) -> Path:
     return python
 
 
-def _versions(packages: Iterable[str]) -> dict[str, str]:
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
     found = {}
     for name in packages:
         try:

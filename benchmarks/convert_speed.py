@@ -35,7 +35,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -643,7 +642,7 @@ def benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
         profile["outside_kernels_ms"] = round(max(0.0, figures[name]["median_ms"] - profile["kernels_ms"]), 3)
     load = result["machine"]["load_begin"][0]
     return result | {
-        "versions": _versions(),
+        "versions": common.versions(PACKAGES),
         "threads": threads,
         "rounds": rounds,
         "model": source.name,
@@ -684,16 +683,6 @@ def _as_json(row: Row, figures: dict[str, Any] | None, tf_ms: float) -> dict[str
     entry |= {"nodes": row.nodes, "bytes": row.bytes, "parity": row.parity}
     extras = {"error": row.error, "note": row.note}
     return entry | {key: text for key, text in extras.items() if text is not None}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _parity_text(parity: dict[str, Any] | None) -> str:

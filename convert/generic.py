@@ -169,4 +169,4 @@ def feed(model: Model, rule: Preprocessing, picture: Array) -> Array:
     canvas = rule.canvas(picture)[None]
     if model.input.dtype == "uint8":
         return canvas
-    return np.asarray(canvas * np.array(rule.scale) + np.array(rule.offset), np.float32)
+    return rule.normalise(canvas)

@@ -68,6 +68,10 @@ class Preprocessing:
         letterbox = self.fit(picture.shape[1], picture.shape[0])
         return paint(picture[..., ::-1], letterbox, self.interpolation, self.padding)
 
+    def normalise(self, canvas: Array) -> Array:
+        """What the first convolution reads, float32, for a canvas."""
+        return np.asarray(canvas * np.array(self.scale) + np.array(self.offset), np.float32)
+
     def text(self) -> str:
         """One line for the metadata."""
         scale = ", ".join(f"{value:.8g}" for value in self.scale)

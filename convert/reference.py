@@ -44,10 +44,9 @@ def raw(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tuple[Floats, 
 
     Returns boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the canvas) and face scores float32 ``[N]``.
     """
-    rule = plan.preprocessing
     value = canvas[None]
     if plan.start_dtype != "uint8":
-        value = (value * np.array(rule.scale) + np.array(rule.offset)).astype(np.float32)
+        value = plan.preprocessing.normalise(value)
     feeds = {plan.start: value}
     if plan.start != model.input.name:  # what the graph asserts about its own input must still hold
         feeds[model.input.name] = canvas[None]

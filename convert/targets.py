@@ -9,6 +9,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from convert import graphs
+from convert.passes.select import MAX_CANDIDATES
 
 TARGETS = ("cpu", "cuda", "tensorrt", "openvino")
 
@@ -67,7 +68,6 @@ _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 OPERATORS = dict.fromkeys(TARGETS, _COMMON | _QUANTIZED)
 """Operators that may be in a detector, per target."""
 
-MAX_TOPK = 3840
 _INDEX_OPERATORS = frozenset({"TopK", "GatherND", "Gather", "Unsqueeze", "Reshape", "Squeeze"})
 """The only ones that may touch int64 on the way: TopK's index and those that gather with it."""
 
@@ -92,9 +92,9 @@ def problems(model: ir.Model, target: str) -> list[str]:
         if (
             node.op_type == "TopK"
             and (k := graphs.constant(node.inputs[1])) is not None
-            and k.max() > MAX_TOPK
+            and k.max() > MAX_CANDIDATES
         ):
-            found.append(f"TopK takes {int(k.max())} of its input; TensorRT takes at most {MAX_TOPK}")
+            found.append(f"TopK takes {int(k.max())} of its input; TensorRT takes at most {MAX_CANDIDATES}")
     for value in model.graph.inputs:
         if graphs.shape_of(value) is None:
             found.append(f"the shape of the input {value.name} is not static")
