@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Literal
 
 from edge.errors import SourceError
@@ -20,7 +21,7 @@ from edge.sources import Source
 
 log = logging.getLogger(__name__)
 
-State = Literal["connecting", "live", "down", "ended"]
+State = Literal["connecting", "live", "stale", "down", "ended"]
 
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 1.0, 60.0
 
@@ -73,6 +74,8 @@ class Capture:
         self.camera = source.camera
         self.slot = Slot(ready, source.waits)
         self.state: State = "connecting"
+        self.since = datetime.now(timezone.utc)
+        self.connections = 0
         self.last_error = ""
         self.captured = 0
         self._undecodable = 0
@@ -100,7 +103,7 @@ class Capture:
             before = self.captured
             try:
                 self._read()
-                self.state = "ended"
+                self._enter("ended")
                 return
             except SourceError as error:
                 self._fail(str(error))
@@ -113,10 +116,13 @@ class Capture:
                 pause = FIRST_BACKOFF_SECONDS
             self._stop.wait(pause * random.uniform(0.8, 1.2))
             pause = min(pause * 2, LAST_BACKOFF_SECONDS)
-            self.state = "connecting"
+            self._enter("connecting")
+
+    def _enter(self, state: State) -> None:
+        self.state, self.since = state, datetime.now(timezone.utc)
 
     def _fail(self, text: str) -> None:
-        self.state = "down"
+        self._enter("down")
         self.last_error = text
         log.warning("camera %s: %s", self.camera, text)
 
@@ -127,7 +133,9 @@ class Capture:
                     return
                 self.captured += 1
                 if self.state != "live":
-                    self.state, self.last_error = "live", ""
+                    self._enter("live")
+                    self.last_error = ""
+                    self.connections += 1
                     size = f"{frame.width}x{frame.height}"
                     log.info("camera %s: %s: %s", self.camera, self.source.label, size)
                 if self.slot.put(frame) is not None:

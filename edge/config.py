@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -25,10 +26,10 @@ else:
     import tomli as tomllib
 
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 REIDENTIFIABLE_FILLS = ("gaussian", "mosaic")
 
 Share = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Portion = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Grid = Annotated[str, Field(pattern=r"^[1-8]x[1-8]$")]
 
@@ -42,11 +43,13 @@ class CameraConfig(Section):
 
     source: str = Field(
         min_length=1,
-        description="video file, folder of pictures, /dev/videoN, or rtsp:// or http:// URL",
+        description="video file, folder of pictures, /dev/videoN, rtsp:// or http:// URL, or a GStreamer "
+        "pipeline that ends in appsink (kind = gstreamer)",
     )
-    kind: Literal["auto", "video", "folder", "v4l2", "stream"] = Field(
+    kind: Literal["auto", "video", "folder", "v4l2", "stream", "gstreamer"] = Field(
         "auto", description="what the source is; auto: tell by its form"
     )
+    transport: Literal["tcp", "udp"] = Field("tcp", description="rtsp: how the pictures travel")
     loop: bool = Field(False, description="video: start again at the end")
     pace: bool = Field(True, description="video: play at its own rate instead of as fast as possible")
     width_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: wanted width")
@@ -56,12 +59,39 @@ class CameraConfig(Section):
     )
     open_timeout_seconds: float = Field(10, gt=0, le=300, description="stream: time to open it")
     read_timeout_seconds: float = Field(5, gt=0, le=300, description="stream: time for one frame")
+    stale_after_seconds: float = Field(
+        10, gt=0, le=3600, description="live camera: the same picture for so long means that it is frozen"
+    )
     poll_seconds: float = Field(1, gt=0, le=3600, description="folder: how often to look for pictures")
+    rotate_degrees: Literal[0, 90, 180, 270] = Field(0, description="turn each frame clockwise")
+    crop: tuple[Portion, Portion, Portion, Portion] | None = Field(
+        None, description="keep [left, top, right, bottom] of the turned frame, as shares from 0 to 1"
+    )
+    privacy_zones: tuple[tuple[tuple[Portion, Portion], ...], ...] = Field(
+        (), description="polygons [[x, y], ...] in shares of the turned and cropped frame, always covered"
+    )
 
-    def resolved_kind(self) -> Literal["video", "folder", "v4l2", "stream"]:
+    @field_validator("crop")
+    @classmethod
+    def _not_empty(cls, value: tuple[float, float, float, float] | None) -> Any:
+        if value is not None and (value[2] <= value[0] or value[3] <= value[1]):
+            raise ValueError("wanted [left, top, right, bottom] with left < right and top < bottom")
+        return value
+
+    @field_validator("privacy_zones")
+    @classmethod
+    def _polygons(cls, value: tuple[tuple[tuple[float, float], ...], ...]) -> Any:
+        for zone in value:
+            if len(set(zone)) < 3:
+                raise ValueError("a privacy zone needs three different corners or more")
+        return value
+
+    def resolved_kind(self) -> Literal["video", "folder", "v4l2", "stream", "gstreamer"]:
         """The kind of source, told by the form of ``source`` where ``kind`` is ``auto``."""
         if self.kind != "auto":
             return self.kind
+        if re.search(r"!\s*appsink\b", self.source):
+            return "gstreamer"
         if re.match(r"[a-z][a-z0-9+.-]*://", self.source, re.IGNORECASE):
             return "stream"
         if re.fullmatch(r"/dev/video\d+", self.source):
@@ -75,6 +105,12 @@ class DetectorConfig(Section):
     path: Path | None = Field(None, description="a detector file; without it the shipped CenterFace is used")
     provider: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"] = Field(
         "auto", description="execution provider; a named one must really run, or nothing starts"
+    )
+    provider_fallback: bool = Field(
+        False, description="run on the CPU where the named provider does not run, and say so (degraded)"
+    )
+    cache_folder: Path = Field(
+        Path("engines"), description="tensorrt: built engines are kept here, for the next start"
     )
     size_pixels: str = Field(
         "auto",
@@ -168,19 +204,92 @@ class StatusConfig(Section):
     """The status endpoint."""
 
     enabled: bool = Field(True, description="serve /healthz, /readyz, /status, /metrics and a page")
-    host: str = Field("127.0.0.1", description="address to listen on; only loopback is accepted")
+    host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs token_file")
     port: int = Field(8377, ge=0, le=65535, description="TCP port; 0: any free one")
     socket: Path | None = Field(None, description="listen on this unix socket instead")
+    token_file: Path | None = Field(
+        None, description="file with the bearer token that every request must carry"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="further names and addresses by which the endpoint may be called"
+    )
+    preview: bool = Field(
+        False, description="serve the last anonymized image of each camera, read back from the store"
+    )
 
     @field_validator("host")
     @classmethod
-    def _loopback(cls, value: str) -> str:
-        if value not in LOOPBACK:
-            raise ValueError(
-                f"{value!r} is not a loopback address; the endpoint has no access control, so use "
-                f"one of {', '.join(LOOPBACK)}, or a unix socket behind a proxy of your own"
-            )
+    def _address(cls, value: str) -> str:
+        if value != "localhost":
+            try:
+                ip_address(value)
+            except ValueError:
+                raise ValueError(
+                    f"{value!r} is not an address; use localhost or an IPv4 or IPv6 address"
+                ) from None
         return value
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the endpoint."""
+        return self.socket is not None or self.host == "localhost" or ip_address(self.host).is_loopback
+
+    @model_validator(mode="after")
+    def _guarded(self) -> StatusConfig:
+        if self.enabled and not self.loopback and self.token_file is None:
+            raise ValueError(
+                f"status.host = {self.host!r} is reachable from other machines: set status.token_file, "
+                "or use 127.0.0.1 or status.socket"
+            )
+        return self
+
+
+class MqttConfig(Section):
+    """Optional: state and counters to an MQTT broker (extra ``mqtt``). Never pixels."""
+
+    host: str | None = Field(None, description="the broker; without it nothing is sent")
+    port: int = Field(1883, ge=1, le=65535, description="TCP port; 8883 is usual with tls")
+    tls: bool = Field(False, description="encrypt, and check the broker's certificate")
+    ca_file: Path | None = Field(None, description="tls: certificate authority, where the system lacks it")
+    username: str | None = Field(None, description="user name at the broker")
+    password_file: Path | None = Field(None, description="file with the password")
+    topic: str = Field(
+        "edge-anonymizer",
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+        description="topics begin with TOPIC/BOX/",
+    )
+    box: str = Field("", pattern=r"^[A-Za-z0-9_-]*$", description="name of this box; empty: its host name")
+    discovery_prefix: str = Field(
+        "homeassistant",
+        pattern=r"^[A-Za-z0-9_/-]*$",
+        description="Home Assistant discovery below this topic; empty: none",
+    )
+    interval_seconds: float = Field(30, ge=1, le=3600, description="time between two reports")
+
+    @model_validator(mode="after")
+    def _complete(self) -> MqttConfig:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("mqtt.password_file needs mqtt.username")
+        if self.ca_file is not None and not self.tls:
+            raise ValueError("mqtt.ca_file needs mqtt.tls = true")
+        return self
+
+
+class LoadConfig(Section):
+    """What to do when the box is too slow or too hot (docs/operations.md)."""
+
+    slowest_interval_seconds: float = Field(
+        1,
+        gt=0,
+        le=3600,
+        description="when a camera is looked at less often than this (or than store.interval_seconds, if "
+        "that is longer), step down",
+    )
+    hot_celsius: float = Field(85, ge=30, le=120, description="step down from this temperature on")
+    step_down_seconds: float = Field(5, ge=0, le=600, description="how long before stepping down")
+    step_up_seconds: float = Field(
+        30, ge=1, le=3600, description="how long all must be well before stepping up"
+    )
 
 
 class PrivacyConfig(Section):
@@ -194,6 +303,18 @@ class PrivacyConfig(Section):
     )
     max_frame_age_seconds: float = Field(
         2, gt=0, le=60, description="an older frame of a live camera is dropped"
+    )
+    canary_interval_seconds: float = Field(
+        60, gt=0, le=86400, description="how often the detector must find the known face"
+    )
+    verify: Literal["always", "sampled", "off"] = Field(
+        "always", description="look for faces on anonymized images before they are stored"
+    )
+    verify_every_images: int = Field(
+        10, ge=1, le=10000, description="verify = sampled: each so many images of a camera"
+    )
+    check_visibility: bool = Field(
+        True, description="a frame too dark, blurred or covered to tell counts as one not looked at"
     )
 
 
@@ -209,6 +330,8 @@ class Config(BaseSettings):
     blur: BlurConfig = BlurConfig()
     store: StoreConfig = StoreConfig()
     status: StatusConfig = StatusConfig()
+    mqtt: MqttConfig = MqttConfig()
+    load: LoadConfig = LoadConfig()
     privacy: PrivacyConfig = PrivacyConfig()
 
     @classmethod

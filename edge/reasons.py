@@ -21,6 +21,12 @@ class Reason(str, Enum):
     BLUR_ERROR = "blur_error"
     STORE_ERROR = "store_error"
     NOT_DUE = "not_due"
+    TOO_DARK = "too_dark"
+    TOO_BLURRED = "too_blurred"
+    OBSTRUCTED = "obstructed"
+    CANARY = "canary"
+    ESCALATED = "escalated"
+    LOAD = "load"
 
     @property
     def text(self) -> str:
@@ -42,4 +48,10 @@ _TEXTS = {
     Reason.BLUR_ERROR: "covering the regions failed",
     Reason.STORE_ERROR: "the image could not be stored durably",
     Reason.NOT_DUE: "looked at, but store.interval_seconds had not passed since the last image",
+    Reason.TOO_DARK: "too dark to tell whether a face is there",
+    Reason.TOO_BLURRED: "too blurred to tell whether a face is there",
+    Reason.OBSTRUCTED: "hardly any structure: the lens seems to be covered",
+    Reason.CANARY: "the detector had ceased to find the known face, so nothing it says is trusted",
+    Reason.ESCALATED: "a face was still found after blurring a larger region, so all was covered",
+    Reason.LOAD: "the box is too slow or too hot, so fewer frames are looked at, or none",
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 
 import edge
 from edge.pipeline import Pipeline
 from edge.reasons import Reason
 from edge.status.metrics import STAGES, Stage
 from edge.status.schema import CameraStatus, StageTimes, Status
+from edge.temperature import hottest
 
 TICK_LIMIT_SECONDS = 30.0
 """Without a finished tick for so long the process is not healthy."""
@@ -30,6 +32,17 @@ def read_status(pipeline: Pipeline) -> Status:
     session = pipeline.detector.session
     return Status(
         version=edge.__version__,
+        started=datetime.now(timezone.utc),
+        uptime_seconds=0,
+        degraded=[],
+        canary_seconds_ago=None,
+        verify=pipeline.config.privacy.verify,
+        load_level="full",
+        temperature_celsius=hottest(),
+        preview=pipeline.config.status.preview,
+        store_error_since=None,
+        store_bytes=None,
+        store_free_bytes=None,
         healthy=time.monotonic() - pipeline.last_tick < TICK_LIMIT_SECONDS,
         problems=problems,
         detector=session.name,
@@ -55,6 +68,12 @@ def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
         name=name,
         source=capture.source.label,
         state=capture.state,
+        since=capture.since,
+        connections=capture.connections,
+        regrown=count("images_regrown", name),
+        escalated=count("images_escalated", name),
+        verified_seconds_ago=pipeline.metrics.verified_seconds_ago(name),
+        last_image=pipeline.metrics.last_image(name),
         last_error=capture.last_error,
         captured=count("frames_captured", name),
         written=count("images_written", name),

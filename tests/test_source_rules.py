@@ -159,15 +159,15 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
 
 def test_arrows_point_down() -> None:
     order = [
-        {"errors", "frames", "contract", "reasons", "boxes", "config"},
-        {"pictures", "session"},
+        {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
+        {"pictures", "session", "visibility", "motion", "engines"},
         {"detector", "process", "logs", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status"},
-        {"capture", "video"},
+        {"capture", "video", "verify", "mqtt"},
         {"pipeline", "batch"},
         {"snapshot"},
         {"appliance", "command_blur"},
-        {"daemon", "demo", "doctor"},
+        {"daemon", "demo", "doctor", "install"},
         {"tables"},
         {"cli"},
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
+from datetime import datetime, timezone
+from time import monotonic, perf_counter
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from edge.reasons import Reason
 
-Stage = Literal["detect", "hold", "blur", "encode", "write"]
+Stage = Literal["detect", "hold", "blur", "verify", "encode", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -35,6 +36,9 @@ class Metrics:
         self._regions = counter("regions", "regions covered in stored images", "camera")
         self._held = counter("regions_held", "of these, added by hold", "camera")
         self._whole = counter("frames_covered_whole", "frames covered all over", "camera", "reason")
+        self._regrown = counter("images_regrown", "a face was found after blurring, once", "camera")
+        self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
+        self._verified: dict[str, float] = {}
         self._last = Gauge(
             "edge_last_image_timestamp_seconds",
             "capture time of the last stored image, UTC",
@@ -54,7 +58,14 @@ class Metrics:
 
     def add_camera(self, camera: str) -> None:
         """Let all counters of a camera exist from the start, at 0."""
-        for metric in (self._captured, self._written, self._regions, self._held):
+        for metric in (
+            self._captured,
+            self._written,
+            self._regions,
+            self._held,
+            self._regrown,
+            self._escalated,
+        ):
             metric.labels(camera)
         for reason in Reason:
             self._dropped.labels(camera, reason.value)
@@ -76,6 +87,26 @@ class Metrics:
         self._regions.labels(camera).inc(regions)
         self._held.labels(camera).inc(held)
         self._last.labels(camera).set(utc_ns / 1e9)
+
+    def regrown(self, camera: str) -> None:
+        self._regrown.labels(camera).inc()
+
+    def escalated(self, camera: str) -> None:
+        self._escalated.labels(camera).inc()
+
+    def verified(self, camera: str) -> None:
+        """A frame of this camera went through the detector and all checks just now."""
+        self._verified[camera] = monotonic()
+
+    def verified_seconds_ago(self, camera: str) -> float | None:
+        """Seconds since the last call of ``verified``; None before the first."""
+        last = self._verified.get(camera)
+        return None if last is None else monotonic() - last
+
+    def last_image(self, camera: str) -> datetime | None:
+        """Capture time (UTC) of the last stored image; None before the first."""
+        seconds = self._registry.get_sample_value("edge_last_image_timestamp_seconds", {"camera": camera})
+        return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
 
     def observe(self, stage: Stage, seconds: float) -> None:
         self._stages.labels(stage).observe(seconds)

@@ -1,12 +1,16 @@
-"""What ``/status`` answers."""
+"""What ``/status`` answers. docs/status.schema.json is made of this."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.status.metrics import Stage
+
+CameraState = Literal["connecting", "live", "stale", "down", "ended"]
+LoadLevel = Literal["full", "lower_rate", "no_tiles", "motion_mask", "stopped"]
 
 
 class _Model(BaseModel):
@@ -14,16 +18,26 @@ class _Model(BaseModel):
 
 
 class CameraStatus(_Model):
+    """One camera. All counts are since the start of the process."""
+
     name: str
-    source: str
-    state: Literal["connecting", "live", "down", "ended"]
-    last_error: str
+    source: str = Field(description="what it reads, without user name, password and query")
+    state: CameraState = Field(description="stale: connected, but no fresh picture")
+    since: datetime = Field(description="when it entered this state, UTC")
+    last_error: str = Field(description="why it is not live, or was not the last time")
+    connections: int = Field(description="how often it delivered a first frame after opening")
     captured: int
     written: int
-    dropped: dict[str, int]
-    covered_whole: dict[str, int]
-    regions: int
-    regions_held: int
+    dropped: dict[str, int] = Field(description="frames not stored, by reason; docs/operations.md")
+    covered_whole: dict[str, int] = Field(description="frames covered all over, by reason")
+    regions: int = Field(description="regions covered in stored images")
+    regions_held: int = Field(description="of these, added by hold")
+    regrown: int = Field(description="images on which a face was found after blurring, once")
+    escalated: int = Field(description="images covered all over since a face was found again")
+    verified_seconds_ago: float | None = Field(
+        description="since the last frame that went through the detector and all checks; null: none yet"
+    )
+    last_image: datetime | None = Field(description="capture time of the last stored image, UTC")
 
 
 class StageTimes(_Model):
@@ -34,14 +48,27 @@ class StageTimes(_Model):
 
 
 class Status(_Model):
+    """The whole appliance."""
+
     version: str
-    healthy: bool
-    problems: list[str]
+    started: datetime = Field(description="UTC")
+    uptime_seconds: float
+    healthy: bool = Field(description="the pipeline makes progress, or says why it need not")
+    problems: list[str] = Field(description="why it is not ready; empty: ready")
+    degraded: list[str] = Field(description="what works less well than configured; empty: nothing")
     detector: str
     detector_sha256: str
-    provider: str
+    provider: str = Field(description="execution provider that really runs")
+    canary_seconds_ago: float | None = Field(description="since the detector last found the known face")
+    verify: str
+    load_level: LoadLevel
+    temperature_celsius: float | None = Field(description="hottest sensor of the kernel; null: none")
     reidentifiable_blur: bool
+    preview: bool = Field(description="whether the last anonymized images are served")
     store_folder: str
     store_error: str
+    store_error_since: datetime | None = Field(description="UTC")
+    store_bytes: int | None = Field(description="size of all images; null: still being counted")
+    store_free_bytes: int | None = Field(description="null: the filesystem does not say")
     stages: dict[Stage, StageTimes]
     cameras: list[CameraStatus]

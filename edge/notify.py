@@ -1,0 +1,57 @@
+"""Tell systemd how the service is: the datagrams of sd_notify(3), without its library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+EXTEND_SECONDS = 60
+"""How much more time each message of ``extending`` asks for."""
+EXTEND_EVERY_SECONDS = 20
+
+
+def notify(*lines: str) -> bool:
+    """Send assignments such as ``READY=1`` to the supervisor; False when there is none.
+
+    Nothing is sent when the process was not started by systemd with ``Type=notify``. Raises OSError when
+    there is a supervisor but it cannot be reached.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return False
+    if address.startswith("@"):  # a name in the abstract namespace
+        address = "\\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.connect(address)
+        sender.sendall("\\n".join(line.replace("\\n", " ") for line in lines).encode())
+    return True
+
+
+def watchdog_seconds() -> float | None:
+    """The time within which systemd wants a sign of life, or None if it does not watch this process."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    text = os.environ.get("WATCHDOG_USEC", "")
+    return int(text) / 1e6 if text.isdigit() and int(text) > 0 else None
+
+
+@contextlib.contextmanager
+def extending(what: str) -> Iterator[None]:
+    """While the block runs, keep systemd's start timeout from running out, and say what takes so long."""
+    done = threading.Event()
+
+    def extend() -> None:
+        while not done.is_set():
+            notify(f"STATUS={what}", f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}")
+            done.wait(EXTEND_EVERY_SECONDS)
+
+    thread = threading.Thread(target=extend, name="extend", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
