@@ -24,8 +24,9 @@ from edge import contract
 SOURCE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 SOURCE_BYTES = 7_304_518
 STRIDE = 4
-CANDIDATES = 4096
-"""K, cells that leave the graph per frame. The smallest canvas is therefore 256x256."""
+CANDIDATES = 3840
+"""K, cells that leave the graph per frame: as many as TensorRT's TopK layer can give. The smallest canvas
+is therefore 256x256. A frame whose last candidate is still above the threshold is covered all over."""
 
 _HEAT, _SCALE, _OFFSET = "537", "538", "539"  # the published file has no other names
 _OPSET = 17
@@ -103,10 +104,10 @@ def _contract() -> contract.Contract:
 
 
 def _preprocess(original_input: str) -> list[onnx.NodeProto]:
-    # Transposing bytes moves a quarter of what transposing floats would.
+    # TensorRT takes bytes into a cast and nowhere else.
     return [
-        helper.make_node("Transpose", [contract.INPUT], ["image_nchw"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["image_nchw"], [original_input], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [contract.INPUT], ["image_float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["image_float"], [original_input], perm=[0, 3, 1, 2]),
     ]
 
 
@@ -115,54 +116,46 @@ def _decode() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     constants: dict[str, np.ndarray[Any, Any]] = {
         "k": np.array([CANDIDATES], np.int64),
         "flat": np.array([0, -1], np.int64),
-        "flat2": np.array([0, 2, -1], np.int64),
-        "axis1": np.array([1], np.int64),
-        "pair": np.array([1, 2, 1], np.int64),
+        "flat4": np.array([0, -1, 4], np.int64),
+        "axis2": np.array([2], np.int64),
         "half_cell": np.array(0.5, np.float32),
         "stride": np.array(STRIDE, np.float32),
         "half_side": np.array(STRIDE / 2, np.float32),
         "width_index": np.array(3, np.int64),
+        "xyxy": np.array([1, 0, 3, 2], np.int64),
     }
     node = helper.make_node
     nodes = [
         node("Reshape", [_HEAT, "flat"], ["heat_flat"]),
-        node("TopK", ["heat_flat", "k"], [contract.SCORES, "cell"], axis=1, largest=1, sorted=1),
-        node("Shape", [_HEAT], ["heat_shape"]),
-        node("Gather", ["heat_shape", "width_index"], ["columns"], axis=0),
+        node("TopK", ["heat_flat", "k"], [contract.SCORES, "index"], axis=1, largest=1, sorted=1),
+        node("Shape", [_HEAT], ["heat_shape"]),  # becomes a constant when the size is frozen
+        node("Gather", ["heat_shape", "width_index"], ["width_64"], axis=0),
+        node("Cast", ["width_64"], ["columns"], to=TensorProto.INT32),
+        node("Cast", ["index"], ["cell"], to=TensorProto.INT32),
         node("Div", ["cell", "columns"], ["row"]),
         node("Mul", ["row", "columns"], ["row_start"]),
         node("Sub", ["cell", "row_start"], ["column"]),
-        # [B, 2, K]: rows first, as in both heads
-        node("Unsqueeze", ["row", "axis1"], ["row_1"]),
-        node("Unsqueeze", ["column", "axis1"], ["column_1"]),
-        node("Concat", ["row_1", "column_1"], ["row_column"], axis=1),
+        # [B, K, 2]: rows first, as in both heads
+        node("Unsqueeze", ["row", "axis2"], ["row_1"]),
+        node("Unsqueeze", ["column", "axis2"], ["column_1"]),
+        node("Concat", ["row_1", "column_1"], ["row_column"], axis=2),
         node("Cast", ["row_column"], ["grid"], to=TensorProto.FLOAT),
-        node("Unsqueeze", ["cell", "axis1"], ["cell_1"]),
-        node("Tile", ["cell_1", "pair"], ["cell_2"]),
-        node("Reshape", [_OFFSET, "flat2"], ["offset_flat"]),
-        node("GatherElements", ["offset_flat", "cell_2"], ["offset_k"], axis=2),
-        node("Reshape", [_SCALE, "flat2"], ["scale_flat"]),
-        node("GatherElements", ["scale_flat", "cell_2"], ["scale_k"], axis=2),
+        node("Concat", [_SCALE, _OFFSET], ["heads"], axis=1),
+        node("Transpose", ["heads"], ["heads_last"], perm=[0, 2, 3, 1]),
+        node("Reshape", ["heads_last", "flat4"], ["heads_flat"]),
+        node("Unsqueeze", ["index", "axis2"], ["index_1"]),
+        node("GatherND", ["heads_flat", "index_1"], ["heads_k"], batch_dims=1),
+        node("Split", ["heads_k"], ["scale_k", "offset_k"], axis=2),
         # centre = (cell + offset + 0.5) * stride, side = exp(scale) * stride
         node("Add", ["grid", "offset_k"], ["grid_offset"]),
         node("Add", ["grid_offset", "half_cell"], ["grid_centre"]),
         node("Mul", ["grid_centre", "stride"], ["centre"]),
-        node("Exp", ["scale_k"], ["size"]),
-        node("Mul", ["size", "half_side"], ["half"]),
+        node("Exp", ["scale_k"], ["side"]),
+        node("Mul", ["side", "half_side"], ["half"]),
         node("Sub", ["centre", "half"], ["low"]),
         node("Add", ["centre", "half"], ["high"]),
-        # y1 x1 and y2 x2 become x1 y1 x2 y2
-        node(
-            "Split",
-            [
-                "low",
-            ],
-            ["y1", "x1"],
-            axis=1,
-        ),
-        node("Split", ["high"], ["y2", "x2"], axis=1),
-        node("Concat", ["x1", "y1", "x2", "y2"], ["boxes_rows"], axis=1),
-        node("Transpose", ["boxes_rows"], [contract.BOXES], perm=[0, 2, 1]),
+        node("Concat", ["low", "high"], ["boxes_yxyx"], axis=2),
+        node("Gather", ["boxes_yxyx", "xyxy"], [contract.BOXES], axis=2),
     ]
     return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]
 

@@ -46,14 +46,19 @@ class Detector:
         self._columns, self._rows = config.grid
         self._overlap = config.tile_overlap
 
-    def detect(self, pixels: Pixels) -> Detections:
-        """Find faces in uint8 ``[H, W, 3]`` BGR.
+    @property
+    def looks(self) -> int:
+        """How many times a frame is looked at with its tiles, against once without."""
+        return 1 + (self._columns * self._rows if self._columns * self._rows > 1 else 0)
+
+    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles`` in the whole frame only.
 
         Raises DetectionError, whose ``reason`` is the drop reason.
         """
         height, width = pixels.shape[:2]
         found = [self._look(pixels, letterbox) for letterbox in self._letterboxes(width, height)]
-        if self._columns * self._rows > 1:
+        if tiles and self._columns * self._rows > 1:
             cut = geometry.tiles(width, height, self._columns, self._rows, self._overlap)
             for x1, y1, x2, y2 in cut.tolist():
                 letterbox = self._letterboxes(x2 - x1, y2 - y1)[0]
@@ -129,5 +134,7 @@ def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:
         native=config.size_pixels == "native",
         threads=config.threads,
         timeout_seconds=config.timeout_seconds,
+        provider_fallback=config.provider_fallback,
+        cache_folder=config.cache_folder,
     )
     return Detector(session, config)

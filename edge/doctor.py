@@ -25,7 +25,15 @@ Level = Literal["ok", "warn", "fail"]
 
 LOW_SPACE_BYTES = 2 * 2**30
 SOURCE_FRAMES = 10
-_PACKAGES = ("numpy", "opencv-python-headless", "onnxruntime-gpu", "onnxruntime", "pillow", "av")
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-openvino",
+    "pillow",
+    "av",
+)
 
 
 @dataclass(frozen=True)
@@ -134,10 +142,18 @@ def _detector(config: Config) -> Iterator[Check]:
     except EdgeError as error:
         yield Check("detector file", "fail", str(error), "nothing will start until this is right")
         return
-    size = detector.session.size
-    text = f"{detector.session.provider}, {f'{size[0]}x{size[1]}' if size else 'native size'}"
-    yield Check("provider", "ok", f"{text}, opened in {time.perf_counter() - begin:.1f} s")
+    yield _provider(detector, time.perf_counter() - begin)
     yield _known_face(detector)
+
+
+def _provider(detector: Detector, seconds: float) -> Check:
+    session = detector.session
+    size = f"{session.size[0]}x{session.size[1]}" if session.size else "native size"
+    nodes = ", ".join(f"{count} {name}" for name, count in session.assignment.items()) or "not counted"
+    text = f"{session.provider}, {size}, nodes: {nodes}, opened in {seconds:.1f} s"
+    if session.fallback:
+        return Check("provider", "warn", f"{text}; {session.fallback}", "docs/providers.md")
+    return Check("provider", "ok", text)
 
 
 def _known_face(detector: Detector) -> Check:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: read one detector file, choose a provider, and prove that it is the one running."""
+"""One detector file on one execution provider: read it, check it, open it, run it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from edge import contract
+from edge import contract, engines
 from edge.boxes import Floats
 from edge.contract import Contract
 from edge.errors import ContractError, DetectionError, DetectorError, ProviderError
@@ -22,13 +22,8 @@ from edge.reasons import Reason
 DEFAULT_SIZE = (640, 384)
 """Canvas of a detector without a size of its own: width, height. See docs/benchmarks.md."""
 
-_PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-_NVIDIA_DEVICES = ("/dev/nvidia0", "/dev/nvgpu", "/dev/nvhost-gpu")
+FIRST_RUN_SECONDS = 120.0
+"""Longest first run on an accelerator, which loads its kernels and measures algorithms then."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,9 @@ class Session:
     """One detector on one provider.
 
     ``size`` is the canvas (width, height) in pixels, or None when any multiple of the contract's
-    ``letterbox_multiple`` will do. ``run`` may be called from several threads.
+    ``letterbox_multiple`` will do. ``provider`` is the short name of what runs, ``assignment`` the
+    number of nodes per provider of ONNX Runtime (empty where it cannot tell), and ``fallback`` says why
+    it is not what was wanted (empty: it is). ``run`` may be called from several threads.
     """
 
     def __init__(
@@ -85,6 +82,8 @@ class Session:
         native: bool,
         threads: int,
         timeout_seconds: float,
+        provider_fallback: bool = False,
+        cache_folder: Path = Path("engines"),
     ) -> None:
         """Open the session; ``native`` leaves height and width free (one thread per call).
 
@@ -93,40 +92,69 @@ class Session:
         self._timeout = timeout_seconds
         self.sha256 = file.sha256
         self.name = file.name
-        wanted = _candidates(provider)
-        self._session, self.provider = _open(file, wanted, provider, None, threads)
-        self.contract = _read_contract(self._session, file)
-        batch, height, width = next(
-            i.shape[:3] for i in self._session.get_inputs() if i.name == contract.INPUT
+        self.contract, fixed = _inspect(file)
+        self.size = self._choose_size(fixed, size, native)
+        settings = engines.Settings(
+            file.data, file.sha256, self.contract.precision, self.size, threads, cache_folder
         )
-        if isinstance(batch, int) and batch != 1:
-            raise DetectorError(f"detector {file.name} takes {batch} frames at once; convert with --batch 1")
-        if isinstance(height, int) and isinstance(width, int):
-            if size is not None and size != (width, height):
-                raise DetectorError(
-                    f"detector {file.name} has the fixed size {width}x{height}, but detector.size_pixels "
-                    f"is {size[0]}x{size[1]}; leave the key out, or convert with --size"
-                )
-            self.size: tuple[int, int] | None = (width, height)
-        elif native:
-            self.size = None
-        else:
-            self.size = size or DEFAULT_SIZE
-            multiple = self.contract.letterbox_multiple
-            if any(side % multiple for side in self.size):
-                raise DetectorError(
-                    f"detector.size_pixels {self.size[0]}x{self.size[1]}: both sides must be "
-                    f"multiples of {multiple}"
-                )
-            self._session, self.provider = _open(file, wanted, provider, self.size, threads)
-        if self.size is not None:  # the first run allocates; a size that cannot work fails here
-            width, height = self.size
+        order = engines.candidates(provider)
+        if provider_fallback and "cpu" not in order:
+            order.append("cpu")
+        failures = []
+        for name in order:
             try:
-                self.run(np.zeros((height, width, 3), np.uint8))
-            except DetectionError as error:
+                self._session, self.assignment = engines.open_session(name, settings)
+                self._first_run(name)
+            except (ProviderError, DetectionError) as error:
+                failures.append(f"{name}: {error}")
+                continue
+            self.provider = name
+            break
+        else:
+            raise self._failure(provider, order, "; ".join(failures))
+        self.fallback = (
+            f"the detector runs on {name} instead of {order[0]}: {'; '.join(failures)}" if failures else ""
+        )
+
+    def _choose_size(
+        self, fixed: tuple[int, int] | None, size: tuple[int, int] | None, native: bool
+    ) -> tuple[int, int] | None:
+        if fixed is not None:
+            if size is not None and size != fixed:
                 raise DetectorError(
-                    f"detector {file.name} does not run at {width}x{height}: {error}"
-                ) from error
+                    f"detector {self.name} has the fixed size {fixed[0]}x{fixed[1]}, but "
+                    f"detector.size_pixels is {size[0]}x{size[1]}; leave the key out, or convert with --size"
+                )
+            return fixed
+        if native:
+            return None
+        size = size or DEFAULT_SIZE
+        multiple = self.contract.letterbox_multiple
+        if any(side % multiple for side in size):
+            raise DetectorError(
+                f"detector.size_pixels {size[0]}x{size[1]}: both sides must be multiples of {multiple}"
+            )
+        return size
+
+    def _first_run(self, provider: str) -> None:
+        """Run once: it allocates, and a size or a provider that cannot work fails here."""
+        if self.size is None and provider == "cpu":
+            return
+        multiple = self.contract.letterbox_multiple
+        width, height = self.size or (-(-side // multiple) * multiple for side in DEFAULT_SIZE)
+        limit = self._timeout if provider == "cpu" else max(self._timeout, FIRST_RUN_SECONDS)
+        self._run(np.zeros((height, width, 3), np.uint8), limit)
+
+    def _failure(self, wanted: str, order: list[str], text: str) -> DetectorError:
+        if order[-1] != "cpu":
+            return ProviderError(
+                f"provider {wanted!r} does not run: {text}; set detector.provider = 'auto', or "
+                "detector.provider_fallback = true"
+            )
+        at = ""
+        if self.size is not None:
+            at = f" at {self.size[0]}x{self.size[1]} (is that too small for it? try 640x384 or larger)"
+        return DetectorError(f"detector {self.name} cannot be opened{at}: {text}")
 
     def run(self, canvas: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """Run the graph on one canvas, uint8 ``[H, W, 3]`` RGB.
@@ -134,6 +162,9 @@ class Session:
         Returns boxes float32 ``[K, 4]`` (``x1 y1 x2 y2``, pixels of the canvas) and scores float32
         ``[K]``. Raises DetectionError on an error, a timeout, a wrong shape, NaN or infinity.
         """
+        return self._run(canvas, self._timeout)
+
+    def _run(self, canvas: npt.NDArray[np.uint8], limit: float) -> tuple[Floats, Floats]:
         options = ort.RunOptions()
         expired = threading.Event()
 
@@ -141,7 +172,7 @@ class Session:
             expired.set()
             options.terminate = True
 
-        timer = threading.Timer(self._timeout, stop)
+        timer = threading.Timer(limit, stop)
         timer.daemon = True
         timer.start()
         try:
@@ -150,14 +181,13 @@ class Session:
             )
         # ONNX Runtime's errors have no common base but Exception
         except Exception as error:
-            reason = Reason.DETECTOR_TIMEOUT if expired.is_set() else Reason.DETECTOR_ERROR
-            raise DetectionError(reason, f"{type(error).__name__}: {error}"[:500]) from error
+            if not expired.is_set():
+                text = f"{type(error).__name__}: {error}"[:500]
+                raise DetectionError(Reason.DETECTOR_ERROR, text) from error
         finally:
             timer.cancel()
         if expired.is_set():
-            raise DetectionError(
-                Reason.DETECTOR_TIMEOUT, f"the detector took longer than {self._timeout} seconds"
-            )
+            raise DetectionError(Reason.DETECTOR_TIMEOUT, f"the detector took longer than {limit} seconds")
         return check_output(boxes, scores)
 
 
@@ -183,62 +213,31 @@ def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:
     return boxes[0], scores[0]
 
 
-def _candidates(provider: str) -> list[str]:
-    """ONNX Runtime's names of the providers to try, best first. Raises ProviderError."""
-    available = ort.get_available_providers()
-    if provider != "auto":
-        name = _PROVIDERS[provider]
-        if name not in available:
-            raise ProviderError(
-                f"provider {provider!r} is not in this build of ONNX Runtime ({', '.join(available)}); "
-                "install the build for it, or set detector.provider = 'auto'"
-            )
-        return [name]
-    gpu = any(Path(device).exists() for device in _NVIDIA_DEVICES)
-    order = [_PROVIDERS["cuda"]] if gpu else []
-    order.append(_PROVIDERS["openvino"])
-    return [name for name in [*order, _PROVIDERS["cpu"]] if name in available]
+def _inspect(file: DetectorFile) -> tuple[Contract, tuple[int, int] | None]:
+    """Read the contract, and the fixed width and height or None, without opening a provider.
 
-
-def _open(
-    file: DetectorFile, candidates: list[str], wanted: str, size: tuple[int, int] | None, threads: int
-) -> tuple[ort.InferenceSession, str]:
-    """Open the file on the first provider that really runs; return it with the provider's name."""
+    A plain session on one thread with no optimisations costs half of a real one; a reader of
+    protobuf would be cheaper, but it would be one more that must agree with ONNX Runtime's. Raises
+    ContractError, DetectorError.
+    """
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # errors are raised; printing them too helps nobody
-    options.intra_op_num_threads = threads
-    # Threads that go on spinning between two frames take the cores from capture and encoding.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if size is not None:
-        for symbol, side in zip(contract.SYMBOLS, (1, size[1], size[0]), strict=True):
-            options.add_free_dimension_override_by_name(symbol, side)
-    failures = []
-    for name in candidates:
-        fallback = [] if name == _PROVIDERS["cpu"] else [_PROVIDERS["cpu"]]
-        try:
-            session = ort.InferenceSession(file.data, options, providers=[name, *fallback])
-        # ONNX Runtime's errors have no common base but Exception
-        except Exception as error:
-            failures.append(f"{name}: {type(error).__name__}: {error}"[:300])
-            continue
-        # ONNX Runtime falls back to the CPU without an error; only the session knows.
-        running = session.get_providers()[0]
-        if running == name:
-            return session, next(short for short, long in _PROVIDERS.items() if long == name)
-        failures.append(f"{name}: ONNX Runtime fell back to {running}")
-    text = "; ".join(failures)
-    if wanted in ("auto", "cpu"):
-        at = f" at {size[0]}x{size[1]} (is that too small for it? try 640x384 or larger)" if size else ""
-        raise DetectorError(f"detector {file.name} cannot be opened{at}: {text}")
-    raise ProviderError(f"provider {wanted!r} does not run: {text}; set detector.provider = 'auto'")
-
-
-def _read_contract(session: ort.InferenceSession, file: DetectorFile) -> Contract:
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        contract.check_tensors(
-            [(i.name, i.type, i.shape) for i in session.get_inputs()],
-            [(o.name, o.type, o.shape) for o in session.get_outputs()],
-        )
-        return contract.from_metadata(session.get_modelmeta().custom_metadata_map)
+        session = ort.InferenceSession(file.data, options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's errors have no common base but Exception
+    except Exception as error:
+        raise DetectorError(f"detector {file.name} cannot be opened: {error}"[:400]) from error
+    inputs = [(i.name, i.type, i.shape) for i in session.get_inputs()]
+    try:
+        contract.check_tensors(inputs, [(o.name, o.type, o.shape) for o in session.get_outputs()])
+        found = contract.from_metadata(session.get_modelmeta().custom_metadata_map)
     except ContractError as error:
         raise ContractError(f"detector {file.name}: {error}") from error
+    batch, height, width = next(shape[:3] for name, _, shape in inputs if name == contract.INPUT)
+    if isinstance(batch, int) and batch != 1:
+        raise DetectorError(f"detector {file.name} takes {batch} frames at once; convert with --batch 1")
+    if isinstance(height, int) and isinstance(width, int):
+        return found, (width, height)
+    return found, None
