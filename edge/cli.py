@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 import edge
+from edge import install as installation
 from edge import logs, process
 from edge.config import Config, build, load
 from edge.errors import ConfigError, EdgeError
@@ -246,3 +247,29 @@ def config_command(
         return
     write_text(out, sample_text())
     console.print(f"wrote {out}", highlight=False, markup=False)
+
+
+@app.command()
+@_fails_clearly
+def install(
+    root: Annotated[Path, typer.Option(metavar="DIR", help="The system to install into.")] = Path("/"),
+    drop_in: Annotated[
+        list[installation.DropIn], typer.Option("--drop-in", help="Adapt the unit; may be given again.")
+    ] = [],  # noqa: B006
+) -> None:
+    """Write the systemd unit, its user and folders, and a configuration where there is none.
+
+    A file that somebody changed is never overwritten. Nothing is started: what to run next is printed.
+    """
+    for line in installation.install(root, drop_in, installation.running_program()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+@_fails_clearly
+def uninstall(
+    root: Annotated[Path, typer.Option(metavar="DIR", help="The system to remove it from.")] = Path("/"),
+) -> None:
+    """Remove what edge install wrote and nobody changed. Configuration and images stay."""
+    for line in installation.uninstall(root):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

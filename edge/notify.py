@@ -23,10 +23,10 @@ def notify(*lines: str) -> bool:
     if not address:
         return False
     if address.startswith("@"):  # a name in the abstract namespace
-        address = "\\0" + address[1:]
+        address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.connect(address)
-        sender.sendall("\\n".join(line.replace("\\n", " ") for line in lines).encode())
+        sender.sendall("\n".join(line.replace("\n", " ") for line in lines).encode())
     return True
 
 

@@ -18,7 +18,11 @@ def harden() -> None:
     OSError when the kernel refuses.
     """
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # One byte, not none: the kernel hands a core to a program such as systemd-coredump even at 0, but not
+    # at 1 (core(5), fs/coredump.c); a file of one byte is below the smallest core and is not written.
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    limit = 0 if hard == 0 else 1
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE, 0) failed")

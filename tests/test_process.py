@@ -36,7 +36,7 @@ def test_the_process_is_closed_to_others() -> None:
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE),"
         " oct(os.umask(0)))\n"
     )
-    assert done.stdout.strip() == "0 (0, 0) 0o77", done.stderr
+    assert done.stdout.strip() == "0 (1, 1) 0o77", done.stderr
 
 
 def test_an_abort_leaves_no_core_file(tmp_path: Path) -> None:
