@@ -10,6 +10,7 @@ from types import TracebackType
 from edge import canary
 from edge.config import Config
 from edge.detector import open_detector
+from edge.mqtt import MqttReporter
 from edge.pipeline import Pipeline
 from edge.session import read_detector
 from edge.snapshot import read_status
@@ -40,14 +41,19 @@ class Appliance:
             detector.session.provider,
             overlap,
         )
+        if detector.session.fallback:
+            log.warning("degraded: %s", detector.session.fallback)
         if config.blur.reidentifiable:
             log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
         make_folder(config.store.folder)
         metrics = Metrics()
         self.pipeline = Pipeline(config, detector, ImageStore(config.store), metrics, sources, stop)
+        # Before the endpoint, so that a mistake in [mqtt] leaves no bound socket behind.
+        self._mqtt = MqttReporter(config.mqtt, self.status) if config.mqtt.host is not None else None
         self._server: StatusServer | None = None
         if config.status.enabled:
-            app = create_app(self.status, metrics.text, check_host=config.status.socket is None)
+            last_image = self.pipeline.writer.last_images.get
+            app = create_app(config.status, self.status, metrics.text, last_image)
             self._server = StatusServer(app, config.status)
 
     @property
@@ -56,12 +62,19 @@ class Appliance:
         return self._server.address if self._server else ""
 
     def status(self) -> Status:
-        return read_status(self.pipeline)
+        """What ``/status`` answers; may be called from any thread."""
+        status = read_status(self.pipeline)
+        if self._mqtt is not None and self._mqtt.last_error:
+            lost = f"mqtt: {self._mqtt.last_error}"
+            status = status.model_copy(update={"degraded": [*status.degraded, lost]})
+        return status
 
     def __enter__(self) -> Appliance:
         if self._server:
             self._server.start()
         self.pipeline.start()
+        if self._mqtt:
+            self._mqtt.start()
         return self
 
     def __exit__(
@@ -70,6 +83,10 @@ class Appliance:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.pipeline.stop()
-        if self._server:
-            self._server.stop()
+        try:
+            self.pipeline.stop()
+        finally:
+            if self._mqtt:
+                self._mqtt.stop()
+            if self._server:
+                self._server.stop()

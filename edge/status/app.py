@@ -1,80 +1,174 @@
-"""The status endpoint: counters and states for a person, a supervisor and Prometheus. No pixels."""
+"""The status endpoint: counters and states for a person, a supervisor and Prometheus.
+
+No pixels leave by it, except, where ``status.preview`` is set, the last anonymized image of a camera,
+read back from the file in the store.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import base64
+import hashlib
+import re
+from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi import FastAPI, HTTPException, Response, Security
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
 
+import edge
+from edge.config import StatusConfig
+from edge.status.gauges import gauges_text
+from edge.status.guard import Guard, Hosts, read_token
 from edge.status.schema import Status
+from edge.store.latest import MEDIA_TYPES, read_image
 
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(BaseModel):
+    healthy: bool
+
+
+class Readiness(BaseModel):
+    ready: bool
+    problems: list[str]
+
+
+class Refusal(BaseModel):
+    detail: str
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "the Host header is missing, malformed or there twice"},
+    405: {"model": Refusal, "description": "only GET and HEAD"},
+    413: {"model": Refusal, "description": "no request has a body"},
+    431: {"model": Refusal, "description": "the headers are too large"},
+    421: {"model": Refusal, "description": "the endpoint may not be called by this name"},
+}
+_NO_TOKEN: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "the bearer token is missing or wrong"}
 }
 
 
-def create_app(status: Callable[[], Status], metrics: Callable[[], bytes], *, check_host: bool) -> FastAPI:
+def create_app(
+    config: StatusConfig,
+    status: Callable[[], Status],
+    metrics: Callable[[], bytes],
+    last_image: Callable[[str], Path | None],
+) -> FastAPI:
     """Make the application.
 
-    ``status`` and ``metrics`` are called for every request. With ``check_host`` only requests that
-    name a loopback host are answered, so that a web page elsewhere cannot read the endpoint by
-    pointing its own name here (DNS rebinding); on a unix socket the name means nothing.
+    ``status`` and ``metrics`` (counters in the Prometheus text format) are called for every request,
+    from any thread; ``last_image`` gives the newest stored file of a camera, and is called only where
+    ``status.preview`` is set. Raises ConfigError when the token file or the allowed hosts are no good.
     """
-    app = FastAPI(title="edge anonymizer", docs_url=None, redoc_url=None, openapi_url=None)
-    page = (resources.files("edge.status") / "page.html").read_text(encoding="utf-8")
-
-    @app.middleware("http")
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        if check_host and _host(request.headers.get("host", "")) not in LOCAL_HOSTS:
-            return PlainTextResponse("this name is not served here\n", status_code=421)
-        response = await call(request)
-        response.headers.update(_HEADERS)
-        return response
-
-    @app.get("/healthz")
-    def healthz() -> JSONResponse:
-        """200 while the pipeline ticks."""
-        healthy = status().healthy
-        return JSONResponse({"healthy": healthy}, status_code=200 if healthy else 503)
-
-    @app.get("/readyz")
-    def readyz() -> JSONResponse:
-        """200 while frames of at least one camera can be looked at and stored."""
-        problems = status().problems
-        return JSONResponse(
-            {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
-        )
-
-    @app.get("/status")
-    def show() -> Status:
-        """Everything, as JSON."""
-        return status()
-
-    @app.get("/metrics")
-    def prometheus() -> Response:
-        """The Prometheus text format."""
-        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.get("/")
-    def index() -> HTMLResponse:
-        """The page for a person."""
-        return HTMLResponse(page)
-
+    token = read_token(config)
+    app = FastAPI(
+        title="edge anonymizer",
+        version=edge.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        responses=_REFUSALS,
+    )
+    app.add_middleware(Guard, hosts=None if config.socket else Hosts(config), token=token)
+    # The guard asks for the token; this only writes it into the description of the interface.
+    described = {
+        "dependencies": [Security(HTTPBearer(auto_error=False))] if token else [],
+        "responses": _NO_TOKEN if token else {},
+    }
+    _add_probes(app, status, described)
+    _add_views(app, status, metrics, described)
+    _add_page(app)
+    if config.preview:
+        _add_preview(app, status, last_image, described)
     return app
 
 
-def _host(header: str) -> str:
-    """The Host header without its port.
+def _add_probes(app: FastAPI, status: Callable[[], Status], described: dict[str, Any]) -> None:
+    @app.get("/healthz", responses={503: {"model": Health, "description": "it does not"}})
+    def healthz(response: Response) -> Health:
+        """200 while the pipeline makes progress. Needs no token."""
+        healthy = status().healthy
+        response.status_code = 200 if healthy else 503
+        return Health(healthy=healthy)
 
-    >>> _host("[::1]:8377"), _host("localhost:8377"), _host("evil.example")
-    ('[::1]', 'localhost', 'evil.example')
-    """
-    end = header.find("]") + 1 if header.startswith("[") else header.find(":")
-    return (header[:end] if end > 0 else header).lower()
+    unready = {503: {"model": Readiness, "description": "they cannot"}}
+    described = {**described, "responses": {**described["responses"], **unready}}
+
+    @app.get("/readyz", **described)
+    def readyz(response: Response) -> Readiness:
+        """200 while frames of at least one camera can be looked at and stored."""
+        problems = status().problems
+        response.status_code = 503 if problems else 200
+        return Readiness(ready=not problems, problems=problems)
+
+
+def _add_views(
+    app: FastAPI, status: Callable[[], Status], metrics: Callable[[], bytes], described: dict[str, Any]
+) -> None:
+    @app.get("/status", **described)
+    def show() -> Status:
+        """Everything, as docs/status.schema.json describes it."""
+        return status()
+
+    class MetricsResponse(Response):
+        media_type = METRICS_TYPE
+
+    @app.get("/metrics", response_class=MetricsResponse, **described)
+    def prometheus() -> Response:
+        """The Prometheus text format."""
+        return MetricsResponse(metrics() + gauges_text(status()))
+
+
+def _add_page(app: FastAPI) -> None:
+    page = (resources.files("edge.status") / "page.html").read_text(encoding="utf-8")
+    policy = page_policy(page)
+
+    @app.get("/", response_class=HTMLResponse)
+    def index() -> HTMLResponse:
+        """The page for a person. Holds no data, and needs no token: it asks for it."""
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+
+def page_policy(page: str) -> str:
+    """The Content-Security-Policy under which only this page's own script and style run."""
+
+    def hashed(element: str) -> str:
+        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; script-src {hashed('script')}; style-src {hashed('style')}; "
+        "connect-src 'self'; img-src blob: data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+
+
+def _add_preview(
+    app: FastAPI,
+    status: Callable[[], Status],
+    last_image: Callable[[str], Path | None],
+    described: dict[str, Any],
+) -> None:
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
+        404: {"model": Refusal, "description": "no such camera, or no image of it"},
+    }
+    described = {**described, "responses": {**described["responses"], **answers}}
+
+    @app.get("/preview/{camera}.jpg", response_class=Response, **described)
+    def preview(camera: str) -> Response:
+        """The last anonymized image of a camera; its media type is that of ``store.format``."""
+        # The request only chooses among the known names; no path is made of it.
+        known = [known.name for known in status().cameras if known.name == camera]
+        path = last_image(known[0]) if known else None
+        image = read_image(path) if path else None
+        if image is None:
+            raise HTTPException(404, "no such camera, or no image of it")
+        return Response(image[0], media_type=image[1])

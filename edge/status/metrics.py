@@ -1,4 +1,4 @@
-"""Counters and timings, in the form that Prometheus reads; everything else is derived from them."""
+"""Counters and timings, in the form that Prometheus reads; gauges.py derives the rest from the Status."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from time import monotonic, perf_counter
 from typing import Literal, get_args
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from edge.reasons import Reason
 
 Stage = Literal["detect", "hold", "blur", "verify", "encode", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+
+# A second series per counter that says when it was made; nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _RECENT = 4096
@@ -27,8 +37,12 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
 
+        self._counters: dict[str, Counter] = {}
+
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"edge_{name}", text, labels, registry=self._registry)
+            made = Counter(f"edge_{name}", text, labels, registry=self._registry)
+            self._counters[name] = made
+            return made
 
         self._captured = counter("frames_captured", "frames that a camera delivered", "camera")
         self._written = counter("images_written", "images stored durably", "camera")
@@ -39,12 +53,7 @@ class Metrics:
         self._regrown = counter("images_regrown", "a face was found after blurring, once", "camera")
         self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
         self._verified: dict[str, float] = {}
-        self._last = Gauge(
-            "edge_last_image_timestamp_seconds",
-            "capture time of the last stored image, UTC",
-            ("camera",),
-            registry=self._registry,
-        )
+        self._last_images: dict[str, float] = {}
         self._info = Gauge(
             "edge_detector_info",
             "1; the labels say which detector runs where",
@@ -58,19 +67,17 @@ class Metrics:
 
     def add_camera(self, camera: str) -> None:
         """Let all counters of a camera exist from the start, at 0."""
-        for metric in (
-            self._captured,
-            self._written,
-            self._regions,
-            self._held,
-            self._regrown,
-            self._escalated,
-        ):
-            metric.labels(camera)
-        for reason in Reason:
-            self._dropped.labels(camera, reason.value)
+        by_reason = (self._dropped, self._whole)
+        for counter in self._counters.values():
+            if counter not in by_reason:
+                counter.labels(camera)
+        for counter in by_reason:
+            for reason in Reason:
+                counter.labels(camera, reason.value)
 
     def set_detector(self, name: str, sha256: str, provider: str) -> None:
+        """Say which detector runs where, from now on."""
+        self._info.clear()
         self._info.labels(name, sha256, provider).set(1)
 
     def captured(self, camera: str, frames: int) -> None:
@@ -86,7 +93,7 @@ class Metrics:
         self._written.labels(camera).inc()
         self._regions.labels(camera).inc(regions)
         self._held.labels(camera).inc(held)
-        self._last.labels(camera).set(utc_ns / 1e9)
+        self._last_images[camera] = utc_ns / 1e9
 
     def regrown(self, camera: str) -> None:
         self._regrown.labels(camera).inc()
@@ -105,8 +112,8 @@ class Metrics:
 
     def last_image(self, camera: str) -> datetime | None:
         """Capture time (UTC) of the last stored image; None before the first."""
-        seconds = self._registry.get_sample_value("edge_last_image_timestamp_seconds", {"camera": camera})
-        return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
+        seconds = self._last_images.get(camera)
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
     def observe(self, stage: Stage, seconds: float) -> None:
         self._stages.labels(stage).observe(seconds)
@@ -122,11 +129,11 @@ class Metrics:
             self.observe(stage, perf_counter() - begin)
 
     def count(self, name: str, camera: str, reason: Reason | None = None) -> int:
-        """Value of the counter ``edge_<name>``; 0 if it was never touched."""
-        labels = {"camera": camera}
-        if reason is not None:
-            labels["reason"] = reason.value
-        return int(self._registry.get_sample_value(f"edge_{name}_total", labels) or 0)
+        """Value of the counter ``edge_<name>``; 0 if it was never touched. KeyError: no such counter."""
+        labels = [camera] if reason is None else [camera, reason.value]
+        # The registry's own way to ask reads every series of every metric for one number.
+        (metric,) = self._counters[name].labels(*labels).collect()
+        return int(metric.samples[0].value)
 
     def percentiles(self, stage: Stage) -> tuple[float, float] | None:
         """Median and 95th percentile of a stage's recent times in seconds, or None without any."""

@@ -1,7 +1,12 @@
-"""What ``/status`` answers. docs/status.schema.json is made of this."""
+"""What ``/status`` answers.
+
+docs/status.schema.json is made of this: ``python -m edge.status.schema > docs/status.schema.json``.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import datetime
 from typing import Literal
 
@@ -69,6 +74,16 @@ class Status(_Model):
     store_error: str
     store_error_since: datetime | None = Field(description="UTC")
     store_bytes: int | None = Field(description="size of all images; null: still being counted")
+    store_images: int | None = Field(None, description="number of all images; null: still being counted")
     store_free_bytes: int | None = Field(description="null: the filesystem does not say")
     stages: dict[Stage, StageTimes]
     cameras: list[CameraStatus]
+
+
+def schema_text() -> str:
+    """The JSON Schema of the answer, as it lies in docs/status.schema.json."""
+    return json.dumps(Status.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema_text())

@@ -1,18 +1,32 @@
-"""Serve the status application from a thread, on a socket that was bound before anything starts."""
+"""Serve the status application from a thread, on a socket that was bound before anything starts.
+
+A client can take no more than a few dozen connections, 16 KiB of headers each, and a few seconds of
+each, so that the pipeline does not run out of files or memory whatever is done to the endpoint.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.config import StatusConfig
 from edge.errors import EdgeError
+from edge.status.guard import HEADER_BYTES
+
+BUSY_CONNECTIONS, MOST_CONNECTIONS = 32, 64
+"""From the first on requests are answered with 503; above the second, connections are cut at once."""
+REQUEST_SECONDS = 15.0
+"""From the connection, or the answer before, to the end of the answer; then the connection is cut."""
+IDLE_SECONDS = 5
 
 
 class StatusServer:
@@ -24,11 +38,28 @@ class StatusServer:
         self._socket = _bind_unix(config.socket) if config.socket else _bind_tcp(config.host, config.port)
         self.address = str(config.socket) if config.socket else _url(self._socket)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", server_header=False)
+            uvicorn.Config(
+                app,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=BUSY_CONNECTIONS,
+                backlog=MOST_CONNECTIONS,
+                timeout_keep_alive=IDLE_SECONDS,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+            )
         )
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
 
     def start(self) -> None:
+        """Serve; until the first requests are answered, connections wait in the socket."""
+        self._socket.listen(MOST_CONNECTIONS)
         self._thread.start()
 
     def stop(self) -> None:
@@ -43,7 +74,37 @@ class StatusServer:
         self._server.run(sockets=[self._socket])
 
 
+class _Protocol(H11Protocol):
+    """One connection. uvicorn ends only those that are idle after an answer, and limits no number."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self._restart_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        # Also for a connection that is closing: it stays until the client has taken what was sent.
+        self._restart_deadline()
+        super().on_response_complete()
+
+    def _restart_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+
 def _bind_tcp(host: str, port: int) -> socket.socket:
+    # What the name means is not left to the resolver: without a token only loopback will do.
+    host = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,7 +113,8 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise EdgeError(
-            f"status endpoint {host}:{port}: {error.strerror}; set status.port to a free one (0: any)"
+            f"status endpoint {host}:{port}: {error.strerror}; set status.port to a free one (0: any), "
+            "and status.host to an address of this machine"
         ) from error
     return bound
 
@@ -60,14 +122,24 @@ def _bind_tcp(host: str, port: int) -> socket.socket:
 def _bind_unix(path: Path) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
             path.unlink()  # left behind by a process that was killed
         bound.bind(str(path))
         os.chmod(path, 0o600)
     except OSError as error:
         bound.close()
-        raise EdgeError(f"status socket {path}: {error.strerror}; correct status.socket") from error
+        raise EdgeError(f"status socket {path}: {error.strerror or error}; correct status.socket") from error
     return bound
+
+
+def _answers(path: Path) -> bool:
+    """Whether a process listens on a unix socket. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True
 
 
 def _url(bound: socket.socket) -> str:

@@ -56,7 +56,7 @@ def write_picture(path: Path, frame: AnonymizedFrame, kind: str, quality: int, *
 class ImageStore:
     """``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC).
 
-    ``encode_seconds`` and ``write_seconds`` say how long the last write took.
+    ``encode_seconds`` and ``write_seconds`` say how long the last write took, ``size_bytes`` how large it is.
     """
 
     def __init__(self, config: StoreConfig) -> None:
@@ -67,6 +67,7 @@ class ImageStore:
         self._lock = threading.Lock()
         self.encode_seconds = 0.0
         self.write_seconds = 0.0
+        self.size_bytes = 0
 
     def write(self, frame: AnonymizedFrame) -> Path:
         """Store one image durably and return its path. Raises StoreError."""
@@ -76,6 +77,7 @@ class ImageStore:
         path = self._path(frame)
         make_folder(path.parent)
         write_bytes(path, data)
+        self.size_bytes = len(data)
         self.encode_seconds = encoded - begin
         self.write_seconds = time.perf_counter() - encoded
         return path

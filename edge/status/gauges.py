@@ -1,0 +1,108 @@
+"""What Prometheus reads beside the counters: every gauge is derived from the Status, the one source.
+
+``edge_verified_frame_age_seconds`` and ``edge_canary_age_seconds`` are +Inf before the first time, so
+that an alert on a limit also fires for what never happened; a series that is missing fires nothing.
+What is not known (temperature, size of the store) is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import get_args
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from edge.status.schema import CameraState, CameraStatus, LoadLevel, Status
+
+_CAMERA_GAUGES: tuple[tuple[str, str, Callable[[CameraStatus], float | None]], ...] = (
+    (
+        "verified_frame_age_seconds",
+        "since the last frame that passed the detector and all checks; +Inf: none yet",
+        lambda camera: _age(camera.verified_seconds_ago),
+    ),
+    (
+        "last_image_timestamp_seconds",
+        "capture time of the last stored image, UTC",
+        lambda camera: camera.last_image.timestamp() if camera.last_image else None,
+    ),
+    (
+        "camera_state_timestamp_seconds",
+        "when the camera entered its state, UTC",
+        lambda camera: camera.since.timestamp(),
+    ),
+)
+_GAUGES: tuple[tuple[str, str, Callable[[Status], float | None]], ...] = (
+    ("healthy", "1 while the pipeline makes progress", lambda s: s.healthy),
+    ("ready", "1 while there is no problem", lambda s: not s.problems),
+    ("degraded", "1 while something works less well than configured", lambda s: bool(s.degraded)),
+    ("reidentifiable_blur", "1 if the blur leaves people recognisable", lambda s: s.reidentifiable_blur),
+    (
+        "canary_age_seconds",
+        "since the detector last found the known face; +Inf: not yet",
+        lambda s: _age(s.canary_seconds_ago),
+    ),
+    ("temperature_celsius", "hottest sensor of the kernel", lambda s: s.temperature_celsius),
+    ("store_failing", "1 while images cannot be stored", lambda s: bool(s.store_error)),
+    ("store_bytes", "size of all stored images", lambda s: s.store_bytes),
+    ("store_images", "number of all stored images", lambda s: s.store_images),
+    ("store_free_bytes", "room left on the store's filesystem", lambda s: s.store_free_bytes),
+)
+
+
+def gauges_text(status: Status) -> bytes:
+    """The gauges in the Prometheus text format."""
+    return generate_latest(_Collector(status))
+
+
+class _Collector:
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        status = self._status
+        yield _one_of("load_level", "1 for the level that is in force", "level", LoadLevel, status.load_level)
+        for name, text, read in _GAUGES:
+            value = read(status)
+            if value is not None:
+                yield GaugeMetricFamily(f"edge_{name}", text, value)
+        build = GaugeMetricFamily(
+            "edge_build_info", "1; the label says which version runs", labels=["version"]
+        )
+        build.add_metric([status.version], 1)
+        yield build
+        yield from _cameras(status.cameras)
+
+
+def _cameras(cameras: list[CameraStatus]) -> Iterable[Metric]:
+    states = GaugeMetricFamily(
+        "edge_camera_state", "1 for the state that the camera is in", labels=["camera", "state"]
+    )
+    connections = CounterMetricFamily(
+        "edge_camera_connections", "first frames after opening the camera", labels=["camera"]
+    )
+    for camera in cameras:
+        for state in get_args(CameraState):
+            states.add_metric([camera.name, state], state == camera.state)
+        connections.add_metric([camera.name], camera.connections)
+    yield states
+    yield connections
+    for name, text, read in _CAMERA_GAUGES:
+        family = GaugeMetricFamily(f"edge_{name}", text, labels=["camera"])
+        for camera in cameras:
+            value = read(camera)
+            if value is not None:
+                family.add_metric([camera.name], value)
+        yield family
+
+
+def _one_of(name: str, text: str, label: str, choices: object, current: str) -> Metric:
+    family = GaugeMetricFamily(f"edge_{name}", text, labels=[label])
+    for choice in get_args(choices):
+        family.add_metric([choice], choice == current)
+    return family
+
+
+def _age(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
