@@ -29,18 +29,24 @@ SATURATION = 8
 SMALL_SIGMA = 4.0
 """``gaussian`` shrinks a region until its sigma is about this, in pixels."""
 GREY = 128
-"""What ``infill`` paints where no pixel of the frame is outside the regions."""
+"""What ``infill`` paints where no pixel of the frame is outside the regions, and zones always."""
+
+Zones = tuple[tuple[tuple[float, float], ...], ...]
+"""Polygons, each a sequence of corners ``x, y`` as shares of the frame's width and height."""
 
 
-def anonymize(frame: RawFrame, boxes: Floats, config: BlurConfig) -> AnonymizedFrame:
-    """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame).
+def anonymize(frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones = ()) -> AnonymizedFrame:
+    """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame), and
+    ``zones``, whatever is in them.
 
-    Raises ValueError when a box is not finite, or the fill or region is unknown.
+    Zones are painted first, in one colour, so that no fill is computed from what they hide. Raises
+    ValueError when a box is not finite, or the fill or region is unknown.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
     regions = regions_of(boxes, frame.width, frame.height, config)
     pixels = frame.pixels.copy()
+    _cover_zones(pixels, zones)
     if len(regions):
         if config.fill == "infill":
             _infill(pixels, regions)
@@ -73,6 +79,15 @@ def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> In
     else:
         raise ValueError(f"unknown region {config.region!r}")
     return geometry.to_pixels(grown, width, height)
+
+
+def _cover_zones(pixels: Pixels, zones: Zones) -> None:
+    height, width = pixels.shape[:2]
+    for zone in zones:
+        corners = np.floor(np.array(zone) * [width, height]).astype(np.int32)
+        cv2.fillPoly(pixels, [corners], (GREY, GREY, GREY))
+        # The outline, so that a pixel that the polygon only touches is covered as well.
+        cv2.polylines(pixels, [corners], True, (GREY, GREY, GREY), 3)
 
 
 def _solid(pixels: Pixels, regions: Ints, rgb: tuple[int, int, int]) -> None:

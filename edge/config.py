@@ -185,7 +185,7 @@ class BlurConfig(Section):
 
     @property
     def reidentifiable(self) -> bool:
-        """Whether people can be recognised in spite of this blur (docs/privacy.md)."""
+        """Whether people can be recognised in spite of this blur (README.md, "How a face stays covered")."""
         return self.fill in REIDENTIFIABLE_FILLS or self.region == "top"
 
 
@@ -247,7 +247,7 @@ class StatusConfig(Section):
 class MqttConfig(Section):
     """Optional: state and counters to an MQTT broker (extra ``mqtt``). Never pixels."""
 
-    host: str | None = Field(None, description="the broker; without it nothing is sent")
+    host: str | None = Field(None, min_length=1, description="the broker; without it nothing is sent")
     port: int = Field(1883, ge=1, le=65535, description="TCP port; 8883 is usual with tls")
     tls: bool = Field(False, description="encrypt, and check the broker's certificate")
     ca_file: Path | None = Field(None, description="tls: certificate authority, where the system lacks it")

@@ -6,24 +6,29 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
 from edge.appliance import Appliance
 from edge.config import Config
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SourceError
+from edge.notify import notify
 from edge.sources import make_source
 
 log = logging.getLogger(__name__)
 
 EXIT_SECOND_SIGNAL = 1
+TELL_SECONDS = 5.0
+"""How often systemd is told; its WatchdogSec must be a few times longer (systemd/edge.service)."""
+MAX_STATUS = 1000
 
 
 def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
     Returns whether all went well: no camera that is down at the end, and a store that works. Raises
-    EdgeError when the appliance cannot start.
+    EdgeError when the appliance cannot start, or when only a fresh process can help.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
@@ -31,12 +36,18 @@ def run_daemon(config: Config) -> bool:
             raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {camera.source!r}")
     stop = threading.Event()
     stopping = _catch_signals()
+    notify("STATUS=opening the detector")
     sources = [make_source(name, camera, stop) for name, camera in config.cameras.items()]
     with Appliance(config, sources, stop) as appliance:
         if appliance.address:
             log.info("status endpoint: %s", appliance.address)
+        notify("READY=1", "STATUS=waiting for the cameras")
+        told = time.monotonic()
         while not stopping.is_set() and appliance.pipeline.tick():
-            pass
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                _tell(appliance)
+        notify("STOPPING=1", "STATUS=storing the frames that wait")
         if stopping.is_set():
             log.info("stopping: the frames that wait are stored first")
     status = appliance.status()
@@ -51,6 +62,25 @@ def run_daemon(config: Config) -> bool:
         )
     failed = any(c.state == "down" for c in status.cameras) and not stopping.is_set()
     return not failed and not status.store_error
+
+
+def _tell(appliance: Appliance) -> None:
+    """Tell systemd that a tick ended, and how the cameras are; a camera that is down is said to be.
+
+    This runs in the thread that ticks, so a tick that hangs starves the watchdog. Raises SourceError when
+    every camera hangs for good: then the process ends, and systemd starts a fresh one.
+    """
+    captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
+    if captures and all(capture.hopeless for capture in captures):
+        raise SourceError("every camera's source hangs again and again; the process has to be started anew")
+    live = sum(capture.state == "live" for capture in captures)
+    words = [f"{live} of {len(captures)} cameras live"]
+    words += [f"{capture.camera} {capture.state}" for capture in captures if capture.state != "live"]
+    words += appliance.pipeline.troubles
+    lines = [f"STATUS={'; '.join(words)}"[:MAX_STATUS]]
+    if appliance.pipeline.writer.alive:
+        lines.append("WATCHDOG=1")
+    notify(*lines)
 
 
 def _catch_signals() -> threading.Event:

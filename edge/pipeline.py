@@ -1,59 +1,68 @@
 """The appliance at work: start, tick, stop.
 
-capture threads -> (tick: detector -> hold -> blur) -> store thread. Whatever goes wrong with a frame
-on its way, that frame is dropped, or covered all over where the configuration says so, and counted.
+capture threads -> (tick: detector -> hold -> blur -> verify) -> store thread. Whatever goes wrong with a
+frame on its way, that frame is dropped, or covered all over where the configuration says so, and
+counted.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge import blur
+from edge import blur, canary
 from edge.capture import Capture, age_seconds
 from edge.config import Config
 from edge.detector import Detections, Detector
-from edge.errors import DetectionError, StoreError
-from edge.frames import AnonymizedFrame, Pixels, RawFrame
+from edge.errors import CanaryError, DetectionError
+from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held, Hold
+from edge.ladder import Ladder, Level
+from edge.motion import Motion
 from edge.reasons import Reason
 from edge.sources import Source
 from edge.status.metrics import Metrics
 from edge.store.images import ImageStore
+from edge.temperature import hottest
+from edge.verify import verify
+from edge.visibility import problem
+from edge.writer import Writer
 
 log = logging.getLogger(__name__)
 
-QUEUE_LENGTH = 8
-"""Anonymized frames that may wait for the disk. A full queue slows the tick, so that cameras drop."""
-JOIN_SECONDS = 5.0
+STOP_SECONDS = 5.0
+"""Time for all sources together to end; one that hangs is left behind."""
+CANARY_RETRY_SECONDS = 5.0
+"""How often to look for the known face while the detector does not find it."""
+TEMPERATURE_SECONDS = 2.0
+RECENT_SECONDS = 10.0
+"""A camera that gave no frame for so long does not count in the load."""
 
 
 @dataclass(eq=False)
 class _Camera:
     capture: Capture
     hold: Hold
+    zones: blur.Zones
+    motion: Motion = field(default_factory=Motion)
     seen: int = 0
-    last_pixels: Pixels | None = None
     last_due: float = float("-inf")  # media seconds
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    frame: AnonymizedFrame
-    held: int
+    looked: float = float("-inf")  # monotonic
+    work_seconds: float = 0.0
+    images: int = 0
 
 
 class Pipeline:
     """One detector, any number of cameras, one store.
 
     ``tick`` runs in the caller's thread; ``last_tick`` is the monotonic time at which the last one
-    ended, for whoever watches.
+    ended, for whoever watches. ``canary_error`` says why nothing is looked at; it is empty when all is
+    well.
     """
 
     def __init__(
@@ -65,17 +74,21 @@ class Pipeline:
         sources: Sequence[Source],
         stop: threading.Event,
     ) -> None:
-        """``stop`` ends the sources; the same event was given to them."""
+        """``stop`` ends the sources; the same event was given to them. The detector has just found
+        the known face."""
         self.config = config
         self.detector = detector
         self.store = store
         self.metrics = metrics
-        self.last_tick = time.monotonic()
-        self.store_error = ""
+        self.last_tick = self.last_canary = time.monotonic()
+        self.canary_error = ""
+        self.writer = Writer(store, metrics)
+        self.ladder = Ladder(config.load, config.store.interval_seconds, detector.looks)
+        self.celsius = hottest()
+        self._next_canary = self.last_canary + config.privacy.canary_interval_seconds
+        self._next_celsius = self.last_canary + TEMPERATURE_SECONDS
         self._stop = stop
         self._ready = threading.Event()
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE_LENGTH)
-        self._writer = threading.Thread(target=self._write_all, name="store", daemon=True)
         self.cameras = {source.camera: self._camera(source) for source in sources}
         metrics.set_detector(detector.session.name, detector.session.sha256, detector.session.provider)
         for name in self.cameras:
@@ -88,11 +101,12 @@ class Pipeline:
             self.config.blur.hold_after_seconds if keep else 0,
             self.detector.score_begin,
         )
-        return _Camera(Capture(source, self._stop, self._ready, self.metrics.dropped), hold)
+        capture = Capture(source, self._stop, self._ready, self.metrics.dropped)
+        return _Camera(capture, hold, source.config.privacy_zones)
 
     def start(self) -> None:
         """Start the store and the cameras."""
-        self._writer.start()
+        self.writer.start()
         for camera in self.cameras.values():
             camera.capture.start()
 
@@ -104,15 +118,32 @@ class Pipeline:
         more = any(camera.capture.alive for camera in self.cameras.values())
         self._ready.wait(wait_seconds if more else 0)
         self._ready.clear()
+        self._check_canary()
+        self._check_load()
         took = False
         for camera in self.cameras.values():
+            camera.capture.supervise()
             frame = camera.capture.slot.take()
             self._count_captured(camera)
             if frame is not None:
                 took = True
-                self._look(camera, frame)
+                begin = time.monotonic()
+                if self._may_look(camera, frame, begin):
+                    self._look(camera, frame)
+                    camera.looked = time.monotonic()
+                    camera.work_seconds = camera.looked - begin
         self.last_tick = time.monotonic()
         return more or took
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why nothing is stored, whatever the cameras do; empty when all is well."""
+        troubles = [self.canary_error] if self.canary_error else []
+        if self.writer.error:
+            troubles.append(f"store: {self.writer.error}")
+        if self.ladder.level == Level.STOPPED:
+            troubles.append(f"{Level.STOPPED.text} ({self.ladder.cause})")
+        return troubles
 
     def stop(self) -> None:
         """Stop the cameras, send off the frames that wait in the delay lines, and drain the store.
@@ -121,17 +152,17 @@ class Pipeline:
         will know whether a face had come into view.
         """
         self._stop.set()
+        deadline = time.monotonic() + STOP_SECONDS
         for camera in self.cameras.values():
-            if not camera.capture.join(JOIN_SECONDS):
+            if not camera.capture.join(max(0.0, deadline - time.monotonic())):
                 log.warning("camera %s: its source hangs and is left behind", camera.capture.camera)
         for camera in self.cameras.values():
             frame = camera.capture.slot.take()
             self._count_captured(camera)
-            if frame is not None:
+            if frame is not None and self._may_look(camera, frame, time.monotonic()):
                 self._look(camera, frame)
             self._send(camera, camera.hold.flush())
-        self._jobs.put(None)
-        self._writer.join()
+        self.writer.drain()
         self.last_tick = time.monotonic()
 
     def _count_captured(self, camera: _Camera) -> None:
@@ -139,21 +170,73 @@ class Pipeline:
         self.metrics.captured(camera.capture.camera, captured - camera.seen)
         camera.seen = captured
 
+    def _check_canary(self) -> None:
+        """Look for the known face when it is time, on the same session and path as camera frames."""
+        if time.monotonic() < self._next_canary:
+            return
+        try:
+            canary.check(self.detector)
+        except CanaryError as error:
+            if not self.canary_error:
+                log.error("%s; nothing is stored until it does", error)
+            self.canary_error = str(error)
+            # What waits was detected by the same detector since the last time that it was right.
+            for camera in self.cameras.values():
+                self._drop_waiting(camera, Reason.CANARY)
+            self._next_canary = time.monotonic() + CANARY_RETRY_SECONDS
+            return
+        if self.canary_error:
+            log.info("the detector finds the known face again")
+        self.canary_error = ""
+        self.last_canary = time.monotonic()
+        self._next_canary = self.last_canary + self.config.privacy.canary_interval_seconds
+
+    def _check_load(self) -> None:
+        """Step down when the box is too slow or too hot, and up again."""
+        now = time.monotonic()
+        if now >= self._next_celsius:
+            self.celsius = hottest()
+            self._next_celsius = now + TEMPERATURE_SECONDS
+        before = self.ladder.level
+        level = self.ladder.update(now, self._round_seconds(now), self.celsius)
+        if level == before:
+            return
+        log.warning("load: %s%s", level.text, f" ({self.ladder.cause})" if self.ladder.cause else "")
+        for camera in self.cameras.values():
+            camera.motion.forget()
+            if level == Level.STOPPED:
+                self._drop_waiting(camera, Reason.LOAD)
+
+    def _round_seconds(self, now: float) -> float:
+        """Work of one look at every live camera."""
+        return sum(
+            camera.work_seconds
+            for camera in self.cameras.values()
+            if camera.capture.source.live and now - camera.looked < RECENT_SECONDS
+        )
+
+    def _pause_seconds(self, now: float) -> float:
+        """How long a camera rests after a look, so that the box is busy no longer than its level says."""
+        return self._round_seconds(now) * (1 / self.ladder.level.busy_share - 1)
+
+    def _may_look(self, camera: _Camera, frame: RawFrame, now: float) -> bool:
+        """Whether to look at this frame at all; if not, it is counted."""
+        reason: Reason | None = None
+        level = self.ladder.level
+        if self.canary_error:
+            reason = Reason.CANARY
+        elif camera.capture.source.live:
+            if level == Level.STOPPED or now - camera.looked < self._pause_seconds(now):
+                reason = Reason.LOAD
+            elif age_seconds(frame) > self.config.privacy.max_frame_age_seconds:
+                reason = Reason.STALE
+        if reason is not None:
+            self._drop(frame, reason)
+        return reason is None
+
     def _look(self, camera: _Camera, frame: RawFrame) -> None:
         """One frame: check, detect, hold, and send off what is due."""
-        problem = self._unusable(camera, frame)
-        if problem is not None:
-            self._drop(frame, problem)
-            return
-        found: Detections | None = None
-        try:
-            with self.metrics.timed("detect"):
-                found = self.detector.detect(frame.pixels)
-        except DetectionError as error:
-            self._failed(frame, Reason(error.reason), error)
-        # Whatever else goes wrong, this frame was not looked at; that is all that matters here.
-        except Exception as error:
-            self._failed(frame, Reason.DETECTOR_ERROR, error)
+        found = self._detect(camera, frame)
         if found is None and self.config.privacy.on_failure == "drop":
             return
         try:
@@ -162,23 +245,43 @@ class Pipeline:
         # The regions can no longer be trusted, so neither can the frames that wait with them.
         except Exception as error:
             log.warning("camera %s: hold: %s: %s", frame.camera, type(error).__name__, error)
-            for lost in [*(waiting.frame for waiting in camera.hold.flush()), frame]:
-                self._drop(lost, Reason.HOLD_ERROR)
+            self._drop_waiting(camera, Reason.HOLD_ERROR)
+            self._drop(frame, Reason.HOLD_ERROR)
             return
         self._send(camera, due)
 
-    def _unusable(self, camera: _Camera, frame: RawFrame) -> Reason | None:
-        if not camera.capture.source.live:
+    def _detect(self, camera: _Camera, frame: RawFrame) -> Detections | None:
+        """Faces of a frame, or None, and counted, when nobody can tell."""
+        level = self.ladder.level
+        try:
+            with self.metrics.timed("detect"):
+                unsure = problem(frame.pixels) if self.config.privacy.check_visibility else None
+                if unsure is not None:
+                    self._failed(frame, unsure)
+                    return None
+                if level < Level.NO_TILES:
+                    return self.detector.detect(frame.pixels)
+                found = self.detector.detect(frame.pixels, tiles=False)
+                moving = camera.motion.boxes(frame.pixels) if level == Level.MOTION_MASK else found.boxes[:0]
+        except DetectionError as error:
+            log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, error.reason, error)
+            self._failed(frame, Reason(error.reason))
             return None
-        if age_seconds(frame) > self.config.privacy.max_frame_age_seconds:
-            return Reason.STALE
-        last, camera.last_pixels = camera.last_pixels, frame.pixels
-        if last is not None and np.array_equal(last, frame.pixels):
-            return Reason.REPEATED
-        return None
+        # Whatever else goes wrong, this frame was not looked at; that is all that matters here.
+        except Exception as error:
+            log.warning(
+                "camera %s: frame %d: %s: %s", frame.camera, frame.number, type(error).__name__, error
+            )
+            self._failed(frame, Reason.DETECTOR_ERROR)
+            return None
+        if moving is None:  # nothing to compare with yet
+            self._failed(frame, Reason.LOAD)
+            return None
+        scores = np.concatenate([np.ones(len(moving), np.float32), found.scores])
+        return Detections(np.concatenate([moving, found.boxes]), scores)
 
-    def _failed(self, frame: RawFrame, reason: Reason, error: Exception) -> None:
-        log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, reason.value, error)
+    def _failed(self, frame: RawFrame, reason: Reason) -> None:
+        """A frame that could not be looked at is dropped, or will be covered whole; count it."""
         if self.config.privacy.on_failure == "drop":
             self._drop(frame, reason)
         else:
@@ -187,51 +290,60 @@ class Pipeline:
     def _drop(self, frame: RawFrame, reason: Reason) -> None:
         self.metrics.dropped(frame.camera, reason)
 
+    def _drop_waiting(self, camera: _Camera, reason: Reason) -> None:
+        for waiting in camera.hold.flush():
+            self._drop(waiting.frame, reason)
+
     def _send(self, camera: _Camera, due: list[Held]) -> None:
         """Anonymize the frames that are due and hand them to the store."""
-        interval = self.config.store.interval_seconds
+        interval = self.config.store.interval_seconds * self.ladder.level.interval_factor
         for held in due:
             if camera.capture.source.live and not held.sure:
                 self._drop(held.frame, Reason.NO_LOOKAHEAD)
                 continue
             media = held.frame.media_seconds
             if 0 <= media - camera.last_due < interval:
+                if not held.whole:
+                    self.metrics.verified(held.frame.camera)
                 self._drop(held.frame, Reason.NOT_DUE)
                 continue
-            try:
-                with self.metrics.timed("blur"):
-                    if held.whole:
-                        safe = blur.cover_whole(held.frame)
-                    else:
-                        safe = blur.anonymize(held.frame, held.boxes, self.config.blur)
-            # Not covered means not stored, whatever the cause.
-            except Exception as error:
-                log.warning("camera %s: blur: %s: %s", held.frame.camera, type(error).__name__, error)
-                self._drop(held.frame, Reason.BLUR_ERROR)
-                continue
-            camera.last_due = media
-            self._jobs.put(_Job(safe, len(held.held)))
+            safe = self._anonymize(camera, held)
+            if safe is not None:
+                camera.last_due = media
+                if not held.whole:
+                    self.metrics.verified(held.frame.camera)
+                self.writer.put(safe, len(held.held))
 
-    def _write_all(self) -> None:
-        """The store's thread."""
-        while (job := self._jobs.get()) is not None:
-            frame = job.frame
-            try:
-                self.store.write(frame)
-            except StoreError as error:
-                if not self.store_error:
-                    log.error("store: %s", error)
-                self.store_error = str(error)
-                self.metrics.dropped(frame.camera, Reason.STORE_ERROR)
-            # The store's thread must not die: the tick would wait for it for ever.
-            except Exception as error:
-                log.error("store: %s: %s", type(error).__name__, error)
-                self.store_error = f"{type(error).__name__}: {error}"
-                self.metrics.dropped(frame.camera, Reason.STORE_ERROR)
-            else:
-                if self.store_error:
-                    log.info("store: works again")
-                self.store_error = ""
-                self.metrics.observe("encode", self.store.encode_seconds)
-                self.metrics.observe("write", self.store.write_seconds)
-                self.metrics.written(frame.camera, frame.regions, job.held, frame.utc_ns)
+    def _anonymize(self, camera: _Camera, held: Held) -> AnonymizedFrame | None:
+        """Cover what must be covered, and look once more; None, and counted, when that fails."""
+        frame, config = held.frame, self.config
+        try:
+            with self.metrics.timed("blur"):
+                if held.whole:
+                    safe = blur.cover_whole(frame)
+                else:
+                    safe = blur.anonymize(frame, held.boxes, config.blur, camera.zones)
+        # Not covered means not stored, whatever the cause.
+        except Exception as error:
+            log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
+            self._drop(frame, Reason.BLUR_ERROR)
+            return None
+        camera.images += 1
+        every = {"always": 1, "sampled": config.privacy.verify_every_images, "off": 0}[config.privacy.verify]
+        if every == 0 or (camera.images - 1) % every:
+            return safe
+        try:
+            with self.metrics.timed("verify"):
+                last = verify(frame, safe, held.boxes, self.detector, config.blur, camera.zones)
+        # Not looked at again means not stored, whatever the cause.
+        except Exception as error:
+            log.warning("camera %s: verify: %s: %s", frame.camera, type(error).__name__, error)
+            reason = Reason(error.reason) if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
+            self._failed(frame, reason)
+            return None if config.privacy.on_failure == "drop" else blur.cover_whole(frame)
+        if last.regrown:
+            self.metrics.regrown(frame.camera)
+        if last.escalated:
+            self.metrics.escalated(frame.camera)
+            self.metrics.covered_whole(frame.camera, Reason.ESCALATED)
+        return last.frame

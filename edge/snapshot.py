@@ -6,54 +6,78 @@ import time
 from datetime import datetime, timezone
 
 import edge
+from edge.ladder import Level
 from edge.pipeline import Pipeline
 from edge.reasons import Reason
 from edge.status.metrics import STAGES, Stage
-from edge.status.schema import CameraStatus, StageTimes, Status
-from edge.temperature import hottest
+from edge.status.schema import CameraStatus, LoadLevel, StageTimes, Status
 
 TICK_LIMIT_SECONDS = 30.0
 """Without a finished tick for so long the process is not healthy."""
+_STARTED = datetime.now(timezone.utc)
+
+
+def healthy(pipeline: Pipeline) -> bool:
+    """Whether ticks end and the store's thread lives. A camera that is down is no illness of the process:
+    it says so, and is opened again."""
+    return time.monotonic() - pipeline.last_tick < TICK_LIMIT_SECONDS and pipeline.writer.alive
 
 
 def read_status(pipeline: Pipeline) -> Status:
     """Read the status of a pipeline; may be called from any thread."""
     cameras = [_camera(pipeline, name) for name in pipeline.cameras]
-    problems = []
-    if not any(camera.state == "live" for camera in cameras):
-        problems.append("no camera is live")
-    if pipeline.store_error:
-        problems.append(f"store: {pipeline.store_error}")
     stages: dict[Stage, StageTimes] = {}
     for stage in STAGES:
         times = pipeline.metrics.percentiles(stage)
         if times is not None:
             stages[stage] = StageTimes(p50_ms=times[0] * 1000, p95_ms=times[1] * 1000)
     session = pipeline.detector.session
+    level = pipeline.ladder.level
     return Status(
         version=edge.__version__,
-        started=datetime.now(timezone.utc),
-        uptime_seconds=0,
-        degraded=[],
-        canary_seconds_ago=None,
-        verify=pipeline.config.privacy.verify,
-        load_level="full",
-        temperature_celsius=hottest(),
-        preview=pipeline.config.status.preview,
-        store_error_since=None,
-        store_bytes=None,
-        store_free_bytes=None,
-        healthy=time.monotonic() - pipeline.last_tick < TICK_LIMIT_SECONDS,
-        problems=problems,
+        started=_STARTED,
+        uptime_seconds=(datetime.now(timezone.utc) - _STARTED).total_seconds(),
+        healthy=healthy(pipeline),
+        problems=([] if any(c.state == "live" for c in cameras) else ["no camera is live"])
+        + pipeline.troubles,
+        degraded=_degraded(pipeline),
         detector=session.name,
         detector_sha256=session.sha256,
         provider=session.provider,
+        canary_seconds_ago=time.monotonic() - pipeline.last_canary,
+        verify=pipeline.config.privacy.verify,
+        load_level=_LEVELS[level],
+        temperature_celsius=pipeline.celsius,
         reidentifiable_blur=pipeline.config.blur.reidentifiable,
+        preview=pipeline.config.status.preview,
         store_folder=str(pipeline.store.folder),
-        store_error=pipeline.store_error,
+        store_error=pipeline.writer.error,
+        store_error_since=pipeline.writer.error_since,
+        store_images=pipeline.writer.usage.images,
+        store_bytes=pipeline.writer.usage.bytes,
+        store_free_bytes=pipeline.writer.usage.free_bytes(),
         stages=stages,
         cameras=cameras,
     )
+
+
+_LEVELS: dict[Level, LoadLevel] = {
+    Level.FULL: "full",
+    Level.LOWER_RATE: "lower_rate",
+    Level.NO_TILES: "no_tiles",
+    Level.MOTION_MASK: "motion_mask",
+    Level.STOPPED: "stopped",
+}
+
+
+def _degraded(pipeline: Pipeline) -> list[str]:
+    degraded = []
+    fallback = pipeline.detector.session.fallback
+    if fallback:
+        degraded.append(fallback)
+    if pipeline.ladder.level != Level.FULL:
+        degraded.append(f"load: {pipeline.ladder.level.text} ({pipeline.ladder.cause})")
+    return degraded
 
 
 def _camera(pipeline: Pipeline, name: str) -> CameraStatus:

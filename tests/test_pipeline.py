@@ -67,7 +67,7 @@ class Played(Source):
 
 
 class FakeSession:
-    name, sha256, provider, size = "fake", "0" * 64, "cpu", (64, 64)
+    name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
 
 
 class FakeDetector:
@@ -75,6 +75,7 @@ class FakeDetector:
 
     session = FakeSession()
     score_begin, score_continue = 0.35, 0.2
+    looks = 1
 
     def __init__(self, trouble: dict[int, Callable[[], Detections]] | None = None) -> None:
         self._trouble = trouble or {}
@@ -95,7 +96,10 @@ def fail(error: Exception) -> Callable[[], Detections]:
 
 
 def config(folder: Path, **tables: dict[str, Any]) -> Config:
-    return build({"store": {"folder": folder, "format": "png"} | tables.pop("store", {}), **tables}, "test")
+    """The last look and the look at the light are tested in tests/test_lifecycle.py."""
+    store = {"folder": folder, "format": "png"} | tables.pop("store", {})
+    privacy = {"verify": "off", "check_visibility": False} | tables.pop("privacy", {})
+    return build({"store": store, "privacy": privacy, **tables}, "test")
 
 
 def play(
@@ -229,7 +233,7 @@ def test_a_store_that_fails_is_counted_and_works_again(
     pipeline, metrics = play(config(tmp_path), [Played([picture(n) for n in range(8)])])
     assert metrics.count("frames_dropped", "test", Reason.STORE_ERROR) == 2
     assert len(stored(tmp_path)) == 6
-    assert pipeline.store_error == ""
+    assert pipeline.writer.error == ""
     check_accounts(metrics)
 
 
@@ -290,7 +294,7 @@ def test_several_cameras_share_one_detector(tmp_path: Path) -> None:
 def test_a_source_that_hangs_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "JOIN_SECONDS", 0.1)
+    monkeypatch.setattr(pipeline_module, "STOP_SECONDS", 0.1)
     release = threading.Event()
 
     class Hanging(Played):

@@ -1,0 +1,107 @@
+"""What the box gives up, in which order, when it is too slow or too hot, and how it comes back.
+
+Each step is visible in the status, and none of them stores a frame that was not detected on:
+
+1. lower rate: cameras are looked at half of the time, and twice ``store.interval_seconds`` apart;
+2. no tiles: small faces are looked for in the whole frame only;
+3. motion mask: a quarter of the time; all that moves is covered too, since small faces may be missed;
+4. stopped: nothing is looked at or stored.
+
+Stepping up needs a margin and takes longer than stepping down, so that the level does not flutter.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from edge.config import LoadConfig
+
+COOL_DOWN_CELSIUS = 10.0
+"""How far below ``load.hot_celsius`` the box must be before it steps up."""
+HEADROOM = 0.7
+"""Share of the allowed time that the next better level may need, by estimate, before it is tried."""
+
+
+class Level(IntEnum):
+    """From all that is configured to nothing at all."""
+
+    FULL = 0
+    LOWER_RATE = 1
+    NO_TILES = 2
+    MOTION_MASK = 3
+    STOPPED = 4
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the time that may be spent on looking."""
+        return (1.0, 0.5, 0.5, 0.25, 0.0)[self]
+
+    @property
+    def interval_factor(self) -> int:
+        """How many times longer the intervals are."""
+        return (1, 2, 2, 4, 4)[self]
+
+    @property
+    def text(self) -> str:
+        """What an operator reads."""
+        return (
+            "everything as configured",
+            "lower rate",
+            "lower rate, no tiles",
+            "a quarter of the rate, no tiles, all that moves is covered",
+            "stopped: too slow or too hot even for that",
+        )[self]
+
+
+class Ladder:
+    """Decides the level. ``cause`` says why it is not ``FULL``."""
+
+    def __init__(self, config: LoadConfig, interval_seconds: float, looks: int) -> None:
+        """``interval_seconds`` is the wanted time between two images of a camera; ``looks`` is how many
+        times the detector runs on a frame with tiles, 1 without."""
+        self._config = config
+        self._allowed = max(config.slowest_interval_seconds, interval_seconds)
+        self._looks = looks
+        self.level = Level.FULL
+        self.cause = ""
+        self._bad_since: float | None = None
+        self._good_since: float | None = None
+
+    def update(self, now: float, round_seconds: float, celsius: float | None) -> Level:
+        """Decide anew. ``now`` is monotonic; ``round_seconds`` is the work of one look at every camera;
+        ``celsius`` the box's temperature, if it is known."""
+        config, level = self._config, self.level
+        hot = celsius is not None and celsius >= config.hot_celsius
+        slow = level < Level.STOPPED and round_seconds > self._allowed * level.interval_factor
+        if hot or slow:
+            self._good_since = None
+            self._bad_since = now if self._bad_since is None else self._bad_since
+            if now - self._bad_since >= config.step_down_seconds and level < Level.STOPPED:
+                self.level = Level(level + 1)
+                self.cause = (
+                    f"{celsius:.0f} degrees Celsius"
+                    if hot
+                    else f"one look at every camera takes {round_seconds:.1f} s"
+                )
+                self._bad_since = None
+            return self.level
+        self._bad_since = None
+        if level == Level.FULL or not self._has_headroom(round_seconds, celsius):
+            self._good_since = None
+            return self.level
+        self._good_since = now if self._good_since is None else self._good_since
+        if now - self._good_since >= config.step_up_seconds:
+            self.level = Level(level - 1)
+            self._good_since = None
+            if self.level == Level.FULL:
+                self.cause = ""
+        return self.level
+
+    def _has_headroom(self, round_seconds: float, celsius: float | None) -> bool:
+        if celsius is not None and celsius > self._config.hot_celsius - COOL_DOWN_CELSIUS:
+            return False
+        if self.level == Level.STOPPED:  # nothing is measured any more; only trying tells
+            return True
+        better = Level(self.level - 1)
+        estimate = round_seconds * (self._looks if self.level == Level.NO_TILES else 1)
+        return estimate <= HEADROOM * self._allowed * better.interval_factor

@@ -1,0 +1,53 @@
+"""The last look: is a face still to be found on the image that is about to be stored?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge import blur
+from edge import boxes as geometry
+from edge.boxes import Floats
+from edge.config import BlurConfig
+from edge.detector import Detector
+from edge.frames import AnonymizedFrame, RawFrame
+
+GROWTH = 0.5
+"""A face that is found after blurring is covered with so much more, as a share of its sides."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """``frame`` may be stored. ``regrown``: a face was found and more was covered; ``escalated``: that
+    did not help, so all of the frame is covered."""
+
+    frame: AnonymizedFrame
+    regrown: bool = False
+    escalated: bool = False
+
+
+def verify(
+    raw: RawFrame,
+    safe: AnonymizedFrame,
+    boxes: Floats,
+    detector: Detector,
+    config: BlurConfig,
+    zones: blur.Zones = (),
+) -> Verified:
+    """Look for faces on ``safe``, which was made of ``raw`` by covering ``boxes`` and ``zones``.
+
+    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels). A detection of ``score_begin`` or more
+    grows the region once, then covers all of the frame. Raises DetectionError when the detector fails:
+    then nothing is known about the image.
+    """
+    if safe.whole:
+        return Verified(safe)
+    found = detector.detect(safe.pixels).at_least(detector.score_begin).boxes
+    if not len(found):
+        return Verified(safe)
+    more = np.concatenate([boxes, geometry.grow(found, GROWTH, GROWTH, GROWTH)]).astype(np.float32)
+    again = blur.anonymize(raw, more, config, zones)
+    if len(detector.detect(again.pixels).at_least(detector.score_begin).boxes):
+        return Verified(blur.cover_whole(raw), regrown=True, escalated=True)
+    return Verified(again, regrown=True)

@@ -1,0 +1,38 @@
+"""docs/operations.md names everything that an operator can meet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from edge import cli, daemon
+from edge.ladder import Level
+from edge.reasons import Reason
+from edge.status.schema import CameraState, LoadLevel
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+ROWS = {match.strip(" `*") for match in re.findall(r"^\| ([^|]+) \|", TEXT, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("reason", [reason.value for reason in Reason])
+def test_each_drop_reason_has_a_row(reason: str) -> None:
+    assert reason in ROWS
+
+
+@pytest.mark.parametrize("word", [*get_args(CameraState), *get_args(LoadLevel)])
+def test_each_state_has_a_row(word: str) -> None:
+    assert word in ROWS
+
+
+def test_each_exit_code_has_a_row_and_no_other_is_there() -> None:
+    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    codes |= {daemon.EXIT_SECOND_SIGNAL, 2}  # 2 is the command line library's own
+    assert {str(code) for code in codes} == {row for row in ROWS if row.isdigit()}
+
+
+def test_load_levels_are_those_of_the_ladder() -> None:
+    assert [level.name.lower() for level in Level] == list(get_args(LoadLevel))
