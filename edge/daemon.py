@@ -12,13 +12,14 @@ from types import FrameType
 
 from edge.appliance import Appliance
 from edge.config import Config
-from edge.errors import ConfigError, SourceError
+from edge.errors import ConfigError
 from edge.notify import notify
 from edge.sources import make_source
+from edge.status.schema import Status
 
 log = logging.getLogger(__name__)
 
-EXIT_SECOND_SIGNAL = 1
+EXIT_SECOND_SIGNAL = EXIT_HANGING = 1
 TELL_SECONDS = 5.0
 """How often systemd is told; its WatchdogSec must be a few times longer (systemd/edge.service)."""
 MAX_STATUS = 1000
@@ -27,8 +28,9 @@ MAX_STATUS = 1000
 def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
-    Returns whether all went well: no camera that is down at the end, and a store that works. Raises
-    EdgeError when the appliance cannot start, or when only a fresh process can help.
+    Returns whether all went well: no camera that is down at the end, and a store that works. Where a
+    thread still hangs in a source, the process ends here, with the exit code that belongs to that. Raises
+    EdgeError when the appliance cannot start.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
@@ -43,36 +45,48 @@ def run_daemon(config: Config) -> bool:
             log.info("status endpoint: %s", appliance.address)
         notify("READY=1", "STATUS=waiting for the cameras")
         told = time.monotonic()
-        while not stopping.is_set() and appliance.pipeline.tick():
+        while not stopping.is_set() and not _hopeless(appliance) and appliance.pipeline.tick():
             if time.monotonic() - told >= TELL_SECONDS:
                 told = time.monotonic()
                 _tell(appliance)
         notify("STOPPING=1", "STATUS=storing the frames that wait")
         if stopping.is_set():
             log.info("stopping: the frames that wait are stored first")
-    status = appliance.status()
-    for camera_status in status.cameras:
+    good = _report(appliance.status(), told_to_stop=stopping.is_set())
+    if any(camera.capture.hanging for camera in appliance.pipeline.cameras.values()):
+        # A thread that comes back from OpenCV while Python shuts down aborts the process.
+        logging.shutdown()
+        os._exit(0 if good else EXIT_HANGING)
+    return good
+
+
+def _hopeless(appliance: Appliance) -> bool:
+    """Whether every camera's source hangs for good, so that only a fresh process can help."""
+    captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
+    return bool(captures) and all(capture.hopeless for capture in captures)
+
+
+def _report(status: Status, *, told_to_stop: bool) -> bool:
+    """Log what each camera did; return whether all went well."""
+    for camera in status.cameras:
         log.info(
             "camera %s: captured %d, written %d, dropped %s, state %s",
-            camera_status.name,
-            camera_status.captured,
-            camera_status.written,
-            camera_status.dropped or "none",
-            camera_status.state,
+            camera.name,
+            camera.captured,
+            camera.written,
+            camera.dropped or "none",
+            camera.state,
         )
-    failed = any(c.state == "down" for c in status.cameras) and not stopping.is_set()
+    failed = any(camera.state == "down" for camera in status.cameras) and not told_to_stop
     return not failed and not status.store_error
 
 
 def _tell(appliance: Appliance) -> None:
     """Tell systemd that a tick ended, and how the cameras are; a camera that is down is said to be.
 
-    This runs in the thread that ticks, so a tick that hangs starves the watchdog. Raises SourceError when
-    every camera hangs for good: then the process ends, and systemd starts a fresh one.
+    This runs in the thread that ticks, so a tick that hangs starves the watchdog.
     """
     captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
-    if captures and all(capture.hopeless for capture in captures):
-        raise SourceError("every camera's source hangs again and again; the process has to be started anew")
     live = sum(capture.state == "live" for capture in captures)
     words = [f"{live} of {len(captures)} cameras live"]
     words += [f"{capture.camera} {capture.state}" for capture in captures if capture.state != "live"]

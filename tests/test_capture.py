@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from edge import capture as capture_module
-from edge.capture import Capture, Slot
+from edge.capture import Capture
 from edge.config import CameraConfig
 from edge.errors import SourceError
-from edge.frames import RawFrame
+from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
+from edge.slot import Slot
 from edge.sources import Source, make_source
 from edge.sources.base import redact
 from tests.clips import write_clip
@@ -51,7 +52,8 @@ class Scripted(Source):
                 yield frame
 
 
-PICTURE = np.full((32, 32, 3), 7, np.uint8)
+def picture(number: int) -> Pixels:
+    return np.full((32, 32, 3), number, np.uint8)
 
 
 def run(source: Source, stop: threading.Event) -> tuple[Capture, list[Reason]]:
@@ -97,7 +99,7 @@ def test_a_waiting_slot_skips_nothing_and_can_be_closed(raw: Make) -> None:
 
 def test_overtaken_frames_are_counted() -> None:
     stop = threading.Event()
-    capture, counted = run(Scripted([[PICTURE] * 5], stop), stop)
+    capture, counted = run(Scripted([[picture(n) for n in range(5)]], stop), stop)
     assert (capture.state, capture.captured) == ("ended", 5)
     assert counted == [Reason.OVERTAKEN] * 4
 
@@ -105,7 +107,7 @@ def test_overtaken_frames_are_counted() -> None:
 def test_undecodable_frames_are_counted() -> None:
     stop = threading.Event()
     tiny = np.zeros((4, 4, 3), np.uint8)
-    capture, counted = run(Scripted([[None, PICTURE, tiny]], stop), stop)
+    capture, counted = run(Scripted([[None, picture(0), tiny]], stop), stop)
     assert capture.captured == 1
     assert counted == [Reason.UNDECODABLE] * 2
 
@@ -114,7 +116,7 @@ def test_undecodable_frames_are_counted() -> None:
 @pytest.mark.parametrize("error", [SourceError("cable out"), RuntimeError("driver bug")])
 def test_a_lost_source_is_opened_again(error: Exception) -> None:
     stop = threading.Event()
-    source = Scripted([[PICTURE, error], [error], [PICTURE]], stop)
+    source = Scripted([[picture(0), error], [error], [picture(1)]], stop)
     capture, _ = run(source, stop)
     assert (capture.captured, source.opened, capture.state, capture.last_error) == (2, 3, "ended", "")
 

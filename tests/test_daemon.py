@@ -180,7 +180,7 @@ def test_a_changed_detector_does_not_start(tmp_path: Path, clip: Path, edge_scri
 
 
 def test_the_demo_succeeds(tmp_path: Path, edge_script: str) -> None:
-    done = run(edge_script, "demo", "--out", tmp_path / "out", "--seconds", "3", cwd=tmp_path)
+    done = run(edge_script, "demo", "--out", tmp_path / "out", "--seconds", "6", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     written = images(tmp_path / "out")
     assert f"No face found on {len(written)} images" in done.stdout
@@ -236,7 +236,7 @@ def test_every_command_and_option_says_what_it_does() -> None:
 
     root = typer.main.get_command(app)
     commands = root.commands  # type: ignore[attr-defined]
-    assert sorted(commands) == ["blur", "config", "demo", "doctor", "run"]
+    assert sorted(commands) == ["blur", "config", "demo", "doctor", "install", "run", "uninstall"]
     for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:

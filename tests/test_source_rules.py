@@ -32,6 +32,8 @@ EXCEPTIONS = {
     ("edge/status/server.py", "unlink"): "removes its own unix socket",
     ("edge/doctor.py", "unlink"): "removes the file that its write test made through the store",
     ("edge/cli.py", "write_text"): "edge.store.text.write_text",
+    ("edge/install.py", "write_text"): "edge.store.text.write_text: unit and configuration files",
+    ("edge/install.py", "unlink"): "removes the unit files that it wrote itself",
     ("edge/command_blur.py", "write_text"): "edge.store.text.write_text",
 }
 
@@ -160,10 +162,10 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
 def test_arrows_point_down() -> None:
     order = [
         {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
-        {"pictures", "session", "visibility", "motion", "engines"},
+        {"pictures", "session", "visibility", "motion", "engines", "slot"},
         {"detector", "process", "logs", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status"},
-        {"capture", "video", "verify", "mqtt"},
+        {"capture", "video", "verify", "mqtt", "writer"},
         {"pipeline", "batch"},
         {"snapshot"},
         {"appliance", "command_blur"},

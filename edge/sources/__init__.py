@@ -7,6 +7,7 @@ import threading
 from edge.config import CameraConfig
 from edge.sources.base import Source
 from edge.sources.folder import FolderSource
+from edge.sources.gstreamer import GstreamerSource
 from edge.sources.stream import StreamSource
 from edge.sources.v4l2 import V4l2Source
 from edge.sources.video import VideoSource
@@ -18,6 +19,7 @@ _KINDS: dict[str, type[Source]] = {
     "folder": FolderSource,
     "v4l2": V4l2Source,
     "stream": StreamSource,
+    "gstreamer": GstreamerSource,
 }
 
 

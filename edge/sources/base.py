@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import re
 import threading
 import time
@@ -14,14 +16,24 @@ import numpy as np
 
 from edge.config import CameraConfig
 from edge.errors import SourceError
-from edge.frames import MIN_SIDE, RawFrame
+from edge.frames import MIN_SIDE, Pixels, RawFrame
+from edge.sources.clock import StreamClock
+
+log = logging.getLogger(__name__)
+
+HANG_MARGIN_SECONDS = 5.0
+LATE_SECONDS = 1.0
+"""A stream whose pictures are later than this for longer than its read timeout is opened anew."""
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Source(ABC):
     """An iterator of frames of one camera. Iterating opens it; leaving the loop closes it.
 
     Iterating raises SourceError when the source cannot be opened or stops working, and ends when
-    there are no more frames or ``stop`` is set. It may be iterated again to reopen.
+    there are no more frames or ``stop`` is set. It may be iterated again to reopen. What belongs to one
+    opening lives in local variables of ``__iter__``, so that a copy is a fresh source (``renewed``).
     """
 
     live: ClassVar[bool]
@@ -33,6 +45,11 @@ class Source(ABC):
         self.camera = camera
         self.config = config
         self.undecodable = 0
+        self.beat = 0.0
+        """Monotonic time of the last sign of life: a picture, usable or not."""
+        self.left = False
+        """Set on a source that hangs: should it ever wake up, it ends."""
+        self._problem = ""
         self._stop = stop
         self._number = 0
 
@@ -51,40 +68,101 @@ class Source(ABC):
         """The source as it may be shown: without user name and password."""
         return redact(self.config.source)
 
+    @property
+    def hang_seconds(self) -> float:
+        """Without a sign of life for longer than this, the source hangs. FFmpeg takes up to three times
+        the read timeout to give up."""
+        config = self.config
+        return config.open_timeout_seconds + 3 * config.read_timeout_seconds + HANG_MARGIN_SECONDS
+
+    def renewed(self) -> Source:
+        """A source of the same camera, not opened, that goes on with the numbers of this one."""
+        fresh = copy.copy(self)
+        fresh.left, fresh.beat = False, 0.0
+        return fresh
+
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
 
-    def _read_live(self, capture: cv2.VideoCapture) -> Iterator[RawFrame]:
-        """Frames of an open live camera until ``stop``. Raises SourceError when one does not come.
+    def _read_live(self, capture: cv2.VideoCapture, clock: StreamClock | None = None) -> Iterator[RawFrame]:
+        """Frames of an open live camera until ``stop``. Raises SourceError when none comes, none can be
+        used, or all are late (``clock``), for longer than the read timeout.
 
         A dead stream returns ok with an old picture once or twice, after the timeout; the handle is of
         no use from then on.
         """
         limit = self.config.read_timeout_seconds
-        while not self._stop.is_set():
+        usable = in_time = time.monotonic()
+        while not (self._stop.is_set() or self.left):
             begin = time.monotonic()
             good, pixels = capture.read()
-            if not good or time.monotonic() - begin >= limit:
-                raise SourceError(f"{self.label}: no frame within {limit} seconds")
-            frame = self._frame(pixels, time.monotonic())
+            now = time.monotonic()
+            if now - begin >= limit:
+                raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
+            if not good:
+                raise SourceError(f"{self.label}: the stream ended or broke off")
+            lag = clock.lag(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now) if clock else 0.0
+            if lag <= LATE_SECONDS:
+                in_time = now
+            elif now - in_time >= limit:
+                raise SourceError(
+                    f"{self.label}: pictures are {lag:.1f} seconds late, for longer than {limit:g} seconds; "
+                    "is the network, or this machine, too slow?"
+                )
+            frame = self._frame(pixels, now - lag, now - lag)
             if frame is not None:
+                usable = now
                 yield frame
+            elif now - usable >= limit:
+                raise SourceError(f"{self.label}: no usable picture for {limit:g} seconds: {self._problem}")
 
-    def _frame(self, pixels: cv2.typing.MatLike | None, media_seconds: float) -> RawFrame | None:
-        """Stamp pixels as this camera's next frame; None, and counted, when they are unusable."""
-        if pixels is None or pixels.ndim != 3 or min(pixels.shape[:2]) < MIN_SIDE:
+    def _frame(
+        self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None
+    ) -> RawFrame | None:
+        """Turn and crop pixels and stamp them as this camera's next frame; None, and counted, when they
+        are unusable. ``captured`` is monotonic, in seconds; without it, now."""
+        self.beat = now = time.monotonic()
+        captured = now if captured is None else captured
+        prepared = self._prepare(pixels)
+        if prepared is None:
             self.undecodable += 1
             return None
-        frame = RawFrame(
-            np.asarray(pixels, np.uint8),
-            self.camera,
-            self._number,
-            media_seconds,
-            time.monotonic(),
-            time.time_ns(),
-        )
+        utc_ns = time.time_ns() - round((time.monotonic() - captured) * 1e9)
+        frame = RawFrame(prepared, self.camera, self._number, media_seconds, captured, utc_ns)
         self._number += 1
         return frame
+
+    def _prepare(self, pixels: cv2.typing.MatLike | None) -> Pixels | None:
+        """The part of the turned picture that is wanted, or None with ``_problem`` set."""
+        if pixels is None:
+            self._problem = "it cannot be decoded"
+            return None
+        # Other depths would wrap around silently
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            self._problem = (
+                f"wanted 8-bit BGR, got {pixels.dtype} of shape {list(pixels.shape)}; convert it "
+                "(gstreamer: '! videoconvert ! video/x-raw,format=BGR' before '! appsink')"
+            )
+            return None
+        if self.config.rotate_degrees:
+            pixels = cv2.rotate(pixels, _TURNS[self.config.rotate_degrees])
+        height, width = pixels.shape[:2]
+        if self.config.crop is not None:
+            left, top, right, bottom = self.config.crop
+            pixels = pixels[
+                round(top * height) : round(bottom * height), round(left * width) : round(right * width)
+            ]
+        if min(pixels.shape[:2]) < MIN_SIDE:
+            size = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, smaller than {MIN_SIDE}x{MIN_SIDE}"
+            problem = f"it is {size}"
+            if self.config.crop is not None:
+                problem = f"crop leaves {size}, of {width}x{height}; make cameras.{self.camera}.crop larger"
+            if problem != self._problem:
+                log.error("camera %s: picture cannot be used: %s", self.camera, problem)
+            self._problem = problem
+            return None
+        # What was cut off must not stay in memory with the rest, as it would below a view
+        return np.array(pixels, np.uint8) if self.config.crop else np.ascontiguousarray(pixels, np.uint8)
 
 
 def redact(url: str) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import cv2
 
 from edge.errors import SourceError
 from edge.frames import RawFrame
+from edge.sources import transport
 from edge.sources.base import Source
+from edge.sources.clock import StreamClock
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
 class StreamSource(Source):
-    """A network stream. Only the schemes of cameras are opened."""
+    """A network stream. Only the schemes of cameras are opened.
+
+    The times of RTSP come from the camera, and tell how late a picture is. Those of HTTP are made up
+    from a frame rate, and tell nothing.
+    """
 
     live = True
 
@@ -22,6 +29,8 @@ class StreamSource(Source):
         scheme = self.config.source.split("://")[0].lower()
         if scheme not in SCHEMES:
             raise SourceError(f"{self.label}: scheme {scheme!r}; use one of {', '.join(SCHEMES)}")
+        transport.choose(self.config.transport)
+        begin = time.monotonic()
         capture = cv2.VideoCapture(
             self.config.source,
             cv2.CAP_FFMPEG,
@@ -35,9 +44,9 @@ class StreamSource(Source):
         try:
             if not capture.isOpened():
                 raise SourceError(
-                    f"{self.label}: cannot be opened within {self.config.open_timeout_seconds} seconds; "
+                    f"{self.label}: cannot be opened within {self.config.open_timeout_seconds:g} seconds; "
                     "check address, user name, password and cable"
                 )
-            yield from self._read_live(capture)
+            yield from self._read_live(capture, StreamClock(begin) if scheme.startswith("rtsp") else None)
         finally:
             capture.release()

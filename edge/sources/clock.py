@@ -1,0 +1,72 @@
+"""How late a picture of a live stream is, told by the stream's own clock."""
+
+from __future__ import annotations
+
+import math
+
+DRIFT = 500e-6
+"""How much faster or slower than ours a camera's clock may run: seconds per second."""
+BETTER_SECONDS = 0.005
+IN_TIME = 5
+IN_TIME_SECONDS = 1.0
+"""When none of so many pictures in a row, or none for so long, was less late by BETTER_SECONDS than all
+before, what had piled up is read."""
+
+
+class StreamClock:
+    """Lag of pictures from their presentation times, in seconds.
+
+    ``arrival - presentation`` is constant for a stream that comes in time, and its smallest value so
+    far is taken for "in time"; it may rise by ``DRIFT``, since no two clocks run alike. What a picture
+    is above that, it is late. A delay that is always there (exposure, encoder, network) cannot be seen.
+
+    While a stream is opened, pictures pile up, and come faster than they were taken. Until that is over
+    no picture counts as younger than it would be if the first one had been taken when opening began.
+
+    >>> clock = StreamClock(opened=100.0)
+    >>> [round(clock.lag(n / 10, 101 + n / 10), 3) for n in range(8)]  # one second to open, then in time
+    [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+    >>> round(clock.lag(0.8, 104.8), 2)  # three seconds late
+    3.0
+    """
+
+    def __init__(self, opened: float) -> None:
+        """``opened`` is the monotonic time at which opening began, in seconds."""
+        self._first = opened
+        self._offset: float | None = None
+        self._presented = self._arrived = 0.0
+        self._in_time = 0
+        self._best_at = self._lag = 0.0
+
+    def lag(self, presented: float, arrived: float) -> float:
+        """Lag of one picture: its presentation time and its arrival (monotonic), both in seconds.
+
+        A presentation time that stands still for IN_TIME_SECONDS, or is no number, is no clock; then 0.
+        """
+        stands = self._offset is not None and presented == self._presented
+        if stands or not math.isfinite(presented):
+            stood = arrived - self._arrived
+            return self._lag + stood if stood < IN_TIME_SECONDS else 0.0
+        self._lag = max(0.0, self._measure(presented, arrived))
+        return self._lag
+
+    def _measure(self, presented: float, arrived: float) -> float:
+        offset = arrived - presented
+        back, since = presented < self._presented, arrived - self._arrived
+        self._presented, self._arrived = presented, arrived
+        if self._offset is None:
+            self._first -= presented
+            self._offset, self._best_at = offset, arrived
+            return offset - self._first
+        if back:  # the stream's clock was set back: what it said before is void
+            self._offset, self._in_time = offset, IN_TIME
+        if self._in_time < IN_TIME:
+            if offset < self._offset - BETTER_SECONDS:
+                self._in_time, self._best_at = 0, arrived
+            else:
+                self._in_time += 1 if arrived < self._best_at + IN_TIME_SECONDS else IN_TIME
+            self._offset = min(offset, self._offset)
+            if self._in_time < IN_TIME:
+                return offset - self._first
+        self._offset = min(offset, self._offset + since * DRIFT)
+        return offset - self._offset

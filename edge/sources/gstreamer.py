@@ -1,0 +1,69 @@
+"""Cameras through a GStreamer pipeline: CSI cameras of a Jetson, above all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import cv2
+
+from edge.errors import SourceError
+from edge.frames import RawFrame
+from edge.sources.base import Source
+
+TIMEOUTS_SINCE = (4, 7)
+"""OpenCV that understands timeouts for GStreamer; older ones refuse to open with them."""
+
+
+class GstreamerSource(Source):
+    """A pipeline as ``gst-launch-1.0`` takes it, that ends in ``appsink``. Not verified on a Jetson.
+
+    Needs an OpenCV with GStreamer; the one from PyPI has none, a Jetson's and Debian's own have.
+    """
+
+    live = True
+
+    @property
+    def label(self) -> str:
+        """The names of the elements only: a property may be a password."""
+        elements = (re.match(r"[\w/-]+", part.strip()) for part in self.config.source.split("!"))
+        return "gstreamer " + " ! ".join(name.group() for name in elements if name)
+
+    def __iter__(self) -> Iterator[RawFrame]:
+        if not has_gstreamer(cv2.getBuildInformation()):
+            raise SourceError(
+                f"{self.label}: this OpenCV ({cv2.__version__}) has no GStreamer, as all from PyPI; use the "
+                "system's OpenCV (on a Jetson: remove opencv-python-headless from an environment made with "
+                "--system-site-packages), or kind = stream or v4l2"
+            )
+        capture = cv2.VideoCapture(self.config.source, cv2.CAP_GSTREAMER, self._timeouts())
+        try:
+            if not capture.isOpened():
+                raise SourceError(
+                    f"{self.label}: cannot be opened; try it with gst-launch-1.0, and 'fakesink' in place of "
+                    "'appsink'"
+                )
+            yield from self._read_live(capture)
+        finally:
+            capture.release()
+
+    def _timeouts(self) -> list[int]:
+        if tuple(int(part) for part in cv2.__version__.split(".")[:2]) < TIMEOUTS_SINCE:
+            return []
+        return [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+            int(self.config.open_timeout_seconds * 1000),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+            int(self.config.read_timeout_seconds * 1000),
+        ]
+
+
+def has_gstreamer(build: str) -> bool:
+    """Whether ``cv2.getBuildInformation()`` lists GStreamer.
+
+    >>> has_gstreamer("    GStreamer:                   YES (1.22.0)")
+    True
+    >>> has_gstreamer("    GStreamer:                   NO")
+    False
+    """
+    return re.search(r"GStreamer:\s+YES", build) is not None
