@@ -176,10 +176,11 @@ class Pipeline:
             return
         try:
             canary.check(self.detector)
-        except CanaryError as error:
+        # Whatever the cause: the detector has not been seen to work, and the tick must go on.
+        except Exception as error:
             if not self.canary_error:
-                log.error("%s; nothing is stored until it does", error)
-            self.canary_error = str(error)
+                log.error("%s; nothing is stored until the known face is found", error)
+            self.canary_error = str(error) if isinstance(error, CanaryError) else f"known face: {error!r}"
             # What waits was detected by the same detector since the last time that it was right.
             for camera in self.cameras.values():
                 self._drop_waiting(camera, Reason.CANARY)

@@ -1,0 +1,112 @@
+"""The last look at an image before it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import pytest
+
+from edge import blur
+from edge.config import BlurConfig
+from edge.detector import Detections, Detector
+from edge.errors import DetectionError
+from edge.frames import Pixels, RawFrame
+from edge.verify import verify
+
+Make = Callable[..., RawFrame]
+NONE = np.zeros((0, 4), np.float32)
+ZONE = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.0, 0.1))
+
+
+class Scripted:
+    """Answers as told, call by call, and keeps what it was shown."""
+
+    score_begin = 0.35
+
+    def __init__(self, *answers: list[list[float]]) -> None:
+        self._answers = list(answers)
+        self.shown: list[Pixels] = []
+
+    def detect(self, pixels: Pixels) -> Detections:
+        self.shown.append(pixels)
+        boxes = np.array(self._answers.pop(0), np.float32).reshape(-1, 4)
+        return Detections(boxes, np.full(len(boxes), 0.9, np.float32))
+
+
+def test_a_covered_face_passes(astronaut: Pixels, small_detector: Detector, raw: Make) -> None:
+    frame = raw(astronaut)
+    boxes = small_detector.detect(astronaut).boxes
+    safe = blur.anonymize(frame, boxes, BlurConfig())
+    last = verify(frame, safe, boxes, small_detector, BlurConfig())
+    assert last.frame is safe
+    assert not last.regrown
+    assert not last.escalated
+
+
+def test_a_face_that_was_not_covered_is_found_and_covered(
+    astronaut: Pixels, small_detector: Detector, raw: Make
+) -> None:
+    frame = raw(astronaut)
+    safe = blur.anonymize(frame, NONE, BlurConfig())
+    assert np.array_equal(safe.pixels, astronaut)
+    last = verify(frame, safe, NONE, small_detector, BlurConfig(), (ZONE,))
+    assert last.regrown
+    assert not last.escalated
+    assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_begin).boxes)
+    x1, y1, x2, y2 = small_detector.detect(astronaut).boxes[0].astype(int)
+    assert (last.frame.pixels[y1:y2, x1:x2] != astronaut[y1:y2, x1:x2]).mean() > 0.9
+    assert (last.frame.pixels[:30, :30] == blur.GREY).all()  # the zone is still covered
+
+
+def test_what_is_found_grows_on_all_sides(raw: Make) -> None:
+    frame = raw()
+    detector = Scripted([[100, 100, 140, 140]], [])
+    safe = blur.anonymize(frame, NONE, BlurConfig())
+    last = verify(frame, safe, NONE, cast(Detector, detector), BlurConfig(margin_sides=0))
+    assert (last.regrown, last.escalated) == (True, False)
+    changed = np.argwhere((last.frame.pixels != frame.pixels).any(axis=2))
+    (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
+    assert left <= 82
+    assert right >= 157
+    assert top <= 82
+    assert bottom >= 157
+
+
+def test_a_face_that_is_found_again_covers_all(raw: Make) -> None:
+    frame = raw()
+    detector = Scripted([[100, 100, 140, 140]], [[10, 10, 30, 30]])
+    safe = blur.anonymize(frame, NONE, BlurConfig())
+    last = verify(frame, safe, NONE, cast(Detector, detector), BlurConfig())
+    assert (last.regrown, last.escalated) == (True, True)
+    assert last.frame.whole
+    assert (last.frame.pixels == blur.GREY).all()
+    assert len(detector.shown) == 2
+
+
+def test_a_weak_detection_is_none(raw: Make) -> None:
+    class Weak(Scripted):
+        def detect(self, pixels: Pixels) -> Detections:
+            return Detections(np.array([[1, 1, 20, 20]], np.float32), np.array([0.3], np.float32))
+
+    frame = raw()
+    safe = blur.anonymize(frame, NONE, BlurConfig())
+    assert verify(frame, safe, NONE, cast(Detector, Weak()), BlurConfig()).frame is safe
+
+
+def test_an_image_that_is_covered_whole_needs_no_look(raw: Make) -> None:
+    frame = raw()
+    safe = blur.cover_whole(frame)
+    assert verify(frame, safe, NONE, cast(Detector, Scripted()), BlurConfig()).frame is safe
+
+
+def test_a_detector_that_fails_says_so(raw: Make) -> None:
+    class Broken(Scripted):
+        def detect(self, pixels: Pixels) -> Detections:
+            raise DetectionError("detector_timeout", "slow")
+
+    frame = raw()
+    safe = blur.anonymize(frame, NONE, BlurConfig())
+    with pytest.raises(DetectionError, match="slow"):
+        verify(frame, safe, NONE, cast(Detector, Broken()), BlurConfig())
