@@ -11,7 +11,10 @@ import pytest
 from edge import cli, daemon
 from edge.ladder import Level
 from edge.reasons import Reason
+from edge.status.gauges import gauges_text
+from edge.status.metrics import Metrics
 from edge.status.schema import CameraState, LoadLevel
+from tests.statuses import make_camera, make_status
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -32,6 +35,16 @@ def test_each_exit_code_has_a_row_and_no_other_is_there() -> None:
     codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
     codes |= {daemon.EXIT_SECOND_SIGNAL, 2}  # 2 is the command line library's own
     assert {str(code) for code in codes} == {row for row in ROWS if row.isdigit()}
+
+
+def test_each_metric_has_a_row_and_no_other_is_there() -> None:
+    metrics = Metrics()
+    metrics.add_camera("test")
+    metrics.set_detector("name", "0" * 64, "cpu")
+    text = (metrics.text() + gauges_text(make_status(make_camera()))).decode()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
+    assert len(names) > 20
+    assert names == {row for row in ROWS if row.startswith("edge_")}
 
 
 def test_load_levels_are_those_of_the_ladder() -> None:
