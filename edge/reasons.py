@@ -23,6 +23,7 @@ class Reason(str, Enum):
     NOT_DUE = "not_due"
     TOO_DARK = "too_dark"
     TOO_BLURRED = "too_blurred"
+    TOO_BRIGHT = "too_bright"
     OBSTRUCTED = "obstructed"
     CANARY = "canary"
     ESCALATED = "escalated"
@@ -48,8 +49,9 @@ _TEXTS = {
     Reason.BLUR_ERROR: "covering the regions failed",
     Reason.STORE_ERROR: "the image could not be stored durably",
     Reason.NOT_DUE: "looked at, but store.interval_seconds had not passed since the last image",
-    Reason.TOO_DARK: "too dark to tell whether a face is there",
+    Reason.TOO_DARK: "too dark or too grainy to tell whether a face is there",
     Reason.TOO_BLURRED: "too blurred to tell whether a face is there",
+    Reason.TOO_BRIGHT: "too bright to tell whether a face is there",
     Reason.OBSTRUCTED: "hardly any structure: the lens seems to be covered",
     Reason.CANARY: "the detector had ceased to find the known face, so nothing it says is trusted",
     Reason.ESCALATED: "a face was still found after blurring a larger region, so all was covered",
