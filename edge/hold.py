@@ -33,7 +33,11 @@ MAX_SPEED = 10.0
 """Fastest motion that is extrapolated, in box widths per second (a walker beside the camera)."""
 
 MAX_GAP_SECONDS = 2.0
-"""Frames further apart than this, and than a region lives, are not of one scene."""
+"""Frames further apart than this, and than a region lives, are not of one scene. A region covers no frame
+that is further back."""
+MAX_DOUBT_SECONDS = 1.0
+"""An undetected region neither moves nor grows beyond what it does in this time: at a look every 1.4 s, each
+face would otherwise cover half of the picture before it."""
 
 
 @dataclass(eq=False)
@@ -67,6 +71,7 @@ class _Region:
 
     def expected(self, seconds: float) -> Floats:
         """Box after ``seconds`` without a detection (negative: before), grown for doubt."""
+        seconds = max(-MAX_DOUBT_SECONDS, min(seconds, MAX_DOUBT_SECONDS))
         moved = self.box + self.velocity * np.float32(seconds)
         return _grown(_hull(self.box, moved), abs(seconds))
 
@@ -185,6 +190,8 @@ class Hold:
             time = waiting.frame.media_seconds
             if time >= region.last_seen:
                 continue
+            if trace.last_seen - time > MAX_GAP_SECONDS:
+                break
             box = trace.expected(time - trace.last_seen)
             waiting.held.append(box)
             overlap = geometry.iou(waiting.weak, box[None])[:, 0]
