@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 HANG_MARGIN_SECONDS = 5.0
 LATE_SECONDS = 1.0
 """A stream whose pictures are later than this for longer than its read timeout is opened anew."""
+SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
+"""A stream without a clock that is silent for longer than both, the second in intervals between its
+pictures, is opened anew."""
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -93,6 +96,7 @@ class Source(ABC):
         """
         limit = self.config.read_timeout_seconds
         usable = in_time = time.monotonic()
+        interval = limit  # between two pictures; of the first nothing is known
         while not (self._stop.is_set() or self.left):
             begin = time.monotonic()
             good, pixels = capture.read()
@@ -101,6 +105,13 @@ class Source(ABC):
                 raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
             if not good:
                 raise SourceError(f"{self.label}: the stream ended or broke off")
+            # Without a clock, a silence means that the pictures behind it may be as old as it was long.
+            if clock is None and now - begin > max(SILENCE_SECONDS, SILENCE_INTERVALS * interval):
+                raise SourceError(
+                    f"{self.label}: silent for {now - begin:.1f} seconds; what follows may be as old, so it "
+                    "is opened anew"
+                )
+            interval = 0.8 * interval + 0.2 * (now - begin)
             lag = clock.lag(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now) if clock else 0.0
             if lag <= LATE_SECONDS:
                 in_time = now

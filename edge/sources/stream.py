@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import cv2
 
@@ -13,7 +16,11 @@ from edge.sources import transport
 from edge.sources.base import Source
 from edge.sources.clock import StreamClock
 
-SCHEMES = ("rtsp", "rtsps", "http", "https")
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""The schemes that are opened, and their usual ports."""
+TURN_SECONDS = 120.0
+"""How long a camera waits for the opening of others."""
+_opening = threading.Lock()
 
 
 class StreamSource(Source):
@@ -27,20 +34,26 @@ class StreamSource(Source):
 
     def __iter__(self) -> Iterator[RawFrame]:
         scheme = self.config.source.split("://")[0].lower()
-        if scheme not in SCHEMES:
-            raise SourceError(f"{self.label}: scheme {scheme!r}; use one of {', '.join(SCHEMES)}")
-        transport.choose(self.config.transport)
-        begin = time.monotonic()
-        capture = cv2.VideoCapture(
-            self.config.source,
-            cv2.CAP_FFMPEG,
-            [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                int(self.config.open_timeout_seconds * 1000),
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                int(self.config.read_timeout_seconds * 1000),
-            ],
-        )
+        if scheme not in PORTS:
+            raise SourceError(f"{self.label}: scheme {scheme!r}; use one of {', '.join(PORTS)}")
+        self._reach(scheme)
+        if not self._wait_for_turn():
+            return
+        try:
+            transport.choose(self.config.transport)
+            self.beat = begin = time.monotonic()
+            capture = cv2.VideoCapture(
+                self.config.source,
+                cv2.CAP_FFMPEG,
+                [
+                    cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                    int(self.config.open_timeout_seconds * 1000),
+                    cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                    int(self.config.read_timeout_seconds * 1000),
+                ],
+            )
+        finally:
+            _opening.release()
         try:
             if not capture.isOpened():
                 raise SourceError(
@@ -50,3 +63,34 @@ class StreamSource(Source):
             yield from self._read_live(capture, StreamClock(begin) if scheme.startswith("rtsp") else None)
         finally:
             capture.release()
+
+    def _reach(self, scheme: str) -> None:
+        """Raise SourceError unless the camera accepts a connection, before its turn to be opened comes: one
+        that is switched off must not keep the others waiting."""
+        try:
+            parts = urlsplit(self.config.source)
+            host, port = parts.hostname or "", parts.port or PORTS[scheme]
+            with socket.create_connection((host, port), self.config.open_timeout_seconds):
+                pass
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"{self.label}: cannot be reached: {error}; check address, network and cable"
+            ) from error
+
+    def _wait_for_turn(self) -> bool:
+        """Whether it is this camera's turn to be opened; False when it is told to stop.
+
+        OpenCV opens one stream at a time in a process. Waiting for that is no hanging, so it is done here,
+        with signs of life. Raises SourceError when one camera holds up all others for too long.
+        """
+        begin = time.monotonic()
+        while not _opening.acquire(timeout=0.5):
+            self.beat = time.monotonic()
+            if self._stop.is_set() or self.left:
+                return False
+            if self.beat - begin > TURN_SECONDS:
+                raise SourceError(
+                    f"{self.label}: other cameras have been opening for {TURN_SECONDS:g} seconds; those that "
+                    "accept a connection and never answer hold this one up"
+                )
+        return True

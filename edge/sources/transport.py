@@ -18,6 +18,10 @@ READ_WITHIN_SECONDS = 0.5
 
 Transport = Literal["tcp", "udp"]
 
+_OPENING = "fpsprobesize;0"
+"""FFmpeg looks at 20 frames to tell the rate of a stream, which nobody asks for here: 2.8 s of opening at 10
+frames per second, 0.8 s without."""
+
 _others = os.environ.get(VARIABLE, "")
 _lock = threading.Lock()
 _chosen: Transport = "tcp"
@@ -25,7 +29,7 @@ _chosen_at = float("-inf")
 
 
 def _set(transport: Transport) -> None:
-    os.environ[VARIABLE] = "|".join(filter(None, (_others, f"rtsp_transport;{transport}")))
+    os.environ[VARIABLE] = "|".join(filter(None, (_others, f"rtsp_transport;{transport}", _OPENING)))
 
 
 # It exists before there are threads: from then on only its value changes, and nothing is moved in memory
