@@ -24,6 +24,7 @@ def demo_table(result: DemoResult) -> Table:
         ("frames dropped", dropped or "none"),
         ("regions covered", str(camera.regions)),
         ("of these held", str(camera.regions_held)),
+        ("found by the last look", f"{camera.regrown} images, {camera.escalated} covered whole"),
         ("frames per second", f"{camera.written / result.seconds:.1f}"),
         ("detector, provider", f"{result.status.detector}, {result.status.provider}"),
         ("status endpoint", f"answered {result.answers} times at {result.address}"),
