@@ -30,7 +30,7 @@ def check(detector: Detector) -> float:
         raise CanaryError(f"the known face cannot be looked for: {error}") from error
     strong = found.at_least(detector.score_begin)
     best = float(geometry.iou(strong.boxes, EXPECTED).max(initial=0))
-    if best < MIN_IOU:
+    if not best >= MIN_IOU:  # also for NaN
         raise CanaryError(
             f"detector {detector.session.name} on {detector.session.provider} does not find the known "
             f"face (best overlap {best:.2f}, wanted {MIN_IOU}); it must not be trusted: check its "

@@ -207,7 +207,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from edge.doctor import examine
+    from edge.doctor import examine, hanging
     from edge.tables import doctor_table
 
     checks = list(examine(load(config) if config is not None else build({}, "edge doctor")))
@@ -215,7 +215,11 @@ def doctor(
         sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=1) + "\n")
     else:
         console.print(doctor_table(checks))
-    if any(check.level == "fail" for check in checks):
+    failed = any(check.level == "fail" for check in checks)
+    if hanging():
+        sys.stdout.flush()
+        os._exit(EXIT_FAILED if failed else EXIT_OK)
+    if failed:
         raise typer.Exit(EXIT_FAILED)
 
 

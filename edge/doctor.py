@@ -25,6 +25,7 @@ Level = Literal["ok", "warn", "fail"]
 
 LOW_SPACE_BYTES = 2 * 2**30
 SOURCE_FRAMES = 10
+SOURCE_THREAD = "doctor-source"
 _PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -196,8 +197,14 @@ def _source(name: str, camera: CameraConfig) -> Check:
     return Check(label, "ok", text)
 
 
+def hanging() -> bool:
+    """Whether a source that was looked at still hangs. The process should then end by ``os._exit``: a thread
+    that comes back from OpenCV while Python shuts down aborts it."""
+    return any(thread.name == SOURCE_THREAD for thread in threading.enumerate())
+
+
 def _bounded(work: Callable[[], None], stop: threading.Event, seconds: float) -> None:
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name=SOURCE_THREAD, daemon=True)
     thread.start()
     thread.join(seconds)
     stop.set()

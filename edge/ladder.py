@@ -19,7 +19,10 @@ from edge.config import LoadConfig
 COOL_DOWN_CELSIUS = 10.0
 """How far below ``load.hot_celsius`` the box must be before it steps up."""
 HEADROOM = 0.7
-"""Share of the allowed time that the next better level may need, by estimate, before it is tried."""
+"""Share of the allowed time that the next better level may need, by estimate, to be tried soon."""
+PATIENCE = 10
+"""A better level that would need more than that, but no more than is allowed, is tried so many times later: a
+box that was only hot must get back to where it was well."""
 
 
 class Level(IntEnum):
@@ -66,6 +69,7 @@ class Ladder:
         self.cause = ""
         self._bad_since: float | None = None
         self._good_since: float | None = None
+        self._fair_since: float | None = None
 
     def update(self, now: float, round_seconds: float, celsius: float | None) -> Level:
         """Decide anew. ``now`` is monotonic; ``round_seconds`` is the work of one look at every camera;
@@ -74,7 +78,7 @@ class Ladder:
         hot = celsius is not None and celsius >= config.hot_celsius
         slow = level < Level.STOPPED and round_seconds > self._allowed * level.interval_factor
         if hot or slow:
-            self._good_since = None
+            self._good_since = self._fair_since = None
             self._bad_since = now if self._bad_since is None else self._bad_since
             if now - self._bad_since >= config.step_down_seconds and level < Level.STOPPED:
                 self.level = Level(level + 1)
@@ -86,22 +90,34 @@ class Ladder:
                 self._bad_since = None
             return self.level
         self._bad_since = None
-        if level == Level.FULL or not self._has_headroom(round_seconds, celsius):
-            self._good_since = None
+        if level == Level.FULL:
             return self.level
-        self._good_since = now if self._good_since is None else self._good_since
-        if now - self._good_since >= config.step_up_seconds:
+        share = self._share_needed(round_seconds, celsius)
+        self._good_since = _begin(self._good_since, now, share <= HEADROOM)
+        self._fair_since = _begin(self._fair_since, now, share <= 1)
+        good = 0.0 if self._good_since is None else now - self._good_since
+        fair = 0.0 if self._fair_since is None else now - self._fair_since
+        if max(good, fair / PATIENCE) >= config.step_up_seconds:
             self.level = Level(level - 1)
-            self._good_since = None
+            self._good_since = self._fair_since = None
             if self.level == Level.FULL:
                 self.cause = ""
         return self.level
 
-    def _has_headroom(self, round_seconds: float, celsius: float | None) -> bool:
+    def _share_needed(self, round_seconds: float, celsius: float | None) -> float:
+        """How much of what the next better level allows it would need, by estimate; infinite for a box that
+        is too warm."""
         if celsius is not None and celsius > self._config.hot_celsius - COOL_DOWN_CELSIUS:
-            return False
+            return float("inf")
         if self.level == Level.STOPPED:  # nothing is measured any more; only trying tells
-            return True
+            return 0.0
         better = Level(self.level - 1)
         estimate = round_seconds * (self._looks if self.level == Level.NO_TILES else 1)
-        return estimate <= HEADROOM * self._allowed * better.interval_factor
+        return estimate / (self._allowed * better.interval_factor)
+
+
+def _begin(since: float | None, now: float, holds: bool) -> float | None:
+    """When a condition that may hold now began to hold."""
+    if not holds:
+        return None
+    return now if since is None else since

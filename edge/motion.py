@@ -12,9 +12,12 @@ from edge.frames import Pixels
 
 CELL = 16
 """Side of the cells that are compared, in pixels."""
-CHANGE = 6
-"""Smallest change of a cell's mean brightness that counts as motion, of 255. Sensor noise of 20 levels
-per pixel is 20 / 16 = 1.25 levels in the mean of 16x16 pixels."""
+CHANGES = np.array([8, 8, 8, 6], np.uint8)
+"""Smallest change of a cell's mean blue, green, red and brightness that counts as motion, of 255. A face may
+be as bright as the wall behind it, but hardly of its colour. Sensor noise of 20 levels per pixel is
+20 / 16 = 1.25 levels in the mean of 16x16 pixels, and less in the brightness."""
+GAP = 7
+"""Changes less than so many cells apart belong together: of a smooth thing only the edges change."""
 MEMORY = 5
 """So many earlier frames are compared with; a slow walker differs from the oldest of them."""
 
@@ -37,8 +40,8 @@ class Motion:
         """
         height, width = pixels.shape[:2]
         size = (-(-width // CELL), -(-height // CELL))
-        grey = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-        now = np.asarray(grey, np.uint8)
+        colours = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        now = np.dstack([colours, cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY)]).astype(np.uint8)
         if self._earlier and self._earlier[-1].shape != now.shape:
             self._earlier.clear()
         earlier = list(self._earlier)
@@ -46,7 +49,9 @@ class Motion:
         if not earlier:
             return None
         change = np.max([cv2.absdiff(now, before) for before in earlier], axis=0)
-        moving = cv2.dilate((change >= CHANGE).astype(np.uint8), np.ones((3, 3), np.uint8))
+        moving = (change >= CHANGES).any(axis=2).astype(np.uint8)
+        moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((GAP, GAP), np.uint8))
+        moving = cv2.dilate(moving, np.ones((3, 3), np.uint8))
         count, _, stats, _ = cv2.connectedComponentsWithStats(moving)
         if count == 1:
             return NO_BOXES

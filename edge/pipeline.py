@@ -115,7 +115,7 @@ class Pipeline:
 
         Returns False once no camera can deliver any more and everything has been looked at.
         """
-        more = any(camera.capture.alive for camera in self.cameras.values())
+        more = any(camera.capture.alive or self._holds_back(camera) for camera in self.cameras.values())
         self._ready.wait(wait_seconds if more else 0)
         self._ready.clear()
         self._check_canary()
@@ -123,6 +123,9 @@ class Pipeline:
         took = False
         for camera in self.cameras.values():
             camera.capture.supervise()
+            if self._holds_back(camera):
+                took = True  # later
+                continue
             frame = camera.capture.slot.take()
             self._count_captured(camera)
             if frame is not None:
@@ -205,7 +208,7 @@ class Pipeline:
         log.warning("load: %s%s", level.text, f" ({self.ladder.cause})" if self.ladder.cause else "")
         for camera in self.cameras.values():
             camera.motion.forget()
-            if level == Level.STOPPED:
+            if level == Level.STOPPED and not self._holds_back(camera):
                 self._drop_waiting(camera, Reason.LOAD)
 
     def _round_seconds(self, now: float) -> float:
@@ -220,14 +223,20 @@ class Pipeline:
         """How long a camera rests after a look, so that the box is busy no longer than its level says."""
         return self._round_seconds(now) * (1 / self.ladder.level.busy_share - 1)
 
+    def _holds_back(self, camera: _Camera) -> bool:
+        """Whether a file or folder has to wait, so that nothing of it is lost while the box is stopped."""
+        return self.ladder.level == Level.STOPPED and not camera.capture.source.live
+
     def _may_look(self, camera: _Camera, frame: RawFrame, now: float) -> bool:
         """Whether to look at this frame at all; if not, it is counted."""
         reason: Reason | None = None
         level = self.ladder.level
         if self.canary_error:
             reason = Reason.CANARY
+        elif level == Level.STOPPED:
+            reason = Reason.LOAD
         elif camera.capture.source.live:
-            if level == Level.STOPPED or now - camera.looked < self._pause_seconds(now):
+            if now - camera.looked < self._pause_seconds(now):
                 reason = Reason.LOAD
             elif age_seconds(frame) > self.config.privacy.max_frame_age_seconds:
                 reason = Reason.STALE
@@ -311,9 +320,10 @@ class Pipeline:
             safe = self._anonymize(camera, held)
             if safe is not None:
                 camera.last_due = media
-                if not held.whole:
+                if not safe.whole:
                     self.metrics.verified(held.frame.camera)
-                self.writer.put(safe, len(held.held))
+                # A held box outside the frame is no region, and a frame that is covered whole has none.
+                self.writer.put(safe, min(len(held.held), safe.regions))
 
     def _anonymize(self, camera: _Camera, held: Held) -> AnonymizedFrame | None:
         """Cover what must be covered, and look once more; None, and counted, when that fails."""
@@ -329,6 +339,8 @@ class Pipeline:
             log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
             self._drop(frame, Reason.BLUR_ERROR)
             return None
+        if safe.whole:
+            return safe
         camera.images += 1
         every = {"always": 1, "sampled": config.privacy.verify_every_images, "off": 0}[config.privacy.verify]
         if every == 0 or (camera.images - 1) % every:

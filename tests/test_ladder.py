@@ -43,6 +43,86 @@ def test_a_short_spike_changes_nothing() -> None:
     assert ride(ladder, 600, lambda level: 0.1, begin=4.5) == []
 
 
+def test_spikes_do_not_add_up() -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    for minute in range(30):
+        assert ride(ladder, 4.5, lambda level: 9.0, lambda level: 95.0, begin=60.0 * minute) == []
+        assert ride(ladder, 1, lambda level: 0.1, begin=60.0 * minute + 4.5) == []
+
+
+def test_the_step_comes_after_the_configured_time_and_not_before() -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    assert ladder.update(100.0, 1.01, None) == Level.FULL
+    assert ladder.update(104.999, 1.01, None) == Level.FULL
+    assert ladder.update(105.0, 1.01, None) == Level.LOWER_RATE
+    assert ladder.update(105.0, 99.0, None) == Level.LOWER_RATE  # the clock begins again
+    assert ladder.update(109.999, 99.0, None) == Level.LOWER_RATE
+    assert ladder.update(110.0, 99.0, None) == Level.NO_TILES
+    assert ladder.update(200.0, 0.0, None) == Level.NO_TILES
+    assert ladder.update(229.999, 0.0, None) == Level.NO_TILES
+    assert ladder.update(230.0, 0.0, None) == Level.LOWER_RATE
+
+
+@pytest.mark.parametrize(
+    ("work", "celsius", "steps"),
+    [(1.0, 84.9, 0), (1.01, 20.0, 1), (0.0, 85.0, 1), (1.01, 85.0, 1), (1.01, None, 1), (1.0, None, 0)],
+)
+def test_the_limits_themselves(work: float, celsius: float | None, steps: int) -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    assert len(ride(ladder, 5.5, lambda level: work, lambda level: celsius)) == steps
+    assert ("degrees" in ladder.cause) == (celsius == 85.0)
+
+
+def test_a_hot_box_goes_down_to_the_end_and_waits_there_for_cold() -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    assert [level for _, level in ride(ladder, 3600, lambda level: 0.1, lambda level: 99.0)] == [1, 2, 3, 4]
+    assert ride(ladder, 3600, lambda level: 0.0, lambda level: 75.1, begin=3600) == []
+    assert "99 degrees" in ladder.cause
+
+
+def test_a_box_that_does_not_know_its_heat_any_more_comes_up() -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    assert [level for _, level in ride(ladder, 22, lambda level: 0.1, lambda level: 99.0)] == [1, 2, 3, 4]
+    assert [level for _, level in ride(ladder, 130, lambda level: 0.1, begin=22)] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("work", "wait"), [(0.1, 30.0), (0.9, 300.0)])
+def test_each_spike_begins_the_wait_for_better_times_anew(work: float, wait: float) -> None:
+    ladder = Ladder(SETTINGS, 0, 1)
+    assert len(ride(ladder, 5.5, lambda level: 1.5)) == 1
+    for spike in range(1, 20):
+        ladder.update(wait * spike, 9.0, None)  # too short for a step down
+        assert ride(ladder, wait - 1, lambda level: work, begin=wait * spike + 0.5) == []
+    assert ladder.level == Level.LOWER_RATE
+
+
+@pytest.mark.parametrize("looks", [1, 5])
+@pytest.mark.parametrize("full", [0.1, 0.6, 0.75, 0.9, 1.0])
+def test_a_box_that_was_only_hot_gets_back_to_full(full: float, looks: int) -> None:
+    """Also one that has little headroom there: it was well before."""
+    ladder = Ladder(SETTINGS, 0, looks)
+
+    def work(level: Level) -> float:
+        return full / looks if level >= Level.NO_TILES else full
+
+    ride(ladder, 17, work, lambda level: 95.0)
+    assert ladder.level == Level.MOTION_MASK
+    ups = ride(ladder, 3600, work, lambda level: 50.0, begin=17)
+    assert [level for _, level in ups] == [2, 1, 0]
+    assert ladder.cause == ""
+
+
+def test_a_box_that_heats_itself_does_not_flutter() -> None:
+    """Heat follows the level slowly; an hour of hysteresis."""
+    ladder, celsius, changes = Ladder(SETTINGS, 0, 1), 60.0, 0
+    for step in range(7200):
+        level = ladder.level
+        target = 100 - 12 * level  # only the second level is cool enough to stay
+        celsius += (target - celsius) * 0.5 / 120
+        changes += ladder.update(step / 2, 0.2, celsius) != level
+    assert 1 <= changes <= 40
+
+
 def test_a_slow_box_goes_down_step_by_step_and_names_the_cause() -> None:
     ladder = Ladder(SETTINGS, 0, 1)
     changes = ride(ladder, 60, lambda level: 100.0)
@@ -102,10 +182,22 @@ def test_steps_are_single_and_never_too_early(script: list[tuple[float, float, f
         now += wait
         before = ladder.level
         after = ladder.update(now, work, celsius)
+        assert after == ladder.level
         assert abs(after - before) <= 1
         assert Level.FULL <= after <= Level.STOPPED
         if after != before:
             limit = SETTINGS.step_down_seconds if after > before else SETTINGS.step_up_seconds
-            assert now - changed >= limit or changed == 0
+            assert now - changed >= limit - 1e-9
             changed = now
+        if after < before:
+            assert celsius is None or celsius <= SETTINGS.hot_celsius - 10
         assert (ladder.cause == "") == (after == Level.FULL)
+
+
+def test_levels_never_give_back_what_the_one_above_took() -> None:
+    levels = list(Level)
+    assert [level.value for level in levels] == [0, 1, 2, 3, 4]
+    for better, worse in pairwise(levels):
+        assert worse.busy_share <= better.busy_share
+        assert worse.interval_factor >= better.interval_factor
+    assert len({level.text for level in levels}) == len(levels)

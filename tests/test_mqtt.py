@@ -36,6 +36,8 @@ from edge.mqtt.discovery import box_discovery, camera_discovery, discovery_topic
 from edge.mqtt.messages import base_topic, box_state, camera_state, without_paths
 from edge.status.schema import CameraStatus, Status
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")

@@ -22,7 +22,10 @@ from tests.proxy import Damage, Proxy
 from tests.rtsp_server import RtspServer, missing
 from tests.watch import watching
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "the server is there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=missing() or "the server is there"),
+]
 
 OPEN_SECONDS, READ_SECONDS = 5.0, 3.0
 LONGEST_SECONDS = OPEN_SECONDS + 3 * READ_SECONDS + 5

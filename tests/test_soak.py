@@ -25,6 +25,8 @@ from edge.config import BlurConfig, CameraConfig
 from edge.detector import Detector
 from edge.frames import Pixels, RawFrame
 
+pytestmark = pytest.mark.slow
+
 NAME = "20231114T221325.000Z-000001.jpg"
 NAMED = 1_700_000_005.0
 """The time in NAME."""

@@ -14,6 +14,8 @@ from edge.config import StatusConfig
 from tests.chromium import Page, chromium, find_chromium
 from tests.statuses import TOKEN, Box, make_camera, make_status, serving, token_file
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("websockets", reason="websockets is not installed (extra test)")
 PROGRAM = find_chromium()
 if PROGRAM is None:
