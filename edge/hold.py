@@ -34,7 +34,10 @@ MAX_SPEED = 10.0
 
 MAX_GAP_SECONDS = 2.0
 """Frames further apart than this, and than a region lives, are not of one scene. A region covers no frame
-that is further back."""
+that is further back, but for the nearest."""
+SLOW_GAPS, SLOWEST_GAP_SECONDS = 2.0, 60.0
+"""They are of one scene all the same when the gap before was nearly as long: then this is the pace of a
+slow box, or a slow camera. Otherwise no frame of it would ever be ``sure``."""
 MAX_DOUBT_SECONDS = 1.0
 """An undetected region neither moves nor grows beyond what it does in this time: at a look every 1.4 s, each
 face would otherwise cover half of the picture before it."""
@@ -85,6 +88,8 @@ class Hold:
         self._begin = score_begin
         self._line: deque[Held] = deque()
         self._regions: list[_Region] = []
+        self._last: RawFrame | None = None
+        self._gap = 0.0
 
     def push(self, frame: RawFrame, found: Detections | None) -> list[Held]:
         """Take the next frame with its detections and return the frames that are due, oldest first.
@@ -94,10 +99,13 @@ class Hold:
         would end, or another size ends all regions after everything that waits has been returned.
         """
         due: list[Held] = []
-        if self._line and self._breaks(self._line[-1].frame, frame):
+        last, self._last = self._last, frame
+        if last is not None and self._breaks(last, frame):
             due += self.flush()
         now = frame.media_seconds
-        self._regions = [r for r in self._regions if now - r.last_seen <= self._after]
+        # At whatever pace, a face that is missed once stays covered in that frame.
+        lifetime = max(self._after, self._gap) if self._after > 0 else 0.0
+        self._regions = [r for r in self._regions if now - r.last_seen <= lifetime]
         entry = Held(frame, whole=found is None)
         if found is not None:
             self._join(entry, found)
@@ -124,7 +132,9 @@ class Hold:
     def _breaks(self, last: RawFrame, frame: RawFrame) -> bool:
         gap = frame.media_seconds - last.media_seconds
         resized = (frame.width, frame.height) != (last.width, last.height)
-        return resized or gap < 0 or gap > max(self._after, MAX_GAP_SECONDS)
+        limit = max(self._after, MAX_GAP_SECONDS, SLOW_GAPS * self._gap)
+        self._gap = min(max(gap, 0.0), SLOWEST_GAP_SECONDS)
+        return resized or gap < 0 or gap > limit
 
     def _join(self, entry: Held, found: Detections) -> None:
         """Join detections with live regions, begin new regions, and cover the frames before."""
@@ -185,13 +195,14 @@ class Hold:
 
         Weak detections on its way were the same face, so the region follows them back.
         """
-        trace = region
+        trace, nearest = region, True
         for waiting in reversed(self._line):
             time = waiting.frame.media_seconds
             if time >= region.last_seen:
                 continue
-            if trace.last_seen - time > MAX_GAP_SECONDS:
+            if trace.last_seen - time > MAX_GAP_SECONDS and not nearest:
                 break
+            nearest = False
             box = trace.expected(time - trace.last_seen)
             waiting.held.append(box)
             overlap = geometry.iou(waiting.weak, box[None])[:, 0]

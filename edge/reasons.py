@@ -44,7 +44,7 @@ _TEXTS = {
     Reason.DETECTOR_TIMEOUT: "the detector took longer than detector.timeout_seconds",
     Reason.DETECTOR_OUTPUT: "the detector returned a wrong shape, NaN or an infinite number",
     Reason.OVERFLOW: "more candidates than the detector can return were above the threshold",
-    Reason.NO_LOOKAHEAD: "a live camera stopped before the frames after this one could be looked at",
+    Reason.NO_LOOKAHEAD: "a live camera stopped or paused before the frames after it could be looked at",
     Reason.HOLD_ERROR: "joining detections with live regions failed",
     Reason.BLUR_ERROR: "covering the regions failed",
     Reason.STORE_ERROR: "the image could not be stored durably",

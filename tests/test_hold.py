@@ -170,3 +170,32 @@ def test_there_is_no_limit_to_the_number_of_faces() -> None:
     assert len(many) == 1200
     assert [len(held.seen) for held in out] == [1200, 1200, 0]
     assert len(geometry.iou(out[2].boxes, NO_BOXES)) >= 1200
+
+
+@pytest.mark.parametrize("step", [2.1, 4.0, 16.0])
+def test_a_camera_that_is_looked_at_rarely_gets_lookahead_too(step: float) -> None:
+    """A slow box, or a slow camera: without it no frame would ever be sure."""
+    hold, out = Hold(2, 1.0, 0.35), []
+    for number in range(12):
+        out += hold.push(frame(number, number * step), found())
+    # The first gap cannot be told from one in which the camera was away.
+    assert [held.frame.number for held in out if held.sure] == list(range(1, 10))
+
+
+def test_a_gap_in_a_steady_camera_still_breaks() -> None:
+    hold, out = Hold(2, 1.0, 0.35), []
+    for number in range(12):
+        out += hold.push(frame(number, number / RATE + (5 if number > 5 else 0)), found())
+    assert [held.frame.number for held in out if not held.sure] == [4, 5]
+
+
+@pytest.mark.parametrize("step", [0.04, 1.4, 2.5, 9.0])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_face_that_is_missed_once_stays_covered_at_any_pace(step: float, before: int) -> None:
+    hold, out = Hold(before, 1.0, 0.35), []
+    for number in range(10):
+        seen = found() if number == 6 else found((*FACE, 0.9))
+        out += hold.push(frame(number, number * step), seen)
+    out += hold.flush()
+    missed = next(held for held in out if held.frame.number == 6)
+    assert any((geometry.iou(missed.boxes, np.array([FACE], np.float32)) > 0).ravel())
