@@ -9,13 +9,16 @@ import resource
 import cv2
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
+_M_MMAP_THRESHOLD = -3  # malloc.h
+LARGE_BYTES = 1 << 20
+"""Buffers from this size on, such as frames, go back to the kernel as soon as they are freed."""
 
 
 def harden() -> None:
     """Files for the owner alone, no core files, memory closed to other processes of the same user.
 
-    OpenCV's own threads are switched off too: this program shares the cores out itself. Raises
-    OSError when the kernel refuses.
+    Large buffers are given back at once. OpenCV's own threads are switched off too: this program shares
+    the cores out itself. Raises OSError when the kernel refuses.
     """
     os.umask(0o077)
     # One byte, not none: the kernel hands a core to a program such as systemd-coredump even at 0, but not
@@ -26,4 +29,8 @@ def harden() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE, 0) failed")
+    # By itself glibc keeps freed frames on its heap, where raw pixels would stay readable and gaps add up to
+    # megabytes over days (mallopt(3)). Other C libraries have no such function, and no such habit.
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
     cv2.setNumThreads(1)

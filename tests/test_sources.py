@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -318,3 +319,22 @@ def test_the_transport_is_in_the_environment_when_a_stream_is_opened(
     assert [text.split("rtsp_transport;")[1][:3] for text in seen] == wanted
     # Who opened before has read it by the time that it changes
     assert time.monotonic() - begin >= transport.READ_WITHIN_SECONDS
+
+
+@pytest.mark.parametrize(("piled_up", "first"), [(False, 0), (True, 5)])
+def test_pictures_that_piled_up_while_opening_are_thrown_away(piled_up: bool, first: int) -> None:
+    class Queue:
+        """Five pictures at once, then one every 50 ms; each is filled with its number."""
+
+        count = 0
+
+        def read(self) -> tuple[bool, Pixels]:
+            if self.count >= 5:
+                time.sleep(0.05)
+            self.count += 1
+            return True, np.full((32, 32, 3), self.count - 1, np.uint8)
+
+    source = StreamSource("cam", CameraConfig(source="http://cam/1"), threading.Event())
+    frames = source._read_live(cast(cv2.VideoCapture, Queue()), piled_up=piled_up)
+    assert next(frames).pixels[0, 0, 0] == first
+    assert next(frames).pixels[0, 0, 0] == first + 1

@@ -27,6 +27,9 @@ LATE_SECONDS = 1.0
 SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
 """A stream without a clock that is silent for longer than both, the second in intervals between its
 pictures, is opened anew."""
+DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
+"""A picture that comes faster than the first had been waiting in a queue; for the second at most, since a
+quick camera may be that fast."""
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
@@ -87,15 +90,19 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
 
-    def _read_live(self, capture: cv2.VideoCapture, clock: StreamClock | None = None) -> Iterator[RawFrame]:
+    def _read_live(
+        self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
+    ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when none comes, none can be
         used, or all are late (``clock``), for longer than the read timeout.
 
         A dead stream returns ok with an old picture once or twice, after the timeout; the handle is of
-        no use from then on.
+        no use from then on. With ``piled_up`` the first pictures are thrown away, as long as they come
+        without a wait.
         """
         limit = self.config.read_timeout_seconds
         usable = in_time = time.monotonic()
+        drain_until = usable + DRAIN_SECONDS if piled_up else usable
         interval = limit  # between two pictures; of the first nothing is known
         while not (self._stop.is_set() or self.left):
             begin = time.monotonic()
@@ -105,6 +112,9 @@ class Source(ABC):
                 raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
             if not good:
                 raise SourceError(f"{self.label}: the stream ended or broke off")
+            if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
+                continue
+            drain_until = usable
             # Without a clock, a silence means that the pictures behind it may be as old as it was long.
             if clock is None and now - begin > max(SILENCE_SECONDS, SILENCE_INTERVALS * interval):
                 raise SourceError(

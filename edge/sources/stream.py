@@ -13,7 +13,7 @@ import cv2
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.sources import transport
-from edge.sources.base import Source
+from edge.sources.base import SILENCE_SECONDS, Source
 from edge.sources.clock import StreamClock
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -60,7 +60,10 @@ class StreamSource(Source):
                     f"{self.label}: cannot be opened within {self.config.open_timeout_seconds:g} seconds; "
                     "check address, user name, password and cable"
                 )
-            yield from self._read_live(capture, StreamClock(begin) if scheme.startswith("rtsp") else None)
+            clock = StreamClock(begin) if scheme.startswith("rtsp") else None
+            # Where opening took long, pictures without a clock may have waited for as long.
+            piled_up = clock is None and time.monotonic() - begin > SILENCE_SECONDS
+            yield from self._read_live(capture, clock, piled_up=piled_up)
         finally:
             capture.release()
 
