@@ -43,6 +43,7 @@ def write(folder: Path, text: str) -> Path:
         ("[detector]\nprovider = 'tpu'\n", r"detector\.provider"),
         ("[status]\nhost = '0.0.0.0'\n", r"status\.host.*status\.token_file"),
         ("[status]\nhost = 'a b'\n", r"status\.host.*not an address"),
+        ("[mqtt]\nhost = ''\n", r"mqtt\.host"),
         ("[mqtt]\npassword_file = 'x'\n", r"mqtt\.username"),
         ("[cameras.b]\nsource = 'x'\ncrop = [0.5, 0, 0.2, 1]\n", r"cameras\.b\.crop.*left < right"),
         ("[cameras.b]\nsource = 'x'\nprivacy_zones = [[[0, 0], [1, 1]]]\n", r"three different corners"),

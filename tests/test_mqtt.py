@@ -703,7 +703,7 @@ def test_a_bad_certificate_authority_is_named(tmp_path: Path) -> None:
         MqttReporter(settings(1, tls=True, ca_file=tmp_path / "ca.pem"), Box().status)
 
 
-@pytest.mark.parametrize("host", ["", "a..b", "x" * 64])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
 def test_a_bad_host_is_named(host: str) -> None:
     with pytest.raises(ConfigError, match=r"mqtt\.host"):
         MqttReporter(settings(1, host=host), Box().status)
