@@ -483,7 +483,13 @@ def test_an_interrupt_stops_soon_and_leaves_nothing_partial(tmp_path: Path, edge
     for number in range(count):
         (source / f"{number}.jpg").write_bytes(data)
     command = [edge_script, "blur", str(source), "--out", str(out), "--jobs", "1"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell's background job ignores interrupts, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 60
         while not (out.is_dir() and files(out)) and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -526,7 +526,13 @@ def test_an_interrupt_leaves_nothing_partial(tmp_path: Path, edge_script: str) -
     make(tmp_path / "long.mp4", times=range(150), size=(160, 90))
     out = tmp_path / "out"
     command = [edge_script, "blur", str(tmp_path / "long.mp4"), "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell's background job ignores interrupts, and would hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline = time.monotonic() + 60
         while not out.is_dir() and time.monotonic() < deadline:
             time.sleep(0.02)
