@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Literal
 
 import numpy as np
 
@@ -24,10 +23,9 @@ from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
 from edge.slot import Slot
 from edge.sources import Source
+from edge.status.schema import CameraState
 
 log = logging.getLogger(__name__)
-
-State = Literal["connecting", "live", "stale", "down", "ended"]
 
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 1.0, 60.0
 FRESH_SECONDS = 2.0
@@ -82,7 +80,7 @@ class Capture:
         self._hanging: list[threading.Thread] = []
         self._next_reader = float("inf")  # monotonic time at which one takes over from one that hangs
         self._pause = FIRST_BACKOFF_SECONDS
-        self._state: State = "connecting"
+        self._state: CameraState = "connecting"
         self._since = datetime.now(timezone.utc)
         self._error = ""
         self._undecodable = 0
@@ -103,7 +101,7 @@ class Capture:
         return self.source.left or self._reader.thread.is_alive()
 
     @property
-    def state(self) -> State:
+    def state(self) -> CameraState:
         """How the camera is; ``stale`` also while it is connected and nothing fresh comes."""
         return "stale" if self._starved else self._state
 
@@ -199,7 +197,7 @@ class Capture:
         source = reader.source
         while not (self._stop.is_set() or source.left):
             error: str = ""
-            state: State = "down"
+            state: CameraState = "down"
             try:
                 self._read(reader)
             except _FrozenError as frozen:
@@ -222,12 +220,12 @@ class Capture:
                 return
             self._stop.wait(pause)
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: CameraState) -> None:
         if state != self.state:
             self._since = datetime.now(timezone.utc)
         self._state = state
 
-    def _fail(self, text: str, state: State = "down") -> None:
+    def _fail(self, text: str, state: CameraState = "down") -> None:
         if (text, state) != (self._error, self._state):
             log.warning("camera %s: %s", self.camera, text)
         self._enter(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
+from typing import cast
 
 import edge
 from edge.ladder import Level
@@ -32,7 +33,6 @@ def read_status(pipeline: Pipeline) -> Status:
         if times is not None:
             stages[stage] = StageTimes(p50_ms=times[0] * 1000, p95_ms=times[1] * 1000)
     session = pipeline.detector.session
-    level = pipeline.ladder.level
     return Status(
         version=edge.__version__,
         started=_STARTED,
@@ -46,7 +46,7 @@ def read_status(pipeline: Pipeline) -> Status:
         provider=session.provider,
         canary_seconds_ago=time.monotonic() - pipeline.last_canary,
         verify=pipeline.config.privacy.verify,
-        load_level=_LEVELS[level],
+        load_level=cast(LoadLevel, pipeline.ladder.level.name.lower()),
         temperature_celsius=pipeline.celsius,
         reidentifiable_blur=pipeline.config.blur.reidentifiable,
         preview=pipeline.config.status.preview,
@@ -59,15 +59,6 @@ def read_status(pipeline: Pipeline) -> Status:
         stages=stages,
         cameras=cameras,
     )
-
-
-_LEVELS: dict[Level, LoadLevel] = {
-    Level.FULL: "full",
-    Level.LOWER_RATE: "lower_rate",
-    Level.NO_TILES: "no_tiles",
-    Level.MOTION_MASK: "motion_mask",
-    Level.STOPPED: "stopped",
-}
 
 
 def _degraded(pipeline: Pipeline) -> list[str]:

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge.capture import Capture, State, age_seconds
+from edge.capture import Capture, age_seconds
 from edge.frames import RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
+from edge.status.schema import CameraState
 
 
 class Watch:
@@ -20,7 +21,7 @@ class Watch:
     def __init__(self, source: Source, stop: threading.Event) -> None:
         self._ready = threading.Event()
         self.counts: Counter[Reason] = Counter()
-        self.states: list[State] = []
+        self.states: list[CameraState] = []
         self.errors: list[str] = []
         self.frames: list[RawFrame] = []
         self.ages: list[float] = []
@@ -50,7 +51,7 @@ class Watch:
             assert passed < seconds, f"not within {seconds} s: {self.states} {self.errors} {self.counts}"
         return time.monotonic() - begin
 
-    def until_state(self, state: State, seconds: float = 30) -> float:
+    def until_state(self, state: CameraState, seconds: float = 30) -> float:
         return self.until(lambda: self.capture.state == state, seconds)
 
     def during(self, seconds: float) -> None:
