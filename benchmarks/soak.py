@@ -131,7 +131,7 @@ class Soak:
             self._process.pid,
             max_frame_age=self.config.privacy.max_frame_age_seconds,
             hold_before_frames=before,
-            most_in_flight=before + QUEUE_LENGTH + 2,
+            most_in_flight=before + 2 * QUEUE_LENGTH + 2,
         )
 
     def now(self) -> float:

@@ -13,6 +13,7 @@ from edge.detector import open_detector
 from edge.mqtt import MqttReporter
 from edge.pipeline import Pipeline
 from edge.session import read_detector
+from edge.settings import settings_of
 from edge.snapshot import read_status
 from edge.sources import Source
 from edge.status.app import create_app
@@ -47,7 +48,10 @@ class Appliance:
             log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
         make_folder(config.store.folder)
         metrics = Metrics()
-        self.pipeline = Pipeline(config, detector, ImageStore(config.store), metrics, sources, stop)
+        store = ImageStore(
+            config.store, config.audit, settings=settings_of(config), detector=detector.session.sha256
+        )
+        self.pipeline = Pipeline(config, detector, store, metrics, sources, stop)
         # Before the endpoint, so that a mistake in [mqtt] leaves no bound socket behind.
         self._mqtt = MqttReporter(config.mqtt, self.status) if config.mqtt.host is not None else None
         self._server: StatusServer | None = None

@@ -18,7 +18,7 @@ from edge.detector import Detector
 from edge.errors import DetectionError, PictureError, StoreError
 from edge.frames import RawFrame
 from edge.pictures import SUFFIXES, read_picture
-from edge.store.images import write_picture
+from edge.store.encode import write_picture
 
 
 @dataclass(frozen=True)

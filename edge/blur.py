@@ -60,12 +60,14 @@ def anonymize(frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones =
             _mosaic(pixels, regions, config.mosaic_cells)
         else:
             raise ValueError(f"unknown fill {config.fill!r}")
-    return AnonymizedFrame(frame, pixels, len(regions), whole=False, seal=_SEAL)
+    covered = _covered_share(regions, zones, frame.width, frame.height)
+    return AnonymizedFrame(frame, pixels, regions, covered, whole=False, seal=_SEAL)
 
 
 def cover_whole(frame: RawFrame) -> AnonymizedFrame:
     """Cover all of a frame: what is left is its size."""
-    return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), 0, whole=True, seal=_SEAL)
+    none = np.zeros((0, 4), np.int64)
+    return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), none, 1.0, whole=True, seal=_SEAL)
 
 
 def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> Ints:
@@ -107,6 +109,24 @@ def _zone_mask(zones: Zones, width: int, height: int) -> npt.NDArray[np.uint8]:
         # The outline, so that a pixel that the polygon only touches is covered as well.
         cv2.polylines(mask, [np.floor(corners).astype(np.int32)], True, 1, 3)
     return mask
+
+
+def _covered_share(regions: Ints, zones: Zones, width: int, height: int) -> float:
+    """Share of the 8x8 cells that a region or zone touches, 0..1."""
+    mask = np.zeros((-(-height // CELL), -(-width // CELL)), np.uint8)
+    if zones:
+        mask |= _zone_cells(zones, width, height)
+    for x1, y1, x2, y2 in regions.tolist():
+        mask[y1 // CELL : -(-y2 // CELL), x1 // CELL : -(-x2 // CELL)] = 1
+    return cv2.countNonZero(mask) / mask.size
+
+
+@lru_cache(maxsize=64)
+def _zone_cells(zones: Zones, width: int, height: int) -> npt.NDArray[np.uint8]:
+    padded = np.zeros((-(-height // CELL) * CELL, -(-width // CELL) * CELL), np.uint8)
+    padded[:height, :width] = _zone_mask(zones, width, height)
+    cells = padded.reshape(padded.shape[0] // CELL, CELL, padded.shape[1] // CELL, CELL)
+    return np.asarray(cells.max(axis=(1, 3)), np.uint8)
 
 
 def _solid(pixels: Pixels, regions: Ints, rgb: tuple[int, int, int]) -> None:

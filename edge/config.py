@@ -27,6 +27,9 @@ else:
 
 CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 REIDENTIFIABLE_FILLS = ("gaussian", "mosaic")
+PUBLIC_KEY = re.compile(r"age1[02-9ac-hj-np-z]{58}")  # 32 bytes and a checksum in Bech32, BIP 173
+PRIVATE_KEY = re.compile(r"age-secret-key[0-9a-z-]*", re.IGNORECASE)
+PRIVATE_KEY_REFUSED = "this is the private key: keep it away from the box, and give the public one (age1...)"
 
 Share = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Portion = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -35,7 +38,9 @@ Grid = Annotated[str, Field(pattern=r"^[1-8]x[1-8]$")]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
+    )
 
 
 class CameraConfig(Section):
@@ -198,6 +203,47 @@ class StoreConfig(Section):
     interval_seconds: float = Field(
         0, ge=0, le=86400, description="time between two images of a camera; 0: every frame"
     )
+    min_free_megabytes: float = Field(
+        200,
+        ge=1,
+        le=1e9,
+        description="stays free on the disk: the oldest images are removed, or none is stored",
+    )
+    quota_megabytes: float | None = Field(
+        None, ge=1, le=1e9, description="all images together; the oldest are removed; without it no limit"
+    )
+    max_age_days: float | None = Field(
+        None, gt=0, le=36500, description="older images are removed; without it no limit"
+    )
+    recipient: str | None = Field(
+        None,
+        description="age public key (age1...): images are stored encrypted, as NAME.age; only the holder of "
+        "the private key can read them",
+    )
+
+    @field_validator("recipient")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        if value is not None and PRIVATE_KEY.search(value):
+            raise ValueError(PRIVATE_KEY_REFUSED)
+        if value is not None and not PUBLIC_KEY.fullmatch(value):
+            raise ValueError("not an age public key: age1 and 58 more small letters and digits")
+        return value
+
+
+class AuditConfig(Section):
+    """The log of what was stored, dropped and removed, below store.folder (docs/privacy.md)."""
+
+    boxes: bool = Field(
+        False, description="also write down where people were: the rectangles that were covered"
+    )
+    rotate_megabytes: float = Field(4, ge=0.001, le=1000, description="a new log file is begun at this size")
+    keep_days: float | None = Field(
+        None,
+        gt=0,
+        le=36500,
+        description="older log files are removed once all of their images are; without it none",
+    )
 
 
 class StatusConfig(Section):
@@ -322,13 +368,18 @@ class Config(BaseSettings):
     """The whole configuration."""
 
     model_config = SettingsConfigDict(
-        env_prefix="EDGE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix="EDGE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # it may be a secret in the wrong place; _explain shows what may be seen
     )
 
     cameras: dict[str, CameraConfig] = Field(default_factory=dict)
     detector: DetectorConfig = DetectorConfig()
     blur: BlurConfig = BlurConfig()
     store: StoreConfig = StoreConfig()
+    audit: AuditConfig = AuditConfig()
     status: StatusConfig = StatusConfig()
     mqtt: MqttConfig = MqttConfig()
     load: LoadConfig = LoadConfig()
@@ -367,6 +418,15 @@ class Config(BaseSettings):
             raise ValueError(
                 f"{what} leaves people recognisable; use fill = 'infill' or 'solid' with "
                 "region = 'head', or set privacy.allow_reidentifiable = true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _write_only(self) -> Config:
+        if self.store.recipient is not None and self.status.preview:
+            raise ValueError(
+                "status.preview = true cannot go with store.recipient: the box cannot read its own images; "
+                "switch one of the two off"
             )
         return self
 
@@ -426,12 +486,15 @@ def _explain(origin: str, item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         return f"{origin}: unknown key {key!r}{_nearest(location[-1], known)}"
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = PRIVATE_KEY.sub("(private key)", str(item["msg"]).removeprefix("Value error, "))
     if item["type"] == "missing":
         return f"{origin}: key {key!r} is missing"
     if not key:
         return f"{origin}: {message}"
-    return f"{origin}: key {key!r}: {message} (got {item['input']!r:.80})"
+    if key == "store.recipient":  # may be the private key, or a piece of it
+        return f"{origin}: key {key!r}: {message}"
+    got = PRIVATE_KEY.sub("(private key)", repr(item["input"]))
+    return f"{origin}: key {key!r}: {message} (got {got:.80})"
 
 
 def _known_keys(parents: list[str]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import NoReturn, final
 import numpy as np
 import numpy.typing as npt
 
+from edge.boxes import Ints
+
 Pixels = npt.NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, BGR, as OpenCV delivers it."""
 
@@ -70,33 +72,44 @@ class RawFrame:
 class AnonymizedFrame:
     """A picture in which every region is covered. Only ``edge/blur.py`` can make one.
 
-    ``pixels`` is uint8 ``[H, W, 3]`` BGR and read-only; ``regions`` is how many were covered,
-    ``whole`` says that the whole frame was.
+    ``pixels`` is uint8 ``[H, W, 3]`` BGR and read-only; ``areas`` int64 ``[N, 4]`` are the covered regions
+    (``x1 y1 x2 y2``, pixels), ``covered`` is the share of the picture that they and the zones take, 0..1,
+    and ``whole`` says that the whole frame was covered (then ``areas`` is empty).
     """
 
-    __slots__ = ("camera", "number", "pixels", "regions", "utc_ns", "whole")
+    __slots__ = ("areas", "camera", "covered", "number", "pixels", "utc_ns", "whole")
 
+    areas: Ints
     camera: str
+    covered: float
     number: int
     pixels: Pixels
-    regions: int
     utc_ns: int
     whole: bool
 
-    def __init__(self, raw: RawFrame, pixels: Pixels, regions: int, whole: bool, *, seal: object) -> None:
+    def __init__(
+        self, raw: RawFrame, pixels: Pixels, areas: Ints, covered: float, whole: bool, *, seal: object
+    ) -> None:
         if seal is not _SEAL:
             raise TypeError("only edge.blur makes an AnonymizedFrame")
         check_pixels(pixels)
         pixels.setflags(write=False)
+        areas.setflags(write=False)
         for name, value in (
+            ("areas", areas),
             ("camera", raw.camera),
+            ("covered", covered),
             ("number", raw.number),
             ("pixels", pixels),
-            ("regions", regions),
             ("utc_ns", raw.utc_ns),
             ("whole", whole),
         ):
             object.__setattr__(self, name, value)
+
+    @property
+    def regions(self) -> int:
+        """How many regions were covered."""
+        return len(self.areas)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an AnonymizedFrame cannot be changed ({name})")

@@ -20,7 +20,7 @@ from edge.capture import Capture, age_seconds
 from edge.config import Config
 from edge.detector import Detections, Detector
 from edge.errors import CanaryError, DetectionError
-from edge.frames import AnonymizedFrame, RawFrame
+from edge.frames import RawFrame
 from edge.hold import Held, Hold
 from edge.ladder import Ladder, Level
 from edge.motion import Motion
@@ -29,7 +29,7 @@ from edge.sources import Source
 from edge.status.metrics import Metrics
 from edge.store.images import ImageStore
 from edge.temperature import hottest
-from edge.verify import verify
+from edge.verify import Verified, verify
 from edge.visibility import problem
 from edge.writer import Writer
 
@@ -317,15 +317,17 @@ class Pipeline:
                     self.metrics.verified(held.frame.camera)
                 self._drop(held.frame, Reason.NOT_DUE)
                 continue
-            safe = self._anonymize(camera, held)
-            if safe is not None:
+            last = self._anonymize(camera, held)
+            if last is not None:
+                safe = last.frame
                 camera.last_due = media
                 if not safe.whole:
                     self.metrics.verified(held.frame.camera)
                 # A held box outside the frame is no region, and a frame that is covered whole has none.
-                self.writer.put(safe, min(len(held.held), safe.regions))
+                added = min(len(held.held), safe.regions)
+                self.writer.put(safe, added, regrown=last.regrown, escalated=last.escalated)
 
-    def _anonymize(self, camera: _Camera, held: Held) -> AnonymizedFrame | None:
+    def _anonymize(self, camera: _Camera, held: Held) -> Verified | None:
         """Cover what must be covered, and look once more; None, and counted, when that fails."""
         frame, config = held.frame, self.config
         try:
@@ -340,11 +342,11 @@ class Pipeline:
             self._drop(frame, Reason.BLUR_ERROR)
             return None
         if safe.whole:
-            return safe
+            return Verified(safe)
         camera.images += 1
         every = {"always": 1, "sampled": config.privacy.verify_every_images, "off": 0}[config.privacy.verify]
         if every == 0 or (camera.images - 1) % every:
-            return safe
+            return Verified(safe)
         try:
             with self.metrics.timed("verify"):
                 last = verify(frame, safe, held.boxes, self.detector, config.blur, camera.zones)
@@ -353,10 +355,10 @@ class Pipeline:
             log.warning("camera %s: verify: %s: %s", frame.camera, type(error).__name__, error)
             reason = Reason(error.reason) if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
             self._failed(frame, reason)
-            return None if config.privacy.on_failure == "drop" else blur.cover_whole(frame)
+            return None if config.privacy.on_failure == "drop" else Verified(blur.cover_whole(frame))
         if last.regrown:
             self.metrics.regrown(frame.camera)
         if last.escalated:
             self.metrics.escalated(frame.camera)
             self.metrics.covered_whole(frame.camera, Reason.ESCALATED)
-        return last.frame
+        return last

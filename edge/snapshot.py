@@ -9,7 +9,6 @@ from typing import cast
 import edge
 from edge.ladder import Level
 from edge.pipeline import Pipeline
-from edge.reasons import Reason
 from edge.status.metrics import STAGES, Stage
 from edge.status.schema import CameraStatus, LoadLevel, StageTimes, Status
 
@@ -56,6 +55,8 @@ def read_status(pipeline: Pipeline) -> Status:
         store_images=pipeline.writer.usage.images,
         store_bytes=pipeline.writer.usage.bytes,
         store_free_bytes=pipeline.writer.usage.free_bytes(),
+        audit_number=pipeline.store.audit_number,
+        audit_head=pipeline.store.audit_head,
         stages=stages,
         cameras=cameras,
     )
@@ -73,12 +74,7 @@ def _degraded(pipeline: Pipeline) -> list[str]:
 
 def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
     capture = pipeline.cameras[name].capture
-    count = pipeline.metrics.count
-
-    def by_reason(counter: str) -> dict[str, int]:
-        counts = {reason.value: count(counter, name, reason) for reason in Reason}
-        return {reason: number for reason, number in counts.items() if number}
-
+    count, by_reason = pipeline.metrics.count, pipeline.metrics.by_reason
     return CameraStatus(
         name=name,
         source=capture.source.label,
@@ -92,8 +88,9 @@ def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
         last_error=capture.last_error,
         captured=count("frames_captured", name),
         written=count("images_written", name),
-        dropped=by_reason("frames_dropped"),
-        covered_whole=by_reason("frames_covered_whole"),
+        dropped=by_reason("frames_dropped", name),
+        covered_whole=by_reason("frames_covered_whole", name),
         regions=count("regions", name),
         regions_held=count("regions_held", name),
+        covered_share=pipeline.metrics.covered(name),
     )

@@ -32,6 +32,7 @@ def make_camera(name: str = "front", **changes: Any) -> CameraStatus:
         covered_whole={},
         regions=40,
         regions_held=5,
+        covered_share=0.125,
         regrown=0,
         escalated=0,
         verified_seconds_ago=0.2,
@@ -62,6 +63,8 @@ def make_status(*cameras: CameraStatus, **changes: Any) -> Status:
         store_bytes=5 * 2**30,
         store_images=12345,
         store_free_bytes=20 * 2**30,
+        audit_number=9000,
+        audit_head="5e" * 32,
         stages={"detect": StageTimes(p50_ms=18.2, p95_ms=36.9)},
         cameras=list(cameras) or [make_camera()],
     ).model_copy(update=changes)

@@ -14,17 +14,18 @@ from edge import blur
 from edge.boxes import NO_BOXES
 from edge.config import BlurConfig
 from edge.frames import AnonymizedFrame, RawFrame
-from edge.store.images import encode
+from edge.store.encode import encode
 
 Make = Callable[..., RawFrame]
+NO_AREAS = np.zeros((0, 4), np.int64)
 
 
 def test_an_anonymized_frame_cannot_be_made_elsewhere(raw: Make) -> None:
     frame = raw()
     with pytest.raises(TypeError, match=r"only edge\.blur"):
-        AnonymizedFrame(frame, frame.pixels, 0, False, seal=object())
+        AnonymizedFrame(frame, frame.pixels, NO_AREAS, 0.0, False, seal=object())
     with pytest.raises(TypeError):
-        AnonymizedFrame(frame, frame.pixels, 0, False)  # type: ignore[call-arg]
+        AnonymizedFrame(frame, frame.pixels, NO_AREAS, 0.0, False)  # type: ignore[call-arg]
 
 
 def test_an_anonymized_frame_has_no_subclasses() -> None:

@@ -468,9 +468,9 @@ def test_what_the_store_already_has_is_stored(
     """It was looked at before, by a detector that found the known face after its last picture."""
     gate, real = threading.Event(), ImageStore.write
 
-    def write(self: ImageStore, frame: Any) -> Path:
+    def write(self: ImageStore, entries: Any) -> Any:
         assert gate.wait(30)
-        return real(self, frame)
+        return real(self, entries)
 
     monkeypatch.setattr(ImageStore, "write", write)
 

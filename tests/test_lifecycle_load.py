@@ -304,10 +304,10 @@ class Chaos:
         self.disk_fails = False
         real_write = ImageStore.write
 
-        def write(store: ImageStore, frame: Any) -> Any:
+        def write(store: ImageStore, entries: Any) -> Any:
             if self.disk_fails:
                 raise StoreError("disk full")
-            return real_write(store, frame)
+            return real_write(store, entries)
 
         def check(detector: Any) -> float:
             if self.now == "no known face":

@@ -82,6 +82,7 @@ class Box:
                 covered_whole={"escalated": 1},
                 regions=4,
                 regions_held=1,
+                covered_share=0.25,
                 regrown=0,
                 escalated=1,
                 verified_seconds_ago=0.123456,
@@ -110,6 +111,8 @@ class Box:
             store_error_since=None,
             store_bytes=1_000_000,
             store_free_bytes=5_000_000_000,
+        audit_number=12,
+        audit_head="ab" * 32,
             stages={},
             cameras=cameras,
         )

@@ -24,6 +24,7 @@ from edge.reasons import Reason
 from edge.snapshot import read_status
 from edge.sources import Source
 from edge.status.metrics import Metrics
+from edge.store.encode import encode
 from edge.store.images import ImageStore
 
 FACE = (40, 30, 80, 80)
@@ -221,15 +222,15 @@ def test_blur_that_fails_stores_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_store_that_fails_is_counted_and_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    real = ImageStore.write
+    real = encode
     count = iter(range(100))
 
-    def write(self: ImageStore, frame: Any) -> Path:
+    def failing(*args: Any) -> bytes:
         if next(count) in (2, 3):
             raise error
-        return real(self, frame)
+        return real(*args)
 
-    monkeypatch.setattr(ImageStore, "write", write)
+    monkeypatch.setattr("edge.store.images.encode", failing)
     pipeline, metrics = play(config(tmp_path), [Played([picture(n) for n in range(8)])])
     assert metrics.count("frames_dropped", "test", Reason.STORE_ERROR) == 2
     assert len(stored(tmp_path)) == 6

@@ -186,7 +186,9 @@ def test_counters_and_what_they_say_of_a_camera() -> None:
     assert metrics.verified_seconds_ago("cam") is None
     metrics.dropped("cam", Reason.STALE)
     metrics.covered_whole("cam", Reason.OVERFLOW)
-    metrics.written("cam", 3, 1, 1_700_000_000_500_000_000)
+    assert metrics.covered("cam") is None
+    metrics.written("cam", 3, 1, 0.25, 1_700_000_000_500_000_000)
+    assert metrics.covered("cam") == 0.25
     metrics.verified("cam")
     assert metrics.count("frames_dropped", "cam", Reason.STALE) == 1
     assert metrics.count("frames_dropped", "cam", Reason.LOAD) == 0

@@ -19,7 +19,8 @@ from edge.config import BlurConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.store.durable import make_folder, new_file, write_bytes
-from edge.store.images import ImageStore, encode
+from edge.store.encode import encode
+from edge.store.images import Entry, ImageStore
 
 Make = Callable[..., RawFrame]
 
@@ -137,15 +138,17 @@ def test_a_link_under_the_name_is_not_followed(tmp_path: Path) -> None:
 
 def test_names_come_from_time_and_counter_alone(tmp_path: Path, safe: AnonymizedFrame) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path))
-    first, second = store.write(safe), store.write(safe)
+    first, second = store.write([Entry(safe), Entry(safe)])
+    assert isinstance(first, Path)
+    assert isinstance(second, Path)
     assert first.relative_to(tmp_path).as_posix() == "test/2023-11-14/20231114T221320.000Z-000001.jpg"
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-000002\.jpg", second.name)
-    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == [first, second]
+    assert sorted(tmp_path.rglob("*.jpg")) == [first, second]
 
 
 @pytest.mark.parametrize(("kind", "lossless"), [("jpeg", False), ("png", True), ("webp", False)])
 def test_formats_come_back(tmp_path: Path, safe: AnonymizedFrame, kind: Any, lossless: bool) -> None:
-    path = ImageStore(StoreConfig(folder=tmp_path, format=kind)).write(safe)
+    (path,) = ImageStore(StoreConfig(folder=tmp_path, format=kind)).write([Entry(safe)])
     back = cv2.imread(str(path))
     assert back is not None
     difference = np.abs(back.astype(int) - safe.pixels).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
-from edge.store.images import ImageStore
+from edge.store.images import Entry, ImageStore
 from edge.writer import QUEUE_LENGTH, Writer
 
 Make = Callable[..., RawFrame]
@@ -37,12 +37,18 @@ class Disk(ImageStore):
         self.gate = threading.Event()
         self.gate.set()
 
-    def write(self, frame: AnonymizedFrame) -> Path:
+    def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
         assert self.gate.wait(PATIENCE_SECONDS)
-        error = self._script.pop(0) if self._script else None
-        if error is not None:
-            raise error
-        return super().write(frame)
+        results: list[Path | StoreError] = []
+        for entry in entries:
+            error = self._script.pop(0) if self._script else None
+            if isinstance(error, StoreError):
+                results.append(error)
+            elif error is not None:
+                raise error
+            else:
+                results += super().write([entry])
+        return results
 
 
 @pytest.fixture
@@ -142,7 +148,7 @@ def test_a_raw_frame_is_refused(tmp_path: Path, raw: Make, metrics: Metrics, sta
     writer = started(ImageStore(StoreConfig(folder=tmp_path)))
     put_and_wait(writer, cast(Any, raw()), metrics)
     assert "AnonymizedFrame" in writer.error
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["_audit"]
 
 
 def test_the_last_image_of_each_camera_is_known(
@@ -165,7 +171,7 @@ def test_a_full_queue_waits_and_nothing_is_lost(
 ) -> None:
     disk = Disk(tmp_path)
     disk.gate.clear()
-    writer, total, handed = started(disk), QUEUE_LENGTH + 5, []
+    writer, total, handed = started(disk), 2 * QUEUE_LENGTH + 5, []
 
     def fill() -> None:
         for number in range(total):
@@ -176,7 +182,7 @@ def test_a_full_queue_waits_and_nothing_is_lost(
     thread.start()
     thread.join(0.3)
     assert thread.is_alive()  # it waits for the disk
-    assert len(handed) <= QUEUE_LENGTH + 1  # those in the queue and the one in hand
+    assert len(handed) <= 2 * QUEUE_LENGTH  # those in the queue and the group in hand
     assert done(metrics) == 0
     disk.gate.set()
     thread.join(PATIENCE_SECONDS)

@@ -63,6 +63,8 @@ def box_state(status: Status) -> dict[str, Any]:
         "store_error": without_paths(status.store_error, status.store_folder),
         "store_bytes": status.store_bytes,
         "store_free_bytes": status.store_free_bytes,
+        "audit_number": status.audit_number,
+        "audit_head": status.audit_head,
         "cameras": len(status.cameras),
         "cameras_live": sum(camera.state == "live" for camera in status.cameras),
     }
@@ -84,6 +86,7 @@ def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
         "covered_whole_by_reason": camera.covered_whole,
         "regions": camera.regions,
         "regions_held": camera.regions_held,
+        "covered_share": camera.covered_share,
         "regrown": camera.regrown,
         "escalated": camera.escalated,
         "verified_seconds_ago": _rounded(camera.verified_seconds_ago),

@@ -28,6 +28,11 @@ _CAMERA_GAUGES: tuple[tuple[str, str, Callable[[CameraStatus], float | None]], .
         lambda camera: camera.last_image.timestamp() if camera.last_image else None,
     ),
     (
+        "covered_share",
+        "share of the last stored image that is covered, 0..1",
+        lambda camera: camera.covered_share,
+    ),
+    (
         "camera_state_timestamp_seconds",
         "when the camera entered its state, UTC",
         lambda camera: camera.since.timestamp(),
@@ -47,6 +52,7 @@ _GAUGES: tuple[tuple[str, str, Callable[[Status], float | None]], ...] = (
     ("store_failing", "1 while images cannot be stored", lambda s: bool(s.store_error)),
     ("store_bytes", "size of all stored images", lambda s: s.store_bytes),
     ("store_images", "number of all stored images", lambda s: s.store_images),
+    ("audit_number", "number of the last record of the audit log", lambda s: s.audit_number),
     ("store_free_bytes", "room left on the store's filesystem", lambda s: s.store_free_bytes),
 )
 

@@ -36,7 +36,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-
+        self.cameras: list[str] = []
         self._counters: dict[str, Counter] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -54,6 +54,7 @@ class Metrics:
         self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
         self._verified: dict[str, float] = {}
         self._last_images: dict[str, float] = {}
+        self._covered: dict[str, float] = {}
         self._info = Gauge(
             "edge_detector_info",
             "1; the labels say which detector runs where",
@@ -67,6 +68,7 @@ class Metrics:
 
     def add_camera(self, camera: str) -> None:
         """Let all counters of a camera exist from the start, at 0."""
+        self.cameras.append(camera)
         by_reason = (self._dropped, self._whole)
         for counter in self._counters.values():
             if counter not in by_reason:
@@ -89,11 +91,13 @@ class Metrics:
     def covered_whole(self, camera: str, reason: Reason) -> None:
         self._whole.labels(camera, reason.value).inc()
 
-    def written(self, camera: str, regions: int, held: int, utc_ns: int) -> None:
+    def written(self, camera: str, regions: int, held: int, covered: float, utc_ns: int) -> None:
+        """An image was stored; ``covered`` is the share of it that is covered, 0..1."""
         self._written.labels(camera).inc()
         self._regions.labels(camera).inc(regions)
         self._held.labels(camera).inc(held)
         self._last_images[camera] = utc_ns / 1e9
+        self._covered[camera] = covered
 
     def regrown(self, camera: str) -> None:
         self._regrown.labels(camera).inc()
@@ -115,6 +119,10 @@ class Metrics:
         seconds = self._last_images.get(camera)
         return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
+    def covered(self, camera: str) -> float | None:
+        """Share of the last stored image that is covered, 0..1; None before the first."""
+        return self._covered.get(camera)
+
     def observe(self, stage: Stage, seconds: float) -> None:
         self._stages.labels(stage).observe(seconds)
         self._recent[stage].append(seconds)
@@ -134,6 +142,11 @@ class Metrics:
         # The registry's own way to ask reads every series of every metric for one number.
         (metric,) = self._counters[name].labels(*labels).collect()
         return int(metric.samples[0].value)
+
+    def by_reason(self, name: str, camera: str) -> dict[str, int]:
+        """Values of a counter that has reasons, those that are not 0, by reason."""
+        counts = {reason.value: self.count(name, camera, reason) for reason in Reason}
+        return {reason: number for reason, number in counts.items() if number}
 
     def percentiles(self, stage: Stage) -> tuple[float, float] | None:
         """Median and 95th percentile of a stage's recent times in seconds, or None without any."""

@@ -37,6 +37,9 @@ class CameraStatus(_Model):
     covered_whole: dict[str, int] = Field(description="frames covered all over, by reason")
     regions: int = Field(description="regions covered in stored images")
     regions_held: int = Field(description="of these, added by hold")
+    covered_share: float | None = Field(
+        description="share of the last stored image that is covered, 0..1; null: none yet"
+    )
     regrown: int = Field(description="images on which a face was found after blurring, once")
     escalated: int = Field(description="images covered all over since a face was found again")
     verified_seconds_ago: float | None = Field(
@@ -76,6 +79,8 @@ class Status(_Model):
     store_bytes: int | None = Field(description="size of all images; null: still being counted")
     store_images: int | None = Field(None, description="number of all images; null: still being counted")
     store_free_bytes: int | None = Field(description="null: the filesystem does not say")
+    audit_number: int = Field(description="number of the last record of the audit log")
+    audit_head: str = Field(description="its sha256; whoever keeps it can check all records up to it")
     stages: dict[Stage, StageTimes]
     cameras: list[CameraStatus]
 

@@ -9,10 +9,12 @@ lose every file since the last flush when the power goes.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ from edge.errors import StoreError
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
+_FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
@@ -34,7 +37,7 @@ def make_folder(folder: Path) -> None:
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=FOLDER_MODE)
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
     except OSError as error:
         raise StoreError(f"folder {folder}: {error.strerror or error}") from error
 
@@ -45,17 +48,63 @@ def write_bytes(path: Path, data: bytes, *, replace: bool = False) -> None:
         file.write(data)
 
 
+def write_group(files: Sequence[tuple[Path, bytes]]) -> list[StoreError | None]:
+    """Write new files, each as durable and atomic as by ``write_bytes``, with one flush per folder.
+
+    Returns for each file None, or why it was not written; then nothing is left under its name. Existing
+    names are refused.
+    """
+    results: list[StoreError | None] = []
+    named: dict[Path, list[int]] = {}
+    for index, (path, data) in enumerate(files):
+        try:
+            with _file_without_flushed_name(path, replace=False) as file:
+                file.write(data)
+        except StoreError as error:
+            results.append(error)
+        else:
+            results.append(None)
+            named.setdefault(path.parent, []).append(index)
+    for folder, members in named.items():
+        try:
+            flush_folder(folder)
+        except OSError as error:
+            # Nobody knows which of these names would outlive the power.
+            for index in members:
+                path = files[index][0]
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                results[index] = StoreError(f"{path}: {error.strerror or error}")
+    return results
+
+
 @contextlib.contextmanager
 def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     """Give a file to write (and seek) in, which gets its name when the block ends without an error.
 
-    Raises StoreError. After any error nothing is left behind under the name.
+    Raises StoreError. After any error nothing is left behind under the name, unless it had ``replace``d a
+    file by then.
     """
+    with _file_without_flushed_name(path, replace=replace) as file:
+        yield file
+    try:
+        flush_folder(path.parent)
+    except OSError as error:
+        if not replace:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
+    """As ``new_file``, but the folder is not flushed: the name may still go with the power."""
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
     temporary: str | None = None
+    named = False
     try:
         handle, temporary = _open(folder)
         with os.fdopen(handle, "w+b") as file:
@@ -66,17 +115,22 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
                 temporary = path.name if not replace else _temporary_name()
                 # dst_dir_fd makes Python follow the link in /proc; without it the answer is EXDEV
                 os.link(f"/proc/self/fd/{handle}", temporary, dst_dir_fd=folder, follow_symlinks=True)
+                named = not replace
             if replace:
                 os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             elif temporary != path.name:
                 os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                named = True
         _remove_temporary(temporary, path.name, folder)
         temporary = None
-        os.fsync(folder)
     except OSError as error:
+        if named:  # closing failed, or removing the temporary name
+            with contextlib.suppress(OSError):
+                os.unlink(path.name, dir_fd=folder)
         raise StoreError(f"{path}: {error.strerror or error}") from error
     finally:
-        _remove_temporary(temporary, path.name, folder)
+        with contextlib.suppress(OSError):
+            _remove_temporary(temporary, path.name, folder)
         os.close(folder)
 
 
@@ -102,7 +156,29 @@ def _temporary_name() -> str:
     return f".{secrets.token_hex(8)}.part"
 
 
-def _flush_folder(folder: Path) -> None:
+def reserve(handle: int, size: int) -> None:
+    """Let a file keep room for ``size`` bytes, whatever its length, so that it can still grow on a full disk.
+
+    Filesystems that cannot do that are left as they are. Raises OSError: no room for it now.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    fallocate = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
+    if fallocate is None:
+        return
+    length = ctypes.c_int64(size)
+    if fallocate(handle, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), length) != 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(code, os.strerror(code))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that was being written."""
+    return re.fullmatch(r"\.[0-9a-f]{16}\.part", name) is not None
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -1,91 +1,221 @@
-"""Encode anonymized frames, and put a camera's images where they belong.
+"""The store of one appliance: images and the log of them, within the limits of the configuration.
 
-Names are made of UTC time and a counter, never of anything that a camera says.
+Names are made of UTC time and a counter, never of anything that a camera says. An image counts as stored
+when its record, its bytes and its name are on the disk, in this order; so nothing lies in the store that the
+log does not know.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import threading
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-import cv2
-
-from edge.config import StoreConfig
+import edge
+from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
-from edge.store.durable import make_folder, write_bytes
+from edge.store import chain
+from edge.store.audit import AuditLog
+from edge.store.durable import make_folder, write_group
+from edge.store.encode import ENDINGS, encode
+from edge.store.encryption import SUFFIX, encrypt, recipient_of
+from edge.store.recovery import images_without_name, remove_temporaries
+from edge.store.retention import MEGABYTE, Retention
+from edge.store.usage import Usage
 
-_ENDINGS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "bmp": ".bmp", "tiff": ".tif"}
 
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An image to store, and what is put on record with it.
 
-def encode(frame: AnonymizedFrame, kind: str, quality: int) -> bytes:
-    """Encode one anonymized frame; the file carries pixels and no metadata.
-
-    ``kind`` is jpeg, png, webp, bmp or tiff; ``quality`` is 1..100 for jpeg and webp. Raises
-    StoreError, and TypeError for anything that is not an AnonymizedFrame.
+    ``held``: how many of its regions hold added. ``dropped`` and ``covered_whole``: frames of this camera by
+    reason, since the start.
     """
-    if type(frame) is not AnonymizedFrame:
-        raise TypeError(f"the store takes an AnonymizedFrame, not {type(frame).__name__}")
-    options = {
-        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
-        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
-        "png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
-        "bmp": [],
-        "tiff": [],
-    }
-    if kind not in options:
-        raise StoreError(f"unknown image format {kind!r}; use one of {', '.join(options)}")
-    try:
-        good, data = cv2.imencode(_ENDINGS[kind], frame.pixels, options[kind])
-    except cv2.error as error:
-        raise StoreError(f"{kind}: {error}") from error
-    if not good:
-        raise StoreError(f"{kind}: the encoder failed")
-    return data.tobytes()
 
-
-def write_picture(path: Path, frame: AnonymizedFrame, kind: str, quality: int, *, replace: bool) -> None:
-    """Encode one anonymized frame and write it durably under ``path``. Raises StoreError."""
-    make_folder(path.parent)
-    write_bytes(path, encode(frame, kind, quality), replace=replace)
+    frame: AnonymizedFrame
+    held: int = 0
+    regrown: bool = False
+    escalated: bool = False
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    covered_whole: Mapping[str, int] = field(default_factory=dict)
 
 
 class ImageStore:
-    """``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC).
+    """``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC), and ``FOLDER/_audit``.
 
-    ``encode_seconds`` and ``write_seconds`` say how long the last write took, ``size_bytes`` how large it is.
+    For one thread, but ``usage``, ``audit_number`` and ``audit_head`` may be read from any.
+    ``encode_seconds`` and ``write_seconds`` say how long the last group took, per image.
     """
 
-    def __init__(self, config: StoreConfig) -> None:
+    def __init__(
+        self,
+        config: StoreConfig,
+        audit: AuditConfig | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        detector: str = "",
+    ) -> None:
+        """``settings`` (without secrets) and ``detector`` (sha256 of its file) go on record.
+
+        Raises ConfigError when ``store.recipient`` is no key, or its library is missing.
+        """
+        audit = audit or AuditConfig()
         self.folder = config.folder
+        self.usage = Usage(config.folder)
         self._kind = config.format
         self._quality = config.quality
+        self._recipient = None if config.recipient is None else recipient_of(config.recipient)
+        self._suffix = "" if self._recipient is None else SUFFIX
+        self._boxes = audit.boxes
+        self._keep_days = audit.keep_days
+        self._settings = dict(settings or {})
+        self._origin = {"detector": detector, "config": chain.fingerprint(self._settings)}
+        self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE))
+        self._retention = Retention(config, self.usage, self._record_purge)
+        self._unstored: list[str] = []
+        self._started = False
         self._counter = itertools.count(1)
-        self._lock = threading.Lock()
-        self.encode_seconds = 0.0
-        self.write_seconds = 0.0
-        self.size_bytes = 0
+        self.encode_seconds = self.write_seconds = 0.0
 
-    def write(self, frame: AnonymizedFrame) -> Path:
-        """Store one image durably and return its path. Raises StoreError."""
+    @property
+    def audit_number(self) -> int:
+        """Number of the last record."""
+        return self._log.last[0]
+
+    @property
+    def audit_head(self) -> str:
+        """Hash of the last record: who keeps it elsewhere can tell that all before it is unchanged."""
+        return self._log.last[1]
+
+    def open(self) -> None:
+        """Lock the store and put the start on record; does nothing when that was done. Raises StoreError."""
+        if self._log.opened:
+            return
+        make_folder(self.folder)
+        tail = self._log.open()
+        lost = images_without_name(self.folder, tail.records)
+        remove_temporaries(self.folder, tail.records)
+        if not self._started:
+            start = {"version": edge.__version__, "settings": self._settings, **self._origin}
+            event: dict[str, Any] = {"event": "start", **start, "not_stored": lost}
+            if tail.damaged:
+                event["damaged"] = tail.damaged
+            self._log.append([event])
+            self._started = True
+        else:  # the log had to be closed after an error
+            self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
+
+    def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
+        """Store images durably, with one flush of log and folder for all; a path or an error for each.
+
+        What is no AnonymizedFrame gets an error. Raises StoreError when none can be stored.
+        """
         begin = time.perf_counter()
-        data = encode(frame, self._kind, self._quality)
+        results: list[Path | StoreError] = []
+        ready: list[tuple[Entry, Path, bytes]] = []
+        for entry in entries:
+            try:
+                data = encode(entry.frame, self._kind, self._quality)
+                if self._recipient is not None:
+                    data = encrypt(data, self._recipient)
+            except StoreError as error:
+                results.append(error)
+            # Whatever it is, it must not cost the others of the group.
+            except Exception as error:
+                results.append(StoreError(f"{type(error).__name__}: {error}"))
+            else:
+                path = self._path(entry.frame)
+                ready.append((entry, path, data))
+                results.append(path)
         encoded = time.perf_counter()
-        path = self._path(frame)
-        make_folder(path.parent)
-        write_bytes(path, data)
-        self.size_bytes = len(data)
-        self.encode_seconds = encoded - begin
-        self.write_seconds = time.perf_counter() - encoded
-        return path
+        failed = self._store(ready) if ready else {}
+        count = max(1, len(entries))
+        self.encode_seconds = (encoded - begin) / count
+        self.write_seconds = (time.perf_counter() - encoded) / count
+        return [failed.get(result, result) if isinstance(result, Path) else result for result in results]
+
+    def keep(self) -> None:
+        """What is due without any image: old ones and old log files go. Raises StoreError."""
+        self.open()
+        self._retention.enforce_age()
+        if self._keep_days is not None:
+            self._log.trim(self._keep_days)
+
+    def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put ``counts`` or ``stop`` on record: of each camera, ``dropped`` and ``covered_whole``. Raises
+        StoreError."""
+        self.open()
+        self._append([{"event": event, "cameras": counts}])
+
+    def close(self) -> None:
+        """Give the store back."""
+        self._log.close()
+
+    def _store(self, ready: Sequence[tuple[Entry, Path, bytes]]) -> dict[Path, StoreError]:
+        """Record, write and name images; return those that failed."""
+        self.open()
+        self._retention.make_room(sum(len(data) for *_, data in ready))
+        for folder in {path.parent for _, path, _ in ready}:
+            make_folder(folder)
+        self._append([self._record(entry, path, data) for entry, path, data in ready])
+        failed: dict[Path, StoreError] = {}
+        for (_, path, data), error in zip(ready, write_group([(p, d) for _, p, d in ready]), strict=True):
+            if error is None:
+                self.usage.add(len(data))
+            else:
+                failed[path] = error
+                self._unstored.append(path.relative_to(self.folder).as_posix())
+        return failed
+
+    def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
+        frame = entry.frame
+        captured = datetime.fromtimestamp(frame.utc_ns / 1e9, timezone.utc)
+        record: dict[str, Any] = {
+            "event": "image",
+            "camera": frame.camera,
+            "image": path.relative_to(self.folder).as_posix(),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "captured": captured.isoformat(timespec="milliseconds"),
+            "frame": frame.number,
+            "regions": frame.regions,
+            "held": entry.held,
+            "covered": round(frame.covered, 4),
+            "whole": frame.whole,
+            "regrown": entry.regrown,
+            "escalated": entry.escalated,
+            **self._origin,
+            "dropped": entry.dropped,
+            "covered_whole": entry.covered_whole,
+        }
+        if self._boxes:
+            record["boxes"] = frame.areas.tolist()
+        return record
+
+    def _append(self, events: list[dict[str, Any]]) -> None:
+        """Put events on record, and before them which images of earlier records failed. Raises StoreError."""
+        if self._unstored:
+            lost = {"event": "not_stored", "images": self._unstored, "why": "store_error"}
+            self._log.append([lost, *events])
+            self._unstored = []
+        else:
+            self._log.append(events)
+
+    def _record_purge(self, images: list[str], why: str) -> None:
+        self._append([{"event": "purged", "images": images, "why": why}])
 
     def _path(self, frame: AnonymizedFrame) -> Path:
         moment = datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)
-        with self._lock:
-            count = next(self._counter)
         stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
-        name = f"{stamp}-{count:06d}{_ENDINGS[self._kind]}"
-        return self.folder / frame.camera / f"{moment:%Y-%m-%d}" / name
+        folder = self.folder / frame.camera / f"{moment:%Y-%m-%d}"
+        while True:
+            path = folder / f"{stamp}-{next(self._counter):06d}{ENDINGS[self._kind]}{self._suffix}"
+            # A box without a clock of its own may live through the same moment again.
+            if not path.exists():
+                return path

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.store.encryption import SUFFIX
+
 log = logging.getLogger(__name__)
 
-ENDINGS = (".jpg", ".png", ".webp")
+ENDINGS = tuple(image + maybe for image in (".jpg", ".png", ".webp") for maybe in ("", SUFFIX))
+"""What the names of stored images end in, as they are and encrypted."""
 _PAUSE_EVERY_FILES, _PAUSE_SECONDS = 1000, 0.01
 _LOWEST_PRIORITY = 19
 

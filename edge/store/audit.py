@@ -1,0 +1,217 @@
+"""The audit log, written: records are on the disk before what they speak of is done (edge/store/chain.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edge.errors import StoreError
+from edge.store import chain
+from edge.store.durable import FILE_MODE, flush_folder, make_folder, reserve
+
+_WINDOW_BYTES = 1 << 20
+"""So much of the end of the last file is read at the start. A group of records is a fraction of it."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What the last lines of a log say: ``records`` are the last good ones, oldest first; ``damaged`` is
+    what follows them in the last file, as ``[file, bytes]``, or empty."""
+
+    records: list[chain.Record] = field(default_factory=list)
+    damaged: list[str | int] = field(default_factory=list)
+
+
+class AuditLog:
+    """Appends to the log of one store; for one thread, but ``number`` and ``head`` may be read from any.
+
+    ``number`` and ``head`` are those of the last record that is on the disk. Only one process at a time can
+    have the log of a store open.
+    """
+
+    def __init__(self, store: Path, rotate_bytes: int) -> None:
+        self._store = store
+        self._folder = store / chain.FOLDER
+        self._rotate_bytes = rotate_bytes
+        self._file: int | None = None
+        self._size = 0
+        self._lock: int | None = None
+        self.last: tuple[int, str] = (0, chain.GENESIS)
+
+    @property
+    def opened(self) -> bool:
+        return self._lock is not None
+
+    def open(self) -> Tail:
+        """Lock the log and find its end. Raises StoreError when another process has it, when it is damaged
+        further back than a lost write can explain, or when the disk fails."""
+        make_folder(self._folder)
+        try:
+            self._take_lock()
+            return self._find_end(chain.log_files(self._store))
+        except OSError as error:
+            self.close()
+            raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
+        except StoreError:
+            self.close()
+            raise
+
+    def append(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Write records, numbered and chained, and flush them; all of them or none. Raises StoreError."""
+        number, head = self.last
+        lines = []
+        for event in events:
+            number += 1
+            moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            record = {"n": number, "previous": head, "time": moment, **event}
+            lines.append(chain.encode_record(record))
+            head = chain.hash_line(lines[-1])
+        data = b"".join(line + b"\n" for line in lines)
+        if self._file is not None and self._size + len(data) > self._rotate_bytes:
+            self._close_file()
+        try:
+            if self._file is None:
+                self._new_file()
+            self._write(data)
+        except OSError as error:
+            self._undo()
+            raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
+        self._size += len(data)
+        self.last = (number, head)
+
+    def trim(self, keep_days: float) -> None:
+        """Remove the oldest files in which every record is older than this and every image is gone, on
+        record. Raises StoreError."""
+        limit = time.time() - keep_days * 86400
+        try:
+            for path, after in itertools.pairwise(chain.log_files(self._store)):
+                if path.stat().st_mtime > limit:
+                    return
+                lines = path.read_bytes().splitlines()
+                records = map(chain.decode_line, lines)
+                images = [record["image"] for record in records if record["event"] == "image"]
+                if any((self._store / image).exists() for image in images):
+                    return
+                head = chain.hash_line(lines[-1])
+                through = chain.first_number(after) - 1
+                self.append([{"event": "log_purged", "through": through, "head": head}])
+                path.unlink()
+                flush_folder(self._folder)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"audit log {self._folder}: {error}") from error
+
+    def close(self) -> None:
+        """Give the log back. It may be opened again."""
+        self._close_file()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            if isinstance(error, BlockingIOError):
+                raise StoreError(
+                    f"{self._store}: another process stores images there; end it, or choose another "
+                    "store.folder"
+                ) from error
+            raise
+        self._lock = handle
+
+    def _find_end(self, files: list[Path]) -> Tail:
+        self.last = (0, chain.GENESIS)
+        records: list[chain.Record] = []
+        damaged: list[str | int] = []
+        while files:
+            path = files.pop()
+            records, hashes, rest = self._read_end(path)
+            if rest and not damaged:
+                damaged = [path.name, rest]
+            if records:
+                self.last = (records[-1]["n"], hashes[-1])
+                if not damaged and path.stat().st_size < self._rotate_bytes:
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                    self._file, self._size = os.open(path, flags), path.stat().st_size
+                    with contextlib.suppress(OSError):  # full now; the reserve of [store] makes room
+                        reserve(self._file, self._rotate_bytes)
+                break
+            # The power went after this file was made and before its first record was whole; the next
+            # record begins a file of this very name.
+        return Tail(records, damaged)
+
+    def _new_file(self) -> None:
+        path = self._folder / chain.file_name(self.last[0] + 1)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(FileNotFoundError):
+            # Left by a write that failed and could not be undone. No record of this name was acknowledged.
+            path.unlink()
+        self._file, self._size = os.open(path, flags, FILE_MODE), 0
+        # Images can only be removed on record: on a full disk there must be room for that.
+        reserve(self._file, self._rotate_bytes)
+        flush_folder(self._folder)
+
+    def _write(self, data: bytes) -> None:
+        assert self._file is not None
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        os.fdatasync(self._file)
+
+    def _undo(self) -> None:
+        """Take half-written records off; where that fails too, leave the file: the next start finds its
+        last good line. After a failed flush nobody knows what is on the disk, so no more is added to it."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+                os.fdatasync(self._file)
+        self.close()
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # its records were flushed
+                os.close(self._file)
+            self._file = None
+
+    def _read_end(self, path: Path) -> tuple[list[chain.Record], list[str], int]:
+        """The good records at the end of a file, their hashes, and how many bytes follow them.
+
+        Raises StoreError when there are none within the window, but more before it.
+        """
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - _WINDOW_BYTES))
+            data = file.read()
+        if size > _WINDOW_BYTES:
+            data = data[data.find(b"\n") + 1 :]
+        records: list[chain.Record] = []
+        hashes: list[str] = []
+        good = 0
+        for line in data.split(b"\n")[:-1]:
+            try:
+                record = chain.decode_line(line)
+            except ValueError:
+                break
+            if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
+                break
+            records.append(record)
+            hashes.append(chain.hash_line(line))
+            good += len(line) + 1
+        if not records and size > _WINDOW_BYTES:
+            raise StoreError(
+                f"audit log {path}: its end is damaged; look at it with: edge audit {self._store}; to begin "
+                "anew, move the store's folder away"
+            )
+        return records, hashes, len(data) - good

@@ -1,0 +1,197 @@
+"""Room on the disk: a reserve that stays free, a quota, an age; the oldest images go first, on record.
+
+A probe for free space that fails, or that says what cannot be, counts as a full disk. So does one that
+shows no more room after images were removed (snapshots, for instance): nothing is removed for it again
+until it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from edge.config import StoreConfig
+from edge.errors import StoreError
+from edge.store.durable import flush_folder
+from edge.store.usage import ENDINGS, Usage
+
+Purge = Callable[[list[str], str], None]
+"""Puts on record that images (paths below the store) are about to be removed, and why. Raises StoreError."""
+
+MEGABYTE = 1_000_000
+_AGE_EVERY_SECONDS = 60.0
+_GROUP = 64
+"""Images that one record names at most."""
+_HEADROOM_BYTES = 8 * MEGABYTE
+"""So much more than needed is removed, so that the next image need not wait for another removal."""
+
+
+class Retention:
+    """Keeps the limits of ``[store]``. For one thread."""
+
+    def __init__(self, config: StoreConfig, usage: Usage, purge: Purge) -> None:
+        self._folder = config.folder
+        self._reserve = int(config.min_free_megabytes * MEGABYTE)
+        self._quota = None if config.quota_megabytes is None else int(config.quota_megabytes * MEGABYTE)
+        self._age = None if config.max_age_days is None else timedelta(days=config.max_age_days)
+        self._usage = usage
+        self._purge = purge
+        self._oldest: deque[Path] = deque()
+        self._next_age = 0.0
+        self._vain: int | None = None  # free bytes when removing images was seen to be in vain
+
+    def make_room(self, size: int) -> None:
+        """Remove what must go before ``size`` bytes more may be written. Raises StoreError: full."""
+        self.enforce_age()
+        used = self._usage.bytes
+        if self._quota is not None and used is not None and used + size > self._quota:
+            self._remove(used + size - self._quota, "quota")
+        self._keep_reserve(size)
+
+    def enforce_age(self) -> None:
+        """Remove images that are too old, at most once a minute. Raises StoreError."""
+        if self._age is None or time.monotonic() < self._next_age:
+            return
+        # Names begin with the UTC time of capture, and so compare like times.
+        limit = f"{datetime.now(timezone.utc) - self._age:%Y%m%dT%H%M%S}"
+        while (oldest := self._peek()) is not None and oldest.name < limit:
+            old = itertools.takewhile(lambda path: path.name < limit, self._oldest)
+            self._remove_group(list(itertools.islice(old, _GROUP)), "age")
+        self._next_age = time.monotonic() + _AGE_EVERY_SECONDS
+
+    def oldest_name(self) -> str | None:
+        """File name of the oldest image, which begins with its UTC time; None without any."""
+        oldest = self._peek()
+        return None if oldest is None else oldest.name
+
+    def _keep_reserve(self, size: int) -> None:
+        free = free_bytes(self._folder)
+        if self._vain is not None and free > self._vain:
+            self._vain = None
+        missing = self._reserve + size - free
+        if missing <= 0:
+            return
+        if self._vain is None:
+            removed = self._remove(missing + _HEADROOM_BYTES, "min_free")
+            after = free_bytes(self._folder)
+            if after - size >= self._reserve:
+                return
+            if removed and after <= free:
+                self._vain = after
+            free = after
+        text = (
+            f"full: {free / MEGABYTE:.0f} MB free, store.min_free_megabytes is {self._reserve / MEGABYTE:g}"
+        )
+        if self._vain is not None:
+            text += "; removing images did not make room (snapshots?), so no more are removed"
+        raise StoreError(f"{self._folder}: {text}")
+
+    def _remove(self, size: int, why: str) -> int:
+        """Remove the oldest images until ``size`` bytes are gone; return how many bytes were."""
+        gone = 0
+        while gone < size and self._peek() is not None:
+            group: list[Path] = []
+            planned = 0
+            for path in self._oldest:
+                if gone + planned >= size or len(group) >= _GROUP:
+                    break
+                group.append(path)
+                with contextlib.suppress(OSError):
+                    planned += path.stat().st_size
+            gone += self._remove_group(group, why)
+        return gone
+
+    def _remove_group(self, group: list[Path], why: str) -> int:
+        self._purge([path.relative_to(self._folder).as_posix() for path in group], why)
+        gone = 0
+        for path in group:
+            try:
+                size = path.stat().st_size
+                path.unlink()
+            except FileNotFoundError:  # somebody else was quicker
+                size = 0
+            except OSError as error:
+                raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error
+            else:
+                self._usage.add(-size, -1)
+            self._oldest.remove(path)
+            gone += size
+        for folder in {path.parent for path in group}:
+            _settle(folder)
+        return gone
+
+    def _peek(self) -> Path | None:
+        """The oldest image there is, as far as the images of the oldest day go."""
+        if not self._oldest:
+            try:
+                self._oldest.extend(_oldest_day(self._folder))
+            except OSError as error:
+                raise StoreError(f"{self._folder}: cannot be read: {error.strerror or error}") from error
+        return self._oldest[0] if self._oldest else None
+
+
+def free_bytes(folder: Path) -> int:
+    """What an unprivileged process may still write on a filesystem, in bytes.
+
+    Raises StoreError when nobody can tell: the probe fails, or its answer cannot be.
+    """
+    try:
+        state = os.statvfs(folder)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: free space is unknown, which counts as full: {error.strerror}"
+        ) from error
+    sound = 0 <= state.f_bavail <= state.f_blocks and state.f_blocks > 0 and state.f_frsize > 0
+    if not sound:
+        raise StoreError(
+            f"{folder}: free space is unknown, which counts as full: the filesystem says {state.f_bavail} "
+            f"free of {state.f_blocks} blocks of {state.f_frsize} bytes"
+        )
+    if state.f_files > 0 and state.f_favail == 0:
+        raise StoreError(f"{folder}: full: no inodes left, so no file can be made")
+    return state.f_bavail * state.f_frsize
+
+
+def _settle(folder: Path) -> None:
+    """Make removals durable; a folder without files goes too. Raises StoreError."""
+    try:
+        if any(folder.iterdir()):
+            flush_folder(folder)
+        else:
+            folder.rmdir()
+            flush_folder(folder.parent)
+    except FileNotFoundError:  # somebody else was quicker
+        return
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
+
+
+def _oldest_day(store: Path) -> list[Path]:
+    """The images of the oldest day that has any, over all cameras, oldest first."""
+    days: dict[str, list[Path]] = {}
+    for camera in _folders(store):
+        for day in _folders(camera):
+            days.setdefault(day.name, []).append(day)
+    for name in sorted(days):
+        images = [path for day in days[name] for path in day.iterdir() if _is_image(path)]
+        if images:
+            return sorted(images, key=lambda path: path.name)
+    return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith((".", "_")) and path.is_dir() and not path.is_symlink()
+    ]
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.endswith(ENDINGS) and not path.name.startswith(".") and not path.is_symlink()
