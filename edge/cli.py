@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -246,6 +247,10 @@ def config_command(
         raise typer.BadParameter("give either --init or --check FILE")
     if check is not None:
         checked: Config = load(check)
+        if checked.store.recipient is not None:
+            from edge.store.encryption import recipient_of
+
+            recipient_of(checked.store.recipient)
         cameras = ", ".join(checked.cameras)
         console.print(f"{check}: ok (cameras: {cameras})", highlight=False, markup=False, soft_wrap=True)
         return
@@ -277,3 +282,83 @@ def uninstall(
     """Remove what edge install wrote and nobody changed. Configuration and images stay."""
     for line in installation.uninstall(root):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+@_fails_clearly
+def decrypt(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Encrypted images (.age), folders.")],
+    identity: Annotated[
+        Path, typer.Option(metavar="FILE", help="The private key, from edge keygen or age-keygen.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the images; relative paths are kept.")],
+) -> None:
+    """Decrypt images that a box with store.recipient has stored (needs the extra "encrypt").
+
+    For another machine than the box. Nothing is overwritten. A file that is damaged, altered or encrypted for
+    another key is listed with its reason, nothing is written for it, the rest goes on, and the exit code
+    is 1.
+    """
+    from edge.command_decrypt import decrypt_files
+
+    if not decrypt_files(paths, out, identity, console):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+@_fails_clearly
+def keygen(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the private key goes.")],
+) -> None:
+    """Make a pair of keys for store.recipient (needs the extra "encrypt"); not on the box.
+
+    The private key is written to FILE, for its owner alone, and the public one printed. An existing file
+    is never overwritten.
+    """
+    from edge.command_decrypt import make_key
+
+    make_key(out, console)
+
+
+@app.command()
+@_fails_clearly
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The store: the folder of store.folder.")],
+    sample: Annotated[
+        int | None,
+        typer.Option(min=0, help="Look for faces on so many images, drawn at random; without it on all."),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256", help="A hash that was kept elsewhere (audit_head of /status)."),
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The private key, for a store with store.recipient.")
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Another detector than the shipped one.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all findings as JSON (.json).")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page (.html).")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, max=256, help="Images at once; 0: one per core.")] = 0,
+) -> None:
+    """Check a store: its log, each image on record, and whether a face is found on any.
+
+    Files that are missing, altered or not on record, and faces (score 0.5 or more, at four times the
+    daemon's pixels) are wrong: then the exit code is 1. The box may go on storing meanwhile. That nothing was
+    cut off the end can only be proven with --head, which /status, MQTT and the status page show.
+    """
+    from edge import command_audit, command_decrypt
+    from edge.audit import Options
+
+    if head is not None and re.fullmatch(r"[0-9a-fA-F]{64}", head) is None:
+        raise typer.BadParameter("--head: not a sha256 (64 hexadecimal digits)")
+    identities = command_decrypt.read_identities(identity, errors) if identity is not None else ()
+    wanted = head.lower() if head is not None else None
+    options = Options(sample, wanted, detector, identities, jobs or os.cpu_count() or 1)
+    if not command_audit.audit_folder(folder, options, json_file, html_file, console):
+        raise typer.Exit(EXIT_FAILED)

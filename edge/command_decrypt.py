@@ -42,7 +42,7 @@ def decrypt_files(paths: Sequence[Path], out: Path, identity: Path, console: Con
     """
     begin = time.monotonic()
     errors = Console(stderr=True)
-    identities = _identities(identity, errors)
+    identities = read_identities(identity, errors)
     found = _find(paths, out)
     written = there = 0
     hidden = not errors.is_terminal
@@ -90,7 +90,11 @@ def _print(console: Console, text: str, style: str | None = None) -> None:
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _identities(path: Path, errors: Console) -> list[Any]:
+def read_identities(path: Path, errors: Console) -> list[Any]:
+    """The private keys in a file as age-keygen writes it; a warning where others can read it.
+
+    Raises ConfigError.
+    """
     shown = printable(str(path))
     try:
         with path.open("rb") as file:

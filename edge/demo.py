@@ -6,25 +6,20 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.appliance import Appliance
-from edge.config import Config, DetectorConfig
-from edge.detector import Detector, open_detector
-from edge.pictures import read_picture
-from edge.session import read_detector
+from edge.config import Config
+from edge.errors import ConfigError
+from edge.second_look import FACE_SCORE as FACE_SCORE
+from edge.second_look import FULL_SIZE
+from edge.second_look import find_faces as find_faces
 from edge.sources.synthetic import SyntheticSource
 from edge.status.schema import Status
 
 CAMERA = "demo"
-FULL_SIZE = "1280x736"
-"""Canvas of the second look: four times the pixels of the first."""
-FACE_SCORE = 0.5
-"""Score from which the second look counts as a face. Weaker hits (from the detector's ``score_begin``)
-are listed too; on this scene they are collars, and covered heads that look like heads."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +46,12 @@ class DemoResult:
 def run_demo(config: Config, seconds: float, announce: Callable[[str], None]) -> DemoResult:
     """Run the pipeline for ``seconds`` of synthetic video, then look for faces on every image.
 
-    Raises EdgeError when the appliance does not start.
+    Raises EdgeError when the appliance does not start, and ConfigError when the images would be encrypted.
     """
+    if config.store.recipient is not None:
+        raise ConfigError(
+            "edge demo looks at its images again, so it cannot encrypt them: unset store.recipient"
+        )
     stop = threading.Event()
     source = SyntheticSource(CAMERA, seconds, stop)
     before = set(config.store.folder.rglob("*.jpg"))
@@ -75,20 +74,3 @@ def run_demo(config: Config, seconds: float, announce: Callable[[str], None]) ->
 def _answers(address: str) -> bool:
     with urllib.request.urlopen(address + "/status", timeout=5) as answer:
         return bool(json.load(answer)["cameras"])
-
-
-def find_faces(images: Sequence[Path]) -> list[tuple[Path, float]]:
-    """Images on which the shipped detector, at full size, finds anything; with the best score."""
-    detector = open_detector(
-        read_detector(None), DetectorConfig(provider="cpu", size_pixels=FULL_SIZE, threads=1)
-    )
-    with ThreadPoolExecutor() as pool:
-        scores = list(pool.map(lambda path: _best_score(detector, path), images))
-    return [
-        (path, score) for path, score in zip(images, scores, strict=True) if score >= detector.score_begin
-    ]
-
-
-def _best_score(detector: Detector, path: Path) -> float:
-    found = detector.detect(read_picture(path).pixels)
-    return float(found.scores.max(initial=0))

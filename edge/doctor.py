@@ -20,6 +20,7 @@ from edge.errors import EdgeError
 from edge.session import read_detector
 from edge.sources import make_source
 from edge.store.durable import make_folder, new_file
+from edge.store.encryption import recipient_of
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -53,6 +54,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield _swap(Path("/proc/swaps"))
     yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
     yield from _store(config.store.folder)
+    yield from _encryption(config.store.recipient)
     yield from _detector(config)
     if not config.cameras:
         yield Check("cameras", "warn", "none configured", "name a configuration: --config edge.toml")
@@ -116,6 +118,17 @@ def _store(folder: Path) -> Iterator[Check]:
         yield Check("space", "warn", text, "make room, or choose another store.folder")
     else:
         yield Check("space", "ok", text)
+
+
+def _encryption(recipient: str | None) -> Iterator[Check]:
+    if recipient is None:
+        return
+    try:
+        recipient_of(recipient)
+    except EdgeError as error:
+        yield Check("encryption", "fail", str(error), "correct store.recipient")
+        return
+    yield Check("encryption", "ok", f"images are encrypted for {recipient}")
 
 
 def _filesystem(folder: Path) -> str:

@@ -75,6 +75,11 @@ def read_picture(path: Path, *, convert: bool = False) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    return decode_picture(data, convert=convert)
+
+
+def decode_picture(data: bytes, *, convert: bool = False) -> Picture:
+    """As ``read_picture``, of the bytes of a file. Raises PictureError."""
     if not data:
         raise PictureError("empty file")
     try:

@@ -21,6 +21,9 @@ from edge.session import read_detector
 
 # Doctests are collected from every module, and this one needs TensorFlow.
 collect_ignore = [] if importlib.util.find_spec("tensorflow") else ["saved_models.py"]
+# These need the benchmarks, which are not in the wheel.
+if importlib.util.find_spec("benchmarks") is None:
+    collect_ignore += ["test_soak.py", "test_leak_rate.py", "test_reidentify.py", "privacy/proof.py"]
 
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)

@@ -7,7 +7,7 @@ import fcntl
 import itertools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -87,22 +87,22 @@ class AuditLog:
         self._size += len(data)
         self.last = (number, head)
 
-    def trim(self, keep_days: float) -> None:
+    def trim(self, keep_days: float, origin: Mapping[str, Any]) -> None:
         """Remove the oldest files in which every record is older than this and every image is gone, on
-        record. Raises StoreError."""
+        record. ``origin`` is what the start had on record, which may be in them. Raises StoreError."""
         limit = time.time() - keep_days * 86400
         try:
             for path, after in itertools.pairwise(chain.log_files(self._store)):
                 if path.stat().st_mtime > limit:
                     return
-                lines = path.read_bytes().splitlines()
+                lines = list(_good_lines(path.read_bytes()))
                 records = map(chain.decode_line, lines)
                 images = [record["image"] for record in records if record["event"] == "image"]
                 if any((self._store / image).exists() for image in images):
                     return
                 head = chain.hash_line(lines[-1])
                 through = chain.first_number(after) - 1
-                self.append([{"event": "log_purged", "through": through, "head": head}])
+                self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
                 path.unlink()
                 flush_folder(self._folder)
         except (OSError, ValueError) as error:
@@ -135,14 +135,15 @@ class AuditLog:
         self.last = (0, chain.GENESIS)
         records: list[chain.Record] = []
         damaged: list[str | int] = []
+        newest = files[-1] if files else None
         while files:
             path = files.pop()
             records, hashes, rest = self._read_end(path)
-            if rest and not damaged:
+            if rest:  # that of an older file stays, while a newer one without a record is replaced
                 damaged = [path.name, rest]
             if records:
                 self.last = (records[-1]["n"], hashes[-1])
-                if not damaged and path.stat().st_size < self._rotate_bytes:
+                if not damaged and path == newest and path.stat().st_size < self._rotate_bytes:
                     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
                     self._file, self._size = os.open(path, flags), path.stat().st_size
                     with contextlib.suppress(OSError):  # full now; the reserve of [store] makes room
@@ -215,3 +216,13 @@ class AuditLog:
                 "anew, move the store's folder away"
             )
         return records, hashes, len(data) - good
+
+
+def _good_lines(data: bytes) -> Iterator[bytes]:
+    """Lines up to the first that is no record: from there on it is what a write left that was cut short."""
+    for line in data.split(b"\n")[:-1]:
+        try:
+            chain.decode_line(line)
+        except ValueError:
+            return
+        yield line

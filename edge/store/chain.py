@@ -13,7 +13,7 @@ Events, and what else their records hold:
   ``config`` (sha256 of the settings as they are written here), ``detector`` (sha256 of its file),
   ``not_stored`` (images of earlier records that never got their name: the power went),
   ``damaged`` (``[file, bytes]``: so many bytes at the end of that file are no records, but what such an end
-  left; the chain goes on from the last good line before).
+  left; the chain goes on from the last good line before; also in ``not_stored``).
 * ``image``: written and flushed *before* the image gets its name. ``camera``, ``image`` (path below the
   store), ``sha256`` and ``bytes`` of the file, ``captured`` (UTC), ``frame`` (its number), ``regions``,
   ``held`` (of these, added by hold), ``covered`` (share of the picture), ``whole``, ``regrown``,
@@ -22,6 +22,7 @@ Events, and what else their records hold:
 * ``not_stored``: ``images`` of earlier records that could not be stored; ``why``.
 * ``purged``: ``images`` that are removed, written before they are; ``why``: age, quota or min_free.
 * ``log_purged``: log files up to record ``through`` are removed; ``head`` is the hash of that record.
+  ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
 * ``counts``, ``stop``: ``cameras``: of each, ``captured``, ``written``, ``dropped`` and ``covered_whole``
   since the start.
 """

@@ -110,6 +110,10 @@ class ImageStore:
             self._started = True
         else:  # the log had to be closed after an error
             self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
+            if tail.damaged:  # a write that failed and could not be undone
+                event = {"event": "not_stored", "images": self._unstored, "why": "store_error"}
+                self._log.append([{**event, "damaged": tail.damaged}])
+                self._unstored = []
 
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
         """Store images durably, with one flush of log and folder for all; a path or an error for each.
@@ -145,7 +149,7 @@ class ImageStore:
         self.open()
         self._retention.enforce_age()
         if self._keep_days is not None:
-            self._log.trim(self._keep_days)
+            self._log.trim(self._keep_days, {"settings": self._settings, **self._origin})
 
     def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
         """Put ``counts`` or ``stop`` on record: of each camera, ``dropped`` and ``covered_whole``. Raises
@@ -164,8 +168,9 @@ class ImageStore:
         for folder in {path.parent for _, path, _ in ready}:
             make_folder(folder)
         self._append([self._record(entry, path, data) for entry, path, data in ready])
+        errors = write_group([(path, data) for _, path, data in ready])
         failed: dict[Path, StoreError] = {}
-        for (_, path, data), error in zip(ready, write_group([(p, d) for _, p, d in ready]), strict=True):
+        for (_, path, data), error in zip(ready, errors, strict=True):
             if error is None:
                 self.usage.add(len(data))
             else:

@@ -10,9 +10,8 @@ from edge.errors import StoreError
 from edge.store.chain import Record
 from edge.store.durable import is_temporary
 
-TAIL_IMAGES = 64
-"""So many of the last images on record may lack their names, or be named without their record having been
-answered; a group is smaller."""
+TAIL_IMAGES = 16
+"""So many of the last images on record may lack their names; a group is smaller."""
 
 
 def images_without_name(store: Path, records: Sequence[Record]) -> list[str]:
@@ -20,14 +19,16 @@ def images_without_name(store: Path, records: Sequence[Record]) -> list[str]:
 
     Raises StoreError when nobody can tell.
     """
+    # What was missing at the start before, or when the process ended well, is not lost now.
+    ends = [number for number, record in enumerate(records, 1) if record["event"] in ("start", "stop")]
+    open_records = records[ends[-1] :] if ends else records
     gone = {
         image
-        for record in records
+        for record in open_records
         if record["event"] in ("not_stored", "purged")
         for image in record["images"]
     }
-    gone.update(image for record in records if record["event"] == "start" for image in record["not_stored"])
-    images = [image for image in _last_images(records) if image not in gone]
+    images = [image for image in _last_images(open_records) if image not in gone]
     try:
         return [image for image in images if not (store / image).exists()]
     except OSError as error:

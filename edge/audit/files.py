@@ -1,0 +1,173 @@
+"""The store's folder, seen without trust: no link is followed, no pipe waited for, nothing outside opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.audit.findings import Findings
+from edge.errors import StoreError
+from edge.store import chain
+from edge.store.durable import is_temporary
+
+_DEEPEST = 8
+"""The store makes three levels. Folders below this one are named and not entered."""
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@contextlib.contextmanager
+def opened_folder(folder: Path) -> Iterator[int]:
+    """A handle of the store's folder. Raises StoreError."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: {error.strerror or error}; give the folder that store.folder names"
+        ) from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def is_below(path: str) -> bool:
+    """Whether a path of a record stays within the store.
+
+    >>> is_below("front/2026-01-02/a.jpg"), is_below("../a.jpg"), is_below("/a.jpg"), is_below("a//b")
+    (True, False, False, False)
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def open_below(store: int, path: str) -> int:
+    """Open a regular file for reading, no part of whose path may be a link. Raises OSError."""
+    with _parent(store, path) as (folder, name):
+        _refuse_special(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        handle = os.open(name, os.O_RDONLY | _OPEN, dir_fd=folder)
+    try:
+        _refuse_special(os.fstat(handle))  # it may have been exchanged meanwhile
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def exists(store: int, path: str) -> bool:
+    """Whether anything has this name, be it a link that leads nowhere."""
+    try:
+        with _parent(store, path) as (folder, name):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it cannot be told: then nobody may say that it is gone
+        return True
+    return True
+
+
+def log_names(store: int) -> list[str]:
+    """Names of the log files, oldest first. Raises OSError where there is no folder of them."""
+    handle = os.open(chain.FOLDER, _FOLDER, dir_fd=store)
+    try:
+        names = [name for name in os.listdir(handle) if is_log_name(name)]
+    finally:
+        os.close(handle)
+    return sorted(names, key=first_of_log_name)
+
+
+def is_log_name(name: str) -> bool:
+    """
+    >>> is_log_name("000000000001.jsonl"), is_log_name("1.jsonl"), is_log_name("notes.jsonl")
+    (True, False, False)
+    """
+    digits = name.removesuffix(".jsonl")
+    if digits == name or not (digits.isascii() and digits.isdecimal()):
+        return False
+    return name == chain.file_name(int(digits)) and int(digits) > 0
+
+
+def first_of_log_name(name: str) -> int:
+    """Number of the record that a log file begins with, told by its name."""
+    return int(name.removesuffix(".jsonl"))
+
+
+def list_files(store: int, findings: Findings) -> set[str]:
+    """Paths of all regular files but the log's. What is neither file nor folder is wrong at once."""
+    files: set[str] = set()
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            handle = _open_folder(store, folder)
+            with contextlib.ExitStack() as stack:
+                stack.callback(os.close, handle)
+                for entry in stack.enter_context(os.scandir(handle)):
+                    _sort_in(
+                        entry, f"{folder}/{entry.name}" if folder else entry.name, files, folders, findings
+                    )
+        except FileNotFoundError:  # a day's last image was removed meanwhile
+            continue
+        except OSError as error:
+            findings.wrong("extra", folder or ".", f"cannot be looked into: {error.strerror or error}")
+    return files
+
+
+def _sort_in(
+    entry: os.DirEntry[str], path: str, files: set[str], folders: list[str], findings: Findings
+) -> None:
+    findings.looked("extra")
+    if entry.is_dir(follow_symlinks=False):
+        if path.count("/") < _DEEPEST:
+            folders.append(path)
+        else:
+            findings.wrong("extra", path, "a folder where none may be; not looked into")
+    elif not entry.is_file(follow_symlinks=False):
+        with contextlib.suppress(FileNotFoundError):
+            kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
+            findings.wrong("extra", path, f"{_KINDS.get(kind, 'something special')} where only files may be")
+    elif is_temporary(entry.name):
+        findings.note("extra", path, "a file that is being written, or was when the power went")
+    elif not (path.startswith(f"{chain.FOLDER}/") and path.count("/") == 1 and is_log_name(entry.name)):
+        files.add(path)
+
+
+def _open_folder(store: int, path: str) -> int:
+    if not path:
+        return os.open(".", _FOLDER, dir_fd=store)
+    with _parent(store, path) as (folder, name):
+        return os.open(name, _FOLDER, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _parent(store: int, path: str) -> Iterator[tuple[int, str]]:
+    """Handle of the folder that a path lies in, entered step by step, and the path's last part."""
+    *folders, name = path.split("/")
+    here = os.dup(store)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = below
+        yield here, name
+    finally:
+        os.close(here)
+
+
+def _refuse_special(state: os.stat_result) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(state.st_mode), "a folder or something special")
+        raise OSError(0, f"is {kind} instead of a file")

@@ -1,0 +1,247 @@
+"""The log, read from its beginning: is each record the one that the box wrote after the one before?
+
+A line that is no record may only stand at the end of a file, where a write was cut short: then the next
+record begins a new file and says so (``damaged``), or the log ends there. Everything else is wrong. Reading
+goes on behind a break, so that one break does not hide what follows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from edge.audit import form
+from edge.audit.files import exists, first_of_log_name, log_names, open_below
+from edge.audit.findings import Findings
+from edge.store import chain
+from edge.store.chain import Record
+
+TORN_BYTES = 1 << 16
+"""A write that was cut short leaves less than this."""
+_LONGEST_LINE = 1 << 20
+_MOST_BAD_LINES = 1000
+
+
+@dataclass(frozen=True)
+class _Torn:
+    """``size`` bytes at the end of a log file are no record; 0: the file has nothing in it."""
+
+    name: str
+    size: int
+
+    def __str__(self) -> str:
+        what = f"the last {self.size} bytes are no record" if self.size else "holds no record"
+        return f"{what}: the process was killed while it wrote, or the power went"
+
+
+class LogReader:
+    """Reads the records of a store and checks the chain.
+
+    ``number`` and ``head`` are of the last record read, ``first`` is the number of the first one there is,
+    and ``wanted_at`` the number of the record whose hash is ``wanted``.
+    """
+
+    def __init__(self, store: int, findings: Findings, wanted: str | None = None) -> None:
+        self.number = 0
+        self.head = chain.GENESIS
+        self.first: int | None = None
+        self.wanted_at: int | None = None
+        self._store = store
+        self._findings = findings
+        self._wanted = wanted
+        self._begins_after = chain.GENESIS
+        self._ends: dict[str, int] = {}  # log file -> bytes of it that were read
+        self._hashes: dict[int, str] = {}  # of the last record of each file
+        self._torn: list[_Torn] = []
+        self._removed: dict[int, str] = {}  # log files are gone up to this record -> its hash
+        self._given_up: set[str] = set()  # files that cannot be read (on)
+        self._bad_lines = 0
+
+    @property
+    def files(self) -> int:
+        """How many log files there are."""
+        return len(self._ends)
+
+    def records(self) -> Iterator[Record]:
+        """The records, oldest first; when called again, those that were added since."""
+        try:
+            names = log_names(self._store)
+        except OSError as error:
+            self._give_up(chain.FOLDER, f"cannot be read: {error.strerror or error}")
+            return
+        last = next(reversed(self._ends), "")
+        for name in names:
+            if name not in self._given_up and (name == last or name not in self._ends):
+                yield from self._read_file(name)
+
+    def again(self) -> Iterator[Record]:
+        """Those of the records read before that still are there, without any check of the chain."""
+        for name, end in list(self._ends.items()):
+            try:
+                handle = open_below(self._store, f"{chain.FOLDER}/{name}")
+            except OSError:  # removed since; or records() has told what is wrong with it
+                continue
+            with open(handle, "rb") as file:
+                done = 0
+                while done < end and (line := file.readline(_LONGEST_LINE)):
+                    done += len(line)
+                    record = _decode(line)
+                    if record is not None and not form.problem_of(record):
+                        yield record
+
+    def finish(self) -> None:
+        """Judge what only the end can tell: what a writer left, where the log begins, and ``wanted``."""
+        for torn in self._torn:
+            self._findings.note("log", torn.name, f"{torn}, or it is writing now")
+        if self.first is None:
+            self._findings.wrong("log", chain.FOLDER, "holds no record")
+        elif self.first > 1 and self._removed.get(self.first - 1) != self._begins_after:
+            missing = f"records 1 to {self.first - 1}"
+            self._findings.wrong("log", missing, "are missing, and no record says that they were removed")
+        for through, head in self._removed.items():
+            self._judge_removal(through, head)
+        if self._wanted is None:
+            text = "the end can only be proven by a hash that was kept elsewhere; give it with --head"
+            self._findings.note("head", "", text)
+            return
+        self._findings.looked("head")
+        if self.wanted_at is None:
+            text = (
+                "no record has this hash: the end of the log was cut off, or all of it was written anew, or "
+                "the record is older than audit.keep_days"
+            )
+            self._findings.wrong("head", self._wanted, text)
+
+    def _judge_removal(self, through: int, head: str) -> None:
+        if self.first is not None and through >= self.first and self._hashes.get(through) != head:
+            text = "is not the last one of a log file with the hash that a later record names"
+            self._findings.wrong("log", f"record {through}", text)
+        for name in self._ends:
+            if first_of_log_name(name) <= through and exists(self._store, f"{chain.FOLDER}/{name}"):
+                self._findings.note("log", name, "its removal is on record, but was not finished")
+
+    def _read_file(self, name: str) -> Iterator[Record]:
+        begun = name in self._ends
+        if not begun:
+            self._findings.looked("log")
+        try:
+            handle = open_below(self._store, f"{chain.FOLDER}/{name}")
+        except FileNotFoundError:  # removed since the folder was read; the next file shows whether rightly
+            return
+        except OSError as error:
+            self._give_up(name, f"cannot be read: {error.strerror or error}")
+            return
+        self._torn = [torn for torn in self._torn if torn.name != name]
+        with open(handle, "rb") as file:
+            file.seek(self._ends.setdefault(name, 0))
+            while line := file.readline(_LONGEST_LINE):
+                record = _decode(line)
+                if record is not None:
+                    self._link(name, record, line[:-1], first_of_file=not begun)
+                    begun = True
+                    if self._is_sound(record):
+                        yield record
+                elif not self._pass_over(name, line, file):
+                    break
+                self._ends[name] += len(line)
+            if not os.fstat(handle).st_size:
+                self._torn.append(_Torn(name, 0))
+        self._hashes[self.number] = self.head
+
+    def _pass_over(self, name: str, line: bytes, file: BinaryIO) -> bool:
+        """A line is no record; return whether to go on behind it."""
+        after = file.tell()
+        rest = line + file.read(TORN_BYTES)
+        if _is_torn(rest):
+            self._torn.append(_Torn(name, len(rest)))
+            return False
+        self._bad_lines += 1
+        self._findings.wrong("chain", f"{name}, byte {after - len(line)}", "no record, though more follows")
+        if not line.endswith(b"\n") or self._bad_lines >= _MOST_BAD_LINES:
+            self._give_up(name, "too much in it is no record; it is not read any further")
+            return False
+        file.seek(after)
+        return True
+
+    def _give_up(self, name: str, why: str) -> None:
+        if name not in self._given_up:
+            self._given_up.add(name)
+            self._findings.wrong("log", name, why)
+
+    def _link(self, name: str, record: Record, line: bytes, *, first_of_file: bool) -> None:
+        """Compare a record with the one before."""
+        number, wrong = record["n"], self._findings.wrong
+        where = f"record {number}"
+        self._findings.looked("chain")
+        if first_of_file and name != chain.file_name(number):
+            wrong("log", name, f"begins with record {number}")
+        if self.first is None:
+            self.first, self._begins_after = number, record["previous"]
+            if number == 1 and record["previous"] != chain.GENESIS:
+                wrong("chain", where, "is the first, and yet follows from another")
+            if number == 1 and record["event"] != "start":
+                wrong("chain", where, "is the first, and yet no start")
+        elif number > self.number + 1:
+            wrong("chain", where, f"follows record {self.number}: those between are missing")
+        elif number <= self.number:
+            wrong("chain", where, f"follows record {self.number}: out of order, or there twice")
+        elif record["previous"] != self.head:
+            wrong("chain", where, f"does not follow from record {self.number}: one of the two was changed")
+        self.number, self.head = number, chain.hash_line(line)
+        if self.head == self._wanted:
+            self.wanted_at = number
+        self._judge_torn(name, record)
+
+    def _judge_torn(self, name: str, record: Record) -> None:
+        """Compare the ends of files before, where they are no records, with what this record says of them."""
+        number, damaged = record["n"], record.get("damaged")
+        told = [torn for torn in self._torn if [torn.name, torn.size] == damaged]
+        for torn in self._torn:
+            if torn in told:
+                self._findings.note("log", torn.name, f"{torn}; record {number} says so")
+            else:
+                text = f"{torn.size} bytes at its end are no record, and record {number} says nothing of them"
+                self._findings.wrong("log", torn.name, text)
+        self._torn = []
+        if told or damaged is None or not form.is_damage(damaged):
+            return
+        file, size = damaged
+        if file == name == chain.file_name(number) and size < TORN_BYTES:
+            self._findings.note("log", name, f"replaced a file in which {size} bytes were no record")
+        elif number == 1 or number != self.first:  # else its file is gone, and nobody can tell
+            text = f"says that {size} bytes of {file} are no record, which is not so"
+            self._findings.wrong("log", f"record {number}", text)
+
+    def _is_sound(self, record: Record) -> bool:
+        """Check what one record says, whatever stands before it."""
+        self._findings.looked("form")
+        where = f"record {record['n']}"
+        problem = form.problem_of(record)
+        if problem:
+            self._findings.wrong("form", where, problem)
+            return False
+        if "settings" in record:
+            self._findings.looked("settings")
+            if not form.settings_match(record):
+                self._findings.wrong("settings", where, "its settings are not those that its hash names")
+        if record["event"] == "log_purged":
+            self._removed[record["through"]] = record["head"]
+        return True
+
+
+def _decode(line: bytes) -> Record | None:
+    """The record on a line with its newline; None if it is none."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return chain.decode_line(line[:-1])
+    except ValueError:
+        return None
+
+
+def _is_torn(rest: bytes) -> bool:
+    """Whether the end of a file can be what a write left that was cut short: little, and no whole record."""
+    lines = rest.split(b"\n")[:-1]
+    return len(rest) < TORN_BYTES and all(_decode(line + b"\n") is None for line in lines)

@@ -1,0 +1,124 @@
+"""What docs/privacy.md claims, and the tests and experiments that show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``tests``: beginnings of the names of tests, ``FILE`` or ``FILE::NAME``."""
+
+    text: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A module to run; it ends with 0 (shown), 1 (failed) or 2 (cannot be measured here). ``quick``: its
+    arguments for the small form."""
+
+    text: str
+    command: tuple[str, ...]
+    quick: tuple[str, ...] = ()
+
+
+_PRIVACY = "tests/privacy"
+
+CLAIMS = (
+    Claim(
+        "what is painted over a face depends on no pixel of it: two faces give the same bytes",
+        ("tests/test_blur.py", "tests/test_zones.py"),
+    ),
+    Claim(
+        "only a covered picture can be stored, and only one module can make one or open a file for writing",
+        ("tests/test_source_rules.py", "tests/test_frames.py"),
+    ),
+    Claim(
+        "a detector that fails, hangs or answers nonsense leads to no raw face",
+        (f"{_PRIVACY}/test_faults_detector.py",),
+    ),
+    Claim(
+        "a camera that repeats, freezes, changes or sends garbage leads to no raw face",
+        (f"{_PRIVACY}/test_faults_source.py",),
+    ),
+    Claim(
+        "a failure in hold, blur, last look, visibility or known face leads to no raw face",
+        (f"{_PRIVACY}/test_faults_stages.py",),
+    ),
+    Claim(
+        "a failing encoder or disk costs no image that was acknowledged, and leads to no raw face",
+        (f"{_PRIVACY}/test_faults_store.py",),
+    ),
+    Claim(
+        "the daemon writes into the store alone and opens no socket but the status endpoint and cameras",
+        (
+            f"{_PRIVACY}/test_system_calls.py::test_nothing_leaves",
+            f"{_PRIVACY}/test_system_calls.py::test_each_way_out",
+        ),
+    ),
+    Claim(
+        "no disk error and no kill at any system call of the store leaves a broken image or loses one",
+        (
+            f"{_PRIVACY}/test_system_calls.py::test_a_store_call",
+            f"{_PRIVACY}/test_system_calls.py::test_every_store_call",
+        ),
+    ),
+    Claim(
+        "after faults, no file, answer or log line holds a piece of a raw face in any form",
+        (f"{_PRIVACY}/test_pattern_hunt.py",),
+    ),
+    Claim("when the power goes, every acknowledged image is intact", (f"{_PRIVACY}/test_power_loss.py",)),
+    Claim(
+        "a crash leaves no core, and no other process of the same user can read the memory",
+        (f"{_PRIVACY}/test_memory.py", "tests/test_process.py"),
+    ),
+    Claim(
+        "no telemetry, no name look-up, no connection of its own",
+        (f"{_PRIVACY}/test_network.py",),
+    ),
+    Claim(
+        "a changed, foreign or hostile detector file is refused before the first frame",
+        (f"{_PRIVACY}/test_files_model.py",),
+    ),
+    Claim(
+        "hostile pictures, videos, names and configurations end in a clear refusal",
+        (
+            f"{_PRIVACY}/test_files_media.py",
+            f"{_PRIVACY}/test_files_names.py",
+            f"{_PRIVACY}/test_files_config.py",
+            "tests/test_blur_command.py",
+            "tests/test_pictures.py",
+        ),
+    ),
+    Claim(
+        "whatever the configuration and the boxes, what must be covered is covered",
+        (f"{_PRIVACY}/test_random.py",),
+    ),
+    Claim(
+        "the audit log is chained, durable before each image, and goes on after any failure",
+        ("tests/test_audit_log.py",),
+    ),
+    Claim("whoever alters, removes or adds an image or a record is found out", ("tests/test_audit.py",)),
+    Claim(
+        "the oldest images make room, on record; a disk of which nobody knows the room counts as full",
+        ("tests/test_retention.py",),
+    ),
+    Claim("with a public key on the box, only the private key opens an image", ("tests/test_encryption.py",)),
+    Claim(
+        "a face that the detector misses for some frames stays covered in them",
+        ("tests/test_hold.py", "tests/test_leak_rate.py"),
+    ),
+)
+
+EXPERIMENTS = (
+    Experiment(
+        "a classifier trained on covered faces learns no more from infill and solid than from the surround",
+        ("benchmarks.reidentify",),
+        ("--quick",),
+    ),
+    Experiment(
+        "of the faces of 20 pixels or more on five clips, 0.1 % or less of the face-frames stay uncovered",
+        ("benchmarks.leak_rate",),
+    ),
+)
