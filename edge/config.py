@@ -42,6 +42,13 @@ class Section(BaseModel):
         frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_null(cls, value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a null character is in no name and in no path")
+        return value
+
 
 class CameraConfig(Section):
     """One camera. ``[cameras.NAME]``: small letters, digits, ``-`` and ``_``; NAME is its folder."""
@@ -444,7 +451,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: not a text file in UTF-8") from error
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     config = build(table, str(path))
     if not config.cameras:
@@ -458,6 +465,10 @@ def build(table: Mapping[str, Any], origin: str) -> Config:
     ``origin`` is what errors name. Raises ConfigError.
     """
     _refuse_unknown_environment(os.environ)
+    for key in table:
+        # Keys such as _env_file would be options of pydantic-settings' constructor.
+        if key not in Config.model_fields:
+            raise ConfigError(f"{origin}: unknown key {key!r}{_nearest(key, list(Config.model_fields))}")
     try:
         return Config(**table)
     except ValidationError as error:
@@ -493,7 +504,10 @@ def _explain(origin: str, item: Any) -> str:
         return f"{origin}: {message}"
     if key == "store.recipient":  # may be the private key, or a piece of it
         return f"{origin}: key {key!r}: {message}"
-    got = PRIVATE_KEY.sub("(private key)", repr(item["input"]))
+    try:
+        got = PRIVATE_KEY.sub("(private key)", repr(item["input"]))
+    except ValueError:  # Python writes out no number of thousands of digits
+        got = "a number of thousands of digits"
     return f"{origin}: key {key!r}: {message} (got {got:.80})"
 
 

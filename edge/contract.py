@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
@@ -36,9 +37,10 @@ INTERPOLATIONS = ("area", "linear", "linear-corner")
 PRECISIONS = ("fp32", "fp16", "int8")
 TARGETS = ("any", "cpu", "cuda", "tensorrt", "openvino")
 
-# An entry of ONNX external data is a key-value message whose key is "location"; these are its bytes
-# on the wire (field 1, length 8). A metadata key of that name looks the same and is refused as well.
-_EXTERNAL_DATA = b"\n\x08location\x12"
+# An entry of ONNX external data is a key-value message whose key is "location"; these are its length and
+# its bytes on the wire. Protobuf takes the fields in any order, and a length with idle bits. A metadata key
+# or a tensor of exactly that name looks the same and is refused as well.
+_EXTERNAL_DATA = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def _check(contract: Contract) -> None:
 
 def _is_colour(text: str) -> bool:
     parts = text.split(",")
-    return len(parts) == 3 and all(part.isascii() and part.isdigit() and int(part) <= 255 for part in parts)
+    digits = all(part.isascii() and part.isdigit() and len(part) <= 3 for part in parts)
+    return len(parts) == 3 and digits and all(int(part) <= 255 for part in parts)
 
 
 def _is_sha256(text: str) -> bool:
@@ -167,7 +170,7 @@ def _is_sha256(text: str) -> bool:
 def _is_json_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -202,5 +205,5 @@ def refuse_external_data(data: bytes) -> None:
 
     Raises ContractError.
     """
-    if _EXTERNAL_DATA in data:
+    if _EXTERNAL_DATA.search(data):
         raise ContractError("the model refers to external data; a detector is one single file")

@@ -48,20 +48,30 @@ def read_detector(path: Path | None) -> DetectorFile:
         if path is None
         else "correct detector.path, or make the file with edge-convert"
     )
-    beside = target.with_suffix(".sha256")
     try:
-        data = target.read_bytes()
-        wanted = beside.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
+        beside = target.with_suffix(".sha256")
+        data = _read_file(target)
+        wanted = _read_file(beside).split()
+        stated = wanted[0].decode("ascii").lower() if wanted else "nothing"
+    except UnicodeDecodeError as error:
+        raise DetectorError(f"detector {target}: {beside.name} is no text; {way_out}") from error
+    except (OSError, ValueError) as error:  # ValueError: what is no name of a file
         raise DetectorError(f"detector {target}: {error}; {way_out}") from error
     digest = hashlib.sha256(data).hexdigest()
-    if not wanted or digest != wanted[0].lower():
+    if digest != stated:
         raise DetectorError(
-            f"detector {target} has sha256 {digest}, but {beside.name} says "
-            f"{wanted[0] if wanted else 'nothing'}; the file was changed or is incomplete: {way_out}"
+            f"detector {target} has sha256 {digest}, but {beside.name} says {stated}; "
+            f"the file was changed or is incomplete: {way_out}"
         )
     contract.refuse_external_data(data)
     return DetectorFile(target.stem, data, digest)
+
+
+def _read_file(path: Path) -> bytes:
+    """Read a regular file; a pipe would wait for ever, a device never end. Raises OSError, ValueError."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is not a regular file")
+    return path.read_bytes()
 
 
 class Session:
@@ -229,11 +239,11 @@ def _inspect(file: DetectorFile) -> tuple[Contract, tuple[int, int] | None]:
     # ONNX Runtime's errors have no common base but Exception
     except Exception as error:
         raise DetectorError(f"detector {file.name} cannot be opened: {error}"[:400]) from error
-    inputs = [(i.name, i.type, i.shape) for i in session.get_inputs()]
     try:
+        inputs = [(i.name, i.type, i.shape) for i in session.get_inputs()]
         contract.check_tensors(inputs, [(o.name, o.type, o.shape) for o in session.get_outputs()])
         found = contract.from_metadata(session.get_modelmeta().custom_metadata_map)
-    except ContractError as error:
+    except (ContractError, UnicodeDecodeError) as error:
         raise ContractError(f"detector {file.name}: {error}") from error
     batch, height, width = next(shape[:3] for name, _, shape in inputs if name == contract.INPUT)
     if isinstance(batch, int) and batch != 1:

@@ -111,8 +111,8 @@ class Box:
             store_error_since=None,
             store_bytes=1_000_000,
             store_free_bytes=5_000_000_000,
-        audit_number=12,
-        audit_head="ab" * 32,
+            audit_number=12,
+            audit_head="ab" * 32,
             stages={},
             cameras=cameras,
         )

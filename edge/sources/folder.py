@@ -61,6 +61,9 @@ class FolderSource(Source):
                         stat = path.stat()
                     except FileNotFoundError:
                         continue  # taken away meanwhile
+                    except OSError:  # such as a link to itself: one bad name must not stop the others
+                        states.add((path.name, 0, 0))
+                        continue
                     states.add((path.name, stat.st_mtime_ns, stat.st_size))
         except OSError as error:
             raise SourceError(f"{self.label}: {error.strerror}; correct the camera's source") from error

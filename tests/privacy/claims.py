@@ -36,19 +36,23 @@ CLAIMS = (
     ),
     Claim(
         "a detector that fails, hangs or answers nonsense leads to no raw face",
-        (f"{_PRIVACY}/test_faults_detector.py",),
+        (f"{_PRIVACY}/test_faults_detector.py", f"{_PRIVACY}/test_faults_answers.py"),
     ),
     Claim(
         "a camera that repeats, freezes, changes or sends garbage leads to no raw face",
-        (f"{_PRIVACY}/test_faults_source.py",),
+        (f"{_PRIVACY}/test_faults_source.py", f"{_PRIVACY}/test_faults_clocks.py"),
     ),
     Claim(
         "a failure in hold, blur, last look, visibility or known face leads to no raw face",
-        (f"{_PRIVACY}/test_faults_stages.py",),
+        (f"{_PRIVACY}/test_faults_stages.py", f"{_PRIVACY}/test_faults_blur.py"),
     ),
     Claim(
         "a failing encoder or disk costs no image that was acknowledged, and leads to no raw face",
         (f"{_PRIVACY}/test_faults_store.py",),
+    ),
+    Claim(
+        "the checks behind these attacks notice what they are there for",
+        (f"{_PRIVACY}/test_faults_oracle.py",),
     ),
     Claim(
         "the daemon writes into the store alone and opens no socket but the status endpoint and cameras",
@@ -79,12 +83,12 @@ CLAIMS = (
     ),
     Claim(
         "a changed, foreign or hostile detector file is refused before the first frame",
-        (f"{_PRIVACY}/test_files_model.py",),
+        (f"{_PRIVACY}/test_files_model.py", f"{_PRIVACY}/test_files_odd_models.py"),
     ),
     Claim(
         "hostile pictures, videos, names and configurations end in a clear refusal",
         (
-            f"{_PRIVACY}/test_files_media.py",
+            f"{_PRIVACY}/test_files.py",
             f"{_PRIVACY}/test_files_names.py",
             f"{_PRIVACY}/test_files_config.py",
             "tests/test_blur_command.py",

@@ -1,0 +1,211 @@
+"""Whatever a camera delivers, and however it breaks, nothing is stored that a correct run may not store."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge import capture as capture_module
+from edge import pipeline as pipeline_module
+from edge.boxes import NO_BOXES
+from edge.detector import Detections
+from edge.errors import SourceError
+from edge.frames import RawFrame
+from edge.pipeline import Pipeline
+from edge.reasons import Reason
+from tests.privacy.conftest import Proof
+from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
+from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead
+from tests.privacy.faults_tools import Script, shot, shots
+from tests.privacy.faults_world import World, check_log, named, world_in_memory
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with world_in_memory() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _reopened_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 0.001)
+
+
+# Pictures that are none
+
+
+def grey_of(shape: tuple[int, ...], kind: type = np.uint8) -> np.ndarray[Any, Any]:
+    return np.full(shape, 90, kind)
+
+
+USELESS: dict[str, object] = {
+    "nothing": None,
+    "floats": grey_of((HEIGHT, WIDTH, 3), np.float32),
+    "16 bits": grey_of((HEIGHT, WIDTH, 3), np.uint16),
+    "objects": grey_of((HEIGHT, WIDTH, 3), object),
+    "grey": grey_of((HEIGHT, WIDTH)),
+    "one channel": grey_of((HEIGHT, WIDTH, 1)),
+    "two channels": grey_of((HEIGHT, WIDTH, 2)),
+    "four channels": grey_of((HEIGHT, WIDTH, 4)),
+    "a video": grey_of((2, HEIGHT, WIDTH, 3)),
+    "a number": grey_of(()),
+    "no pixel": grey_of((0, 0, 3)),
+    "no column": grey_of((HEIGHT, 0, 3)),
+    "8x8": grey_of((8, 8, 3)),
+    "one row": grey_of((1, WIDTH, 3)),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_a_picture_that_is_none_is_counted_and_nothing_else(
+    world: World, name: str, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    runs = 0
+    for when, case in attacks(DROPPING, list(USELESS).index(name), 3):
+        with named(name, when, case):
+            items: list[object] = []
+            for item in shots():
+                items += [USELESS[name], item] if item.number in WHEN[when] else [item]
+            run = world.play(case, source=Script(items))
+            world.check_stored(run, case, dropped={Reason.UNDECODABLE: len(WHEN[when])})
+            world.check_same(run, case, ALL)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+def test_a_change_of_size_uncovers_nothing(
+    world: World, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    runs = 0
+    for when, case, live in with_live():
+        with named(when, case, "live" if live else "file"):
+            at = WHEN[when]
+            items = [shot(number, scale=2 if number in at else 1) for number in sorted(ALL)]
+            run = world.play(case, source=Script(items, live))
+            cuts = [n for n in range(1, FRAMES) if (n in at) != (n - 1 in at)]
+            lost = without_lookahead(cuts, case.before, live, sorted(ALL))
+            world.check_stored(run, case, lost=lost, dropped={Reason.NO_LOOKAHEAD: len(lost)} if lost else {})
+            sizes = {number: len(stored.pixels) for number, stored in run.images.items()}
+            assert sizes == {n: HEIGHT * (2 if n in at else 1) for n in run.numbers}
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+# Sources that break
+
+
+def bad_frame() -> RawFrame:
+    return RawFrame(grey_of((HEIGHT, WIDTH, 3), np.float32), "test", 0, 0.0, 0.0, 0)
+
+
+BREAKS: dict[str, object] = {
+    "SourceError": SourceError("the stream broke off"),
+    "RuntimeError": RuntimeError("bug"),
+    "MemoryError": MemoryError(),
+    "OSError": OSError(19, "No such device"),
+    "StopIteration": StopIteration(),
+    "a frame of floats": bad_frame,
+    "text": "no picture at all",
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_source_that_breaks_leaves_only_what_it_gave(
+    world: World, name: str, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    """A camera is opened again and goes on; of a file there is no more."""
+    runs = 0
+    for when, case, live in with_live(list(BREAKS).index(name)):
+        with named(name, when, case, "live" if live else "file"):
+            items: list[object] = []
+            for item in shots():
+                items += [BREAKS[name], item] if item.number in WHEN[when] else [item]
+            run = world.play(case, source=Script(items, live))
+            given = ALL if live else frozenset(range(min(WHEN[when])))
+            lost = without_lookahead([], case.before, live, sorted(given))
+            dropped = {Reason.NO_LOOKAHEAD: len(lost)} if lost else {}
+            world.check_stored(run, case, lost=lost | (ALL - given), dropped=dropped)
+            if live:
+                world.check_same(run, case, run.numbers)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+NO_FRAMES: dict[str, Callable[[], Any]] = {
+    "None": lambda: None,
+    "pixels": lambda: picture(0),
+    "text": lambda: "frame",
+    "detections": lambda: Detections(NO_BOXES, NO_BOXES[:, 0]),
+}
+
+
+@pytest.mark.parametrize("name", NO_FRAMES)
+def test_what_is_no_frame_counts_as_a_source_that_breaks(
+    world: World, name: str, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    runs = 0
+    for when, case, live in with_live(list(NO_FRAMES).index(name)):
+        with named(name, when, case, "live" if live else "file"):
+            items: list[object] = []
+            for item in shots():
+                items += [NO_FRAMES[name], item] if item.number in WHEN[when] else [item]
+            run = world.play(case, source=Script(items, live))
+            given = ALL if live else frozenset(range(min(WHEN[when])))
+            lost = without_lookahead([], case.before, live, sorted(given))
+            dropped = {Reason.NO_LOOKAHEAD: len(lost)} if lost else {}
+            world.check_stored(run, case, lost=lost | (ALL - given), dropped=dropped)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+def test_a_source_that_ends_early_leaves_what_it_gave(
+    world: World, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    runs = 0
+    for case, live, count in some(itertools.product(DROPPING, (True, False), range(FRAMES))):
+        with named(case, "live" if live else "file", f"{count} frames"):
+            run = world.play(case, source=Script(shots()[:count], live))
+            lost = without_lookahead([], case.before, live, list(range(count)))
+            dropped = {Reason.NO_LOOKAHEAD: len(lost)} if lost else {}
+            world.check_stored(run, case, lost=lost | set(range(count, FRAMES)), dropped=dropped)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+def test_a_source_that_hangs_leaves_what_it_gave(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    monkeypatch.setattr(pipeline_module, "STOP_SECONDS", 0.001)
+    runs = 0
+    for case, count in some(itertools.product(DROPPING, range(FRAMES))):
+        release = threading.Event()
+
+        def hang(release: threading.Event = release) -> RawFrame:
+            assert release.wait(60)
+            raise SourceError("too late")
+
+        def ticks(pipeline: Pipeline, count: int = count) -> None:
+            while pipeline.metrics.count("frames_captured", "test") < count:
+                assert pipeline.tick(0.05)
+            assert pipeline.tick(0)
+
+        with named(case, f"{count} frames"):
+            try:
+                run = world.play(case, source=Script([*shots()[:count], hang, shot(count)]), ticks=ticks)
+            finally:
+                release.set()
+            world.check_stored(run, case, lost=range(count, FRAMES))
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)

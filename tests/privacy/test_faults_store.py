@@ -1,0 +1,274 @@
+"""The encoder and the disk fail at any step of storing any image: what is stored is whole, and counted."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import cv2
+import pytest
+
+from edge.pipeline import Pipeline
+from edge.reasons import Reason
+from edge.snapshot import healthy
+from tests.privacy.conftest import Proof
+from tests.privacy.faults import ALL, FRAMES, WHEN, number_of
+from tests.privacy.faults_cases import CASES, attacks
+from tests.privacy.faults_tools import Act, Fault, Hook, raising
+from tests.privacy.faults_world import World, check_log, named, until_the_end
+
+CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT]
+DAY = re.compile(r"/\d{4}-\d\d-\d\d(/|$)")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """On a disk: it is the store that is attacked."""
+    return World(tmp_path_factory.mktemp("store"))
+
+
+def disk_error(code: int) -> Act:
+    return raising(OSError(code, os.strerror(code)))
+
+
+# The encoder
+
+
+ENCODERS: dict[str, Act] = {
+    "says that it failed": lambda *args: (False, None),
+    "raises": raising(cv2.error("OpenCV: out of memory")),
+    "MemoryError": raising(MemoryError()),
+    "returns nothing": lambda *args: None,
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_image_that_cannot_be_encoded_is_dropped_alone(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    hook = Hook(monkeypatch, cv2, "imencode", lambda ending, pixels, options: number_of(pixels))
+    runs = 0
+    for when, case in attacks(CASES, list(ENCODERS).index(name)):
+        with named(name, when, case):
+            hook.fault = fault = Fault(WHEN[when], ENCODERS[name])
+            run = world.play(case)
+            hook.fault = None
+            fault.check_fired()
+            world.check_stored(run, case, lost=fault.at, dropped={Reason.STORE_ERROR: len(fault.at)})
+            world.check_same(run, case, ALL - fault.at)
+            assert bool(run.pipeline.writer.error) == (FRAMES - 1 in fault.at)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+def until_the_thread_is_dead(pipeline: Pipeline) -> None:
+    assert healthy(pipeline)
+    until_the_end(pipeline)
+    pipeline.writer._thread.join(60)
+    assert not healthy(pipeline)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_the_thread_of_the_store_dies_it_is_seen_and_what_is_stored_is_right(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    hook = Hook(monkeypatch, cv2, "imencode", lambda ending, pixels, options: number_of(pixels))
+    runs = 0
+    for when, case in attacks(case for case in CASES if case.before == 0):
+        with named(when, case):
+            hook.fault = fault = Fault(WHEN[when], raising(SystemExit()))
+            run = world.play(case, ticks=until_the_thread_is_dead, unanswered=FRAMES)
+            hook.fault = None
+            assert fault.fired == [min(fault.at)]
+            assert run.numbers <= set(range(min(fault.at)))
+            world.check_same(run, case, run.numbers)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+# The disk
+
+
+def calls(when: str) -> Iterable[int]:
+    """Which calls of a step to attack that images may share."""
+    return range(1000) if when == "every" else WHEN[when]
+
+
+def where(handle: int | None) -> str:
+    return "" if handle is None else os.readlink(f"/proc/self/fd/{handle}")
+
+
+def in_day(path: str) -> bool:
+    """Whether this is where images lie, or one of them."""
+    return DAY.search(path) is not None and "/_audit" not in path
+
+
+def makes_file(how: int, path: Any, flags: int, mode: int = 0, *, dir_fd: int | None = None) -> bool:
+    return flags & how == how and in_day(where(dir_fd))
+
+
+def is_folder(handle: int) -> bool:
+    return in_day(where(handle)) and os.path.isdir(f"/proc/self/fd/{handle}")
+
+
+STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
+    "open": ("open", partial(makes_file, os.O_TMPFILE)),
+    "write": ("fdopen", lambda handle, *args, **kwargs: in_day(where(handle))),
+    "flush": ("fsync", lambda handle: in_day(where(handle)) and not is_folder(handle)),
+    "name": ("link", lambda source, path, **folders: in_day(where(folders.get("dst_dir_fd")))),
+}
+"""Steps that each image takes by itself: the function, and whether a call of it is that step."""
+SHARED_STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
+    "make a folder": ("mkdir", lambda path, *args, **kwargs: in_day(str(path))),
+    "open a folder": ("open", lambda path, flags, *args, **kwargs: in_day(str(path))),
+    "flush a folder": ("fsync", is_folder),
+    "record": ("write", lambda handle, data: "/_audit/" in where(handle)),
+    "flush a record": ("fdatasync", lambda handle: "/_audit/" in where(handle)),
+    "ask for room": ("statvfs", lambda path: True),
+}
+"""Steps that images take together, as they happen to wait, so that one failure may cost several."""
+
+
+class Torn:
+    """A file of which the disk takes the first half only."""
+
+    def __init__(self, file: Any, error: Act) -> None:
+        self._file, self._error = file, error
+
+    def __enter__(self) -> Torn:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data[: len(data) // 2])
+        self._error()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class Step:
+    """Puts faults in the place of a step, by the number of its calls in a run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, wanted: Callable[..., bool]) -> None:
+        self._wanted = wanted
+        self._calls = itertools.count()
+        self._hook = Hook(monkeypatch, os, name, self._number)
+
+    def _number(self, *args: Any, **kwargs: Any) -> int | None:
+        return next(self._calls) if self._wanted(*args, **kwargs) else None
+
+    def arm(self, fault: Fault | None) -> None:
+        self._calls = itertools.count()
+        self._hook.fault = fault
+
+
+def refuse_nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a filesystem that lacks O_TMPFILE."""
+    real = os.open
+
+    def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize("nameless", [True, False], ids=["without a name", "with a temporary name"])
+@pytest.mark.parametrize("name", STEPS)
+def test_an_image_that_the_disk_refuses_is_dropped_alone(
+    world: World,
+    name: str,
+    nameless: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    proof: Proof,
+) -> None:
+    function, wanted = STEPS[name]
+    if not nameless:
+        refuse_nameless(monkeypatch)
+        wanted = partial(makes_file, os.O_CREAT) if name == "open" else wanted
+    fdopen = os.fdopen
+    step = Step(monkeypatch, function, wanted)
+    runs = 0
+    for (when, case), code in zip(attacks(CASES), itertools.cycle(CODES), strict=False):
+        with named(name, when, case, errno.errorcode[code]):
+            error = disk_error(code)
+            act = error if name != "write" else lambda *args, error=error: Torn(fdopen(*args), error)
+            fault = Fault(WHEN[when], act)
+            step.arm(fault)
+            run = world.play(case)
+            step.arm(None)
+            fault.check_fired()
+            world.check_stored(run, case, lost=fault.at, dropped={Reason.STORE_ERROR: len(fault.at)})
+            world.check_same(run, case, ALL - fault.at)
+        runs += 1
+    check_log(caplog)
+    proof(faults=runs)
+
+
+@pytest.mark.parametrize("name", SHARED_STEPS)
+def test_images_that_the_disk_refuses_together_are_dropped(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    step = Step(monkeypatch, *SHARED_STEPS[name])
+    runs = 0
+    for (when, case), code in zip(attacks(CASES), itertools.cycle(CODES), strict=False):
+        with named(name, when, case, errno.errorcode[code]):
+            fault = Fault(calls(when), disk_error(code))
+            step.arm(fault)
+            run = world.play(case)
+            step.arm(None)
+            if not fault.fired:
+                continue  # there were fewer groups than that
+            lost = ALL - run.numbers
+            world.check_stored(run, case, lost=lost, dropped={Reason.STORE_ERROR: len(lost)} if lost else {})
+            world.check_same(run, case, run.numbers)
+            if when == "every":
+                assert lost == ALL
+        runs += 1
+    assert runs >= 3
+    check_log(caplog)
+    proof(faults=runs)
+
+
+LIES = {
+    "no number": os.statvfs_result([4096, 4096, 1000, 2000, 2000, 10, 10, 10, 0, 255]),
+    "negative": os.statvfs_result([4096, 4096, 1000, 10, -10, 10, 10, 10, 0, 255]),
+    "no blocks": os.statvfs_result([4096, 0, 0, 0, 0, 10, 10, 10, 0, 255]),
+    "no inodes": os.statvfs_result([4096, 4096, 1000, 999, 999, 10, 0, 0, 0, 255]),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_disk_that_lies_about_its_room_counts_as_full(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, proof: Proof
+) -> None:
+    step = Step(monkeypatch, *SHARED_STEPS["ask for room"])
+    runs = 0
+    for when, case in attacks(CASES, list(LIES).index(name)):
+        with named(name, when, case):
+            fault = Fault(calls(when), lambda path: LIES[name])
+            step.arm(fault)
+            run = world.play(case)
+            step.arm(None)
+            if not fault.fired:
+                continue
+            lost = ALL - run.numbers
+            assert lost
+            world.check_stored(run, case, lost=lost, dropped={Reason.STORE_ERROR: len(lost)})
+            world.check_same(run, case, run.numbers)
+        runs += 1
+    assert runs >= 3
+    check_log(caplog)
+    proof(faults=runs)
