@@ -10,12 +10,12 @@ demo: $(VENV)/.box
 	$(BIN)/edge demo --out build/demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --junitxml=build/test.xml
 
 # Every claim of docs/privacy.md, shown: the attack suite with its sweeps, deliberate breaks, experiments.
 # Some need root and Debian's strace, e2fsprogs, iproute2 and age; what cannot be shown is said.
 proof: $(VENV)/.dev
-	$(BIN)/python -m tests.privacy.proof --html build/proof.html --json build/proof.json
+	$(BIN)/python -m tests.privacy.proof --html build/proof.html --json build/proof.json $(PROOF)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(SOURCES)

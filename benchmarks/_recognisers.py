@@ -20,8 +20,8 @@ VIEW = 48
 """Side of what the network sees, in pixels: a square around the face."""
 COARSE = CLOSE = 12
 """Sides of what the linear attacker sees: the same square, and the head region by itself."""
-COARSE_PARTS, CLOSE_PARTS = 30, 60
-"""Principal components of each that it uses."""
+COARSE_PARTS, OUTLINE_PARTS, CLOSE_PARTS = 30, 6, 60
+"""Principal components that it uses of the square, of where the region is in it, and of the head."""
 FLOOR = 0.1
 """Standard deviation, in levels, below which a component is rounding noise."""
 BATCH = 32
@@ -74,7 +74,7 @@ class Network:
             blocks.append(layers.Conv2D(width, 3, strides=2, padding="same", activation="relu"))
             blocks.append(layers.BatchNormalization())
         head = [layers.Flatten(), layers.Dropout(0.4), layers.Dense(self.size.people)]
-        model = self.keras.Sequential([self.keras.Input((VIEW, VIEW, 3)), *blocks, *head])
+        model = self.keras.Sequential([self.keras.Input((VIEW, VIEW, 4)), *blocks, *head])
         steps = self.size.epochs * math.ceil(self.size.known / BATCH)
         rate = self.keras.optimizers.schedules.CosineDecay(2e-3, steps)
         loss = self.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -82,7 +82,7 @@ class Network:
         return model
 
     def guess(self, views: Floats, labels: Labels) -> Labels:
-        """Train on the first of ``views``, ``[N, VIEW, VIEW, 3]``, and say who is on the others."""
+        """Train on the first of ``views``, ``[N, VIEW, VIEW, 4]``, and say who is on the others."""
         for variable, value in zip(self.variables, self.first, strict=True):
             variable.assign(value)
         self.keras.utils.set_random_seed(self.seed)
@@ -117,6 +117,10 @@ def whiten(values: Floats, known: int, parts: int) -> Doubles:
 def linear_guess(squares: Floats, closes: Floats, labels: Labels, known: int) -> Labels:
     """What the linear attacker says of the pictures after the first ``known``."""
     cell = VIEW // COARSE
-    coarse = squares.reshape(-1, COARSE, cell, COARSE, cell, 3).mean(axis=(2, 4))
-    parts = [whiten(coarse, known, COARSE_PARTS), whiten(closes, known, CLOSE_PARTS)]
+    coarse = squares.reshape(-1, COARSE, cell, COARSE, cell, 4).mean(axis=(2, 4))
+    parts = [
+        whiten(coarse[..., :3], known, COARSE_PARTS),
+        whiten(coarse[..., 3], known, OUTLINE_PARTS),
+        whiten(closes, known, CLOSE_PARTS),
+    ]
     return fisher(np.concatenate(parts, axis=1), labels, known)

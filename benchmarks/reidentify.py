@@ -128,6 +128,10 @@ WAYS: dict[str, Callable[[Pixels, Floats], Pixels]] = {
     **{f"surround of {region}": partial(surround, region=region) for region in REGIONS},
 }
 """Everything that the attackers are trained on, by name."""
+REGION_OF = {
+    **{row.key: row.region for row in ROWS},
+    **{f"surround of {region}": region for region in REGIONS},
+}
 
 
 def draw(size: Size, seed: int) -> tuple[list[Picture], Labels]:
@@ -138,15 +142,20 @@ def draw(size: Size, seed: int) -> tuple[list[Picture], Labels]:
     return [render(people[who], scene) for who, scene in zip(labels.tolist(), scenes, strict=True)], labels
 
 
-def square(pixels: Pixels, box: Floats) -> Floats:
-    """A square around the face, ``[VIEW, VIEW, 3]``.
+def square(pixels: Pixels, box: Floats, region: str | None) -> Floats:
+    """A square around the face, ``[VIEW, VIEW, 4]``: the picture, and 255 where the region is.
 
-    Position and size of the region are there for everybody to see, so the attacker has them too.
+    Everybody can find out what is covered. An attacker who is told can use the outline whatever the colour
+    beside it, so that fills differ by what they show and not by how well their edge is seen.
     """
+    marked = np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)])
+    if region is not None:
+        left, top, right, bottom = corners(box, region)
+        marked[top:bottom, left:right, 3] = 255
     x1, y1, x2, y2 = box[0].tolist()
     half = round((x2 - x1) * VIEW_WIDTHS / 2)
     x, y = round((x1 + x2) / 2), round((y1 + y2) / 2)
-    padded = np.asarray(cv2.copyMakeBorder(pixels, half, half, half, half, cv2.BORDER_REPLICATE), np.uint8)
+    padded = np.asarray(cv2.copyMakeBorder(marked, half, half, half, half, cv2.BORDER_REPLICATE), np.uint8)
     return _shrink(padded[y : y + 2 * half, x : x + 2 * half], VIEW)
 
 
@@ -167,7 +176,8 @@ def sheet(seed: int, people: int = 4) -> Pixels:
     lines = [np.hstack([_caption(name) for name in WAYS])]
     for number in range(people):
         pixels, box = render(make_person(seed, number), make_scene(seed, number))
-        views = [square(way(pixels, box), box).round().astype(np.uint8) for way in WAYS.values()]
+        squares = [square(way(pixels, box), box, None)[..., :3] for way in WAYS.values()]
+        views = [view.round().astype(np.uint8) for view in squares]
         lines.append(np.hstack([cv2.resize(view, (TILE, TILE)) for view in views]))
     return np.asarray(np.vstack(lines), np.uint8)
 
@@ -205,7 +215,7 @@ def measure(size: Size, threads: int, seed: int) -> list[dict[str, Any]]:
     correct: dict[str, dict[str, int]] = {}
     for name, way in WAYS.items():
         covered = [(way(pixels, box), box) for pixels, box in pictures]
-        squares = np.stack([square(*some) for some in covered])
+        squares = np.stack([square(*some, REGION_OF[name]) for some in covered])
         closes = np.stack([close(*some) for some in covered])
         guesses = {
             "network": network.guess(squares, labels),

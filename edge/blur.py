@@ -82,6 +82,8 @@ def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> In
         grown[:, 3] = boxes[:, 1] + config.top_fraction * (boxes[:, 3] - boxes[:, 1])
     else:
         raise ValueError(f"unknown region {config.region!r}")
+    if np.isnan(grown).any():  # infinity times a margin of 0; such a box would cover nothing
+        raise ValueError("a box is larger than float32 can tell")
     return geometry.to_pixels(grown, width, height)
 
 

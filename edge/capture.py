@@ -241,6 +241,8 @@ class Capture:
                 reader.inside = None
                 if self._stop.is_set() or reader.source.left:
                     return
+                if type(frame) is not RawFrame:
+                    raise SourceError(f"{reader.source.label}: delivered a {type(frame).__name__}")
                 if self._accept(reader, frame) and self.slot.put(frame) is not None:
                     self._count(self.camera, Reason.OVERTAKEN)
                 reader.inside = time.monotonic()

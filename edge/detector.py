@@ -65,8 +65,12 @@ class Detector:
                 found.append(self._look(pixels[y1:y2, x1:x2], letterbox, x1, y1))
         boxes = np.concatenate([b for b, _ in found])
         scores = np.concatenate([s for _, s in found])
+        clipped = geometry.clip(boxes, width, height)
+        # A box beside the frame covers nothing, so it must not stand for one that does.
+        inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+        boxes, clipped, scores = boxes[inside], clipped[inside], scores[inside]
         kept = geometry.nms(boxes, scores, self.session.contract.nms_iou)
-        return Detections(geometry.clip(boxes[kept], width, height), scores[kept])
+        return Detections(clipped[kept], scores[kept])
 
     def _look(self, view: Pixels, letterbox: Letterbox, left: int = 0, top: int = 0) -> tuple[Floats, Floats]:
         """Candidates of one view, in pixels of the frame, before suppression."""

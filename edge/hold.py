@@ -98,10 +98,19 @@ class Hold:
         Frames come in the order of ``media_seconds``; a jump backwards, a gap in which every region
         would end, or another size ends all regions after everything that waits has been returned.
         """
-        due: list[Held] = []
         last, self._last = self._last, frame
-        if last is not None and self._breaks(last, frame):
-            due += self.flush()
+        due = self.flush() if last is not None and self._breaks(last, frame) else []
+        try:
+            self._take(frame, found)
+        except Exception:
+            self._line.extendleft(reversed(due))  # nobody has them yet
+            raise
+        while len(self._line) > self._before:
+            due.append(self._line.popleft())
+        return due
+
+    def _take(self, frame: RawFrame, found: Detections | None) -> None:
+        """Put a frame of the same scene into the delay line."""
         now = frame.media_seconds
         # At whatever pace, a face that is missed once stays covered in that frame.
         lifetime = max(self._after, self._gap) if self._after > 0 else 0.0
@@ -111,9 +120,6 @@ class Hold:
             self._join(entry, found)
         self._cover_undetected(entry)
         self._line.append(entry)
-        while len(self._line) > self._before:
-            due.append(self._line.popleft())
-        return due
 
     def flush(self) -> list[Held]:
         """Return all frames that wait, oldest first, and forget all regions.

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge import blur, canary
+from edge.boxes import Floats
 from edge.capture import Capture, age_seconds
 from edge.config import Config
 from edge.detector import Detections, Detector
 from edge.errors import CanaryError, DetectionError
-from edge.frames import RawFrame
+from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held, Hold
 from edge.ladder import Ladder, Level
 from edge.motion import Motion
@@ -272,7 +273,7 @@ class Pipeline:
                 if level < Level.NO_TILES:
                     return self.detector.detect(frame.pixels)
                 found = self.detector.detect(frame.pixels, tiles=False)
-                moving = camera.motion.boxes(frame.pixels) if level == Level.MOTION_MASK else found.boxes[:0]
+                return self._with_motion(camera, frame, found) if level == Level.MOTION_MASK else found
         except DetectionError as error:
             log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, error.reason, error)
             self._failed(frame, Reason(error.reason))
@@ -284,7 +285,11 @@ class Pipeline:
             )
             self._failed(frame, Reason.DETECTOR_ERROR)
             return None
-        if moving is None:  # nothing to compare with yet
+
+    def _with_motion(self, camera: _Camera, frame: RawFrame, found: Detections) -> Detections | None:
+        """What moves in addition to what was found; None, and counted, without a frame to compare with."""
+        moving = camera.motion.boxes(frame.pixels)
+        if moving is None:
             self._failed(frame, Reason.LOAD)
             return None
         scores = np.concatenate([np.ones(len(moving), np.float32), found.scores])
@@ -330,16 +335,8 @@ class Pipeline:
     def _anonymize(self, camera: _Camera, held: Held) -> Verified | None:
         """Cover what must be covered, and look once more; None, and counted, when that fails."""
         frame, config = held.frame, self.config
-        try:
-            with self.metrics.timed("blur"):
-                if held.whole:
-                    safe = blur.cover_whole(frame)
-                else:
-                    safe = blur.anonymize(frame, held.boxes, config.blur, camera.zones)
-        # Not covered means not stored, whatever the cause.
-        except Exception as error:
-            log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
-            self._drop(frame, Reason.BLUR_ERROR)
+        safe = self._cover(frame, None if held.whole else held.boxes, camera.zones)
+        if safe is None:
             return None
         if safe.whole:
             return Verified(safe)
@@ -355,10 +352,24 @@ class Pipeline:
             log.warning("camera %s: verify: %s: %s", frame.camera, type(error).__name__, error)
             reason = Reason(error.reason) if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
             self._failed(frame, reason)
-            return None if config.privacy.on_failure == "drop" else Verified(blur.cover_whole(frame))
+            whole = self._cover(frame, None, ()) if config.privacy.on_failure == "cover" else None
+            return None if whole is None else Verified(whole)
         if last.regrown:
             self.metrics.regrown(frame.camera)
         if last.escalated:
             self.metrics.escalated(frame.camera)
             self.metrics.covered_whole(frame.camera, Reason.ESCALATED)
         return last
+
+    def _cover(self, frame: RawFrame, boxes: Floats | None, zones: blur.Zones) -> AnonymizedFrame | None:
+        """Cover these boxes and the zones, or all of the frame; None, and counted, when that fails."""
+        try:
+            with self.metrics.timed("blur"):
+                if boxes is None:
+                    return blur.cover_whole(frame)
+                return blur.anonymize(frame, boxes, self.config.blur, zones)
+        # Not covered means not stored, whatever the cause.
+        except Exception as error:
+            log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
+            self._drop(frame, Reason.BLUR_ERROR)
+            return None

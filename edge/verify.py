@@ -11,7 +11,9 @@ from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import BlurConfig
 from edge.detector import Detector
+from edge.errors import DetectionError
 from edge.frames import AnonymizedFrame, RawFrame
+from edge.reasons import Reason
 
 GROWTH = 0.5
 """A face that is found after blurring is covered with so much more, as a share of its sides."""
@@ -47,7 +49,10 @@ def verify(
     if not len(found):
         return Verified(safe)
     more = np.concatenate([boxes, geometry.grow(found, GROWTH, GROWTH, GROWTH)]).astype(np.float32)
-    again = blur.anonymize(raw, more, config, zones)
+    try:
+        again = blur.anonymize(raw, more, config, zones)
+    except Exception as error:
+        raise DetectionError(Reason.BLUR_ERROR, f"{type(error).__name__}: {error}") from error
     if len(detector.detect(again.pixels).at_least(detector.score_begin).boxes):
         return Verified(blur.cover_whole(raw), regrown=True, escalated=True)
     return Verified(again, regrown=True)

@@ -128,13 +128,13 @@ class ImageStore:
                 data = encode(entry.frame, self._kind, self._quality)
                 if self._recipient is not None:
                     data = encrypt(data, self._recipient)
+                path = self._path(entry.frame)
             except StoreError as error:
                 results.append(error)
             # Whatever it is, it must not cost the others of the group.
             except Exception as error:
                 results.append(StoreError(f"{type(error).__name__}: {error}"))
             else:
-                path = self._path(entry.frame)
                 ready.append((entry, path, data))
                 results.append(path)
         encoded = time.perf_counter()

@@ -15,12 +15,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A module to run; it ends with 0 (shown), 1 (failed) or 2 (cannot be measured here). ``quick``: its
+    """A module to run; it ends with 0 (shown), 1 (failed) or 2 (cannot be measured here). ``small``: its
     arguments for the small form."""
 
     text: str
     command: tuple[str, ...]
-    quick: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
 
 
 _PRIVACY = "tests/privacy"

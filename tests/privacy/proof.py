@@ -1,6 +1,6 @@
 """``make proof``: every claim of docs/privacy.md, the command that shows it, and what came of it here.
 
-``python -m tests.privacy.proof [--html FILE] [--json FILE] [--quick]``
+``python -m tests.privacy.proof [--html FILE] [--json FILE] [--quick] [--small] [--tests FILE]``
 
 Runs the attack suite with its long sweeps, the deliberate breaks, and the two experiments on privacy; prints
 one row per claim and writes a page. Exit code 0 when nothing failed and the bar is met: 2,000 injected
@@ -59,16 +59,16 @@ def run_tests(paths: Sequence[str], marks: str) -> list[Case]:
     """Run tests in one process of pytest and return what came of each."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "-p", "no:cacheprovider",
-                   "-o", "junit_family=xunit1", f"--junitxml={file}", *paths]  # fmt: skip
+        options = ["-q", "-m", marks, "-p", "no:cacheprovider", f"--junitxml={file}"]
+        command = [sys.executable, "-m", "pytest", *options, *paths]
         done = subprocess.run(command, cwd=mutations.ROOT, check=False)
         if not file.exists():
             raise SystemExit(f"pytest ended with {done.returncode} and left no result")
-        return list(_cases(file))
+        return list(read_results(file))
 
 
-def _cases(file: Path) -> Iterable[Case]:
-    # The file was just written by pytest, below a folder of our own.
+def read_results(file: Path) -> Iterable[Case]:
+    """What a run of pytest wrote with ``--junitxml``."""
     for element in ElementTree.parse(file).getroot().iter("testcase"):
         name = f"{element.get('file')}::{element.get('name')}"
         outcome, text = "passed", ""
@@ -100,9 +100,9 @@ def judge(claim: Claim, cases: Sequence[Case]) -> Row:
     return row
 
 
-def experiment(one: Experiment, quick: bool) -> Row:
+def experiment(one: Experiment, small: bool) -> Row:
     """Run an experiment, and take its last lines as the result."""
-    command = [*one.command, *(one.quick if quick else ())]
+    command = [*one.command, *(one.small if small else ())]
     row = Row(one.text, f"python -m {' '.join(command)}")
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=mutations.ROOT, capture_output=True, text=True, check=False
@@ -137,14 +137,22 @@ def main() -> int:
         "--html", type=Path, default=Path("proof.html"), help="the page (default: proof.html)"
     )
     parser.add_argument("--json", type=Path, help="the same as JSON")
-    parser.add_argument("--quick", action="store_true", help="without the sweeps, experiments in small form")
+    parser.add_argument("--quick", action="store_true", help="without the sweeps")
+    parser.add_argument("--small", action="store_true", help="the experiments in their small form")
+    parser.add_argument(
+        "--tests", type=Path, help="results of make test just now (build/test.xml), not to run those again"
+    )
     arguments = parser.parse_args()
     begin, result = time.monotonic(), common.begin("proof")
     paths = sorted({test.split("::")[0] for claim in CLAIMS for test in claim.tests})
-    cases = run_tests(paths, QUICK if arguments.quick else "sweep or not sweep")
+    if arguments.tests is not None:
+        cases = list(read_results(arguments.tests))
+        cases += [] if arguments.quick else run_tests(paths, "sweep")
+    else:
+        cases = run_tests(paths, QUICK if arguments.quick else "sweep or not sweep")
     rows = [judge(claim, cases) for claim in CLAIMS]
     rows.append(breaks())
-    rows += [experiment(one, arguments.quick) for one in EXPERIMENTS]
+    rows += [experiment(one, arguments.small) for one in EXPERIMENTS]
     total = {name: sum(getattr(case, name) for case in cases) for name in ("faults", "leaked", "lost")}
     met = total["faults"] >= BAR_FAULTS and not total["leaked"] and not total["lost"]
     good = met and all(row.state != "failed" for row in rows)
@@ -162,6 +170,7 @@ def main() -> int:
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "root": os.geteuid() == 0,
         "quick": arguments.quick,
+        "small": arguments.small,
         "total": total,
         "good": good,
         "closing": closing,

@@ -30,7 +30,8 @@ def page(result: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     rows = "\n".join(_row(row) for row in result["rows"])
     kind = "shown" if result["good"] else "failed"
-    form = "short form, without the sweeps; " if result["quick"] else ""
+    form = "without the sweeps; " if result["quick"] else ""
+    form += "experiments in their small form; " if result["small"] else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>

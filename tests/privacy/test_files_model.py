@@ -94,13 +94,13 @@ def open_changed(seed: int, count: int) -> None:
             outcome = type(error).__name__
         else:
             outcome = "finds the known face"
-        print(json.dumps([place, outcome]), flush=True)
+        print(json.dumps(["place", place, outcome]), flush=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "count"),
-    [(1, 10), *(pytest.param(seed, 100, marks=pytest.mark.sweep) for seed in range(2, 8))],
+    [(1, 10), *(pytest.param(seed, 50, marks=pytest.mark.sweep) for seed in range(2, 10))],
 )
 def test_a_flipped_bit_with_a_matching_hash_is_refused_or_harmless(
     tmp_path: Path, seed: int, count: int, proof: Proof
@@ -114,11 +114,12 @@ def test_a_flipped_bit_with_a_matching_hash_is_refused_or_harmless(
         timeout=280,
         check=False,
     )
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    # ONNX Runtime's Python wrapper prints there too when a graph cannot be opened
+    outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["place"')]
     assert done.returncode == 0, (outcomes[-1:], done.stderr[-2000:])
     assert len(outcomes) == count
     allowed = {ContractError, DetectorError, CanaryError}
-    assert {outcome for _, outcome in outcomes} <= {"finds the known face", *(e.__name__ for e in allowed)}
+    assert {outcome for _, _, outcome in outcomes} <= {"finds the known face", *(e.__name__ for e in allowed)}
     proof(faults=count)
 
 
