@@ -197,6 +197,7 @@ def two_proportions(first: int, second: int, tested: int) -> float:
     z = (p1 - p2) / sqrt(p (1 - p) (2 / n)), where p = (x1 + x2) / 2n is the share of both together: the
     pooled test of two proportions, Fleiss, Levin and Paik 2003, "Statistical Methods for Rates and
     Proportions", chapter 3. Below it stands the binomial sigma of the difference. 0 if both are 0 or all.
+    Both counts come from the same pictures, and from two trainings; the formula knows of neither.
 
     >>> round(two_proportions(60, 40, 100), 3)
     2.828

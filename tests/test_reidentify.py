@@ -17,7 +17,7 @@ import pytest
 from benchmarks import common, reidentify
 from benchmarks._identities import SIDE, Person, make_person, make_scene
 from benchmarks._portraits import render
-from benchmarks._recognisers import Size, fisher, whiten
+from benchmarks._recognisers import VIEW, Size, fisher, whiten
 from benchmarks.reidentify import ROWS, Row, corners, cover, surround
 from edge import blur
 from edge.boxes import Floats
@@ -156,6 +156,15 @@ def test_the_surround_is_black_where_the_product_covers(row: Row) -> None:
         np.testing.assert_array_equal(cover(pixels, box, row)[~mask], pixels[~mask])
 
 
+def test_the_attackers_are_told_where_the_region_is() -> None:
+    pixels, box = render(make_person(SEED, 1), make_scene(SEED, 1))
+    marked, plain = reidentify.square(pixels, box, "box"), reidentify.square(pixels, box, None)
+    assert marked.shape == (VIEW, VIEW, 4)
+    assert marked[VIEW // 2, VIEW // 2, 3] == pytest.approx(255, abs=0.01)
+    assert marked[0, 0, 3] == plain[..., 3].max() == 0
+    np.testing.assert_array_equal(marked[..., :3], plain[..., :3])
+
+
 # ------------------------------------------------------------------------------------------- arithmetic
 
 
@@ -250,6 +259,7 @@ def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")
 def test_a_quick_run_attacks_every_row(tmp_path: Path) -> None:
     # In a process of its own, because TensorFlow takes its number of threads once per process.
