@@ -40,7 +40,7 @@ MTCNN_SURE = 0.8
 
 LONG_FRAMES = 600
 """In a clip of more frames than this every second one is skipped where nothing moves; its boxes are
-interpolated. It keeps the work to about a quarter of an hour on two idle cores."""
+interpolated. It keeps the work to about 20 minutes on two idle cores."""
 MOVED_LEVELS, MOVED_GRID = 30, (64, 36)
 """Something moves when a cell of this grid (columns, rows) differs so much from the frame before, 0..255."""
 

@@ -222,7 +222,9 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the result to this file")
     parser.add_argument("--sheet", type=Path, help="write crops of uncovered face-frames to this PNG")
     parser.add_argument(
-        "--rebuild-reference", action="store_true", help="look for the faces anew (a quarter of an hour)"
+        "--rebuild-reference",
+        action="store_true",
+        help="look for the faces anew (20 minutes, an hour on a busy machine)",
     )
     parser.add_argument(
         "--venv",
