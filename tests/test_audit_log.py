@@ -369,3 +369,27 @@ def test_a_record_with_a_wrong_number_is_none(n: object) -> None:
     line = json.dumps({"n": n, "previous": "", "time": "", "event": "stop"}).encode()
     with pytest.raises(ValueError, match="'n'"):
         chain.decode_line(line)
+
+
+def test_a_folder_whose_name_could_not_be_flushed_is_flushed_before_an_image_counts(
+    tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(StoreConfig(folder=tmp_path))
+    store.open()
+    entry, real, flushed = Entry(blur.cover_whole(raw())), os.fsync, []
+
+    def fail(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def note(handle: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.write([entry])
+    monkeypatch.setattr(os, "fsync", note)
+    (path,) = store.write([entry])
+    assert isinstance(path, Path)
+    assert {str(tmp_path), str(path.parent.parent), str(path.parent)} <= set(flushed)

@@ -55,6 +55,7 @@ class AuditLog:
         further back than a lost write can explain, or when the disk fails."""
         make_folder(self._folder)
         try:
+            flush_folder(self._store)  # whoever made the folder may have failed before its name was durable
             self._take_lock()
             return self._find_end(chain.log_files(self._store))
         except OSError as error:

@@ -22,7 +22,7 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import chain
 from edge.store.audit import AuditLog
-from edge.store.durable import make_folder, write_group
+from edge.store.durable import flush_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.recovery import images_without_name, remove_temporaries
@@ -79,6 +79,7 @@ class ImageStore:
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE))
         self._retention = Retention(config, self.usage, self._record_purge)
         self._unstored: list[str] = []
+        self._settled: set[Path] = set()
         self._started = False
         self._counter = itertools.count(1)
         self.encode_seconds = self.write_seconds = 0.0
@@ -166,7 +167,7 @@ class ImageStore:
         self.open()
         self._retention.make_room(sum(len(data) for *_, data in ready))
         for folder in {path.parent for _, path, _ in ready}:
-            make_folder(folder)
+            self._settle(folder)
         self._append([self._record(entry, path, data) for entry, path, data in ready])
         errors = write_group([(path, data) for _, path, data in ready])
         failed: dict[Path, StoreError] = {}
@@ -177,6 +178,19 @@ class ImageStore:
                 failed[path] = error
                 self._unstored.append(path.relative_to(self.folder).as_posix())
         return failed
+
+    def _settle(self, folder: Path) -> None:
+        """Make the folder of a day, and its name durable; once per process also where there is one: whoever
+        made it may have failed, or been killed, before its name was flushed. Raises StoreError."""
+        if folder in self._settled and folder.is_dir():
+            return
+        make_folder(folder)
+        try:
+            flush_folder(folder.parent)
+            flush_folder(self.folder)
+        except OSError as error:
+            raise StoreError(f"folder {folder}: {error.strerror or error}") from error
+        self._settled.add(folder)
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
         frame = entry.frame

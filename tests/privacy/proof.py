@@ -76,7 +76,11 @@ def read_results(file: Path) -> Iterable[Case]:
             if child.tag in ("failure", "error", "skipped"):
                 outcome = "skipped" if child.tag == "skipped" else "failed"
                 text = (child.get("message") or "").splitlines()[0][:200] if child.get("message") else ""
-        numbers = {p.get("name"): int(p.get("value") or 0) for p in element.iter("property")}
+        numbers = {
+            p.get("name"): int(p.get("value") or 0)
+            for p in element.iter("property")
+            if p.get("name") in ("faults", "leaked", "lost")  # hypothesis leaves properties, too
+        }
         yield Case(
             name, outcome, text, numbers.get("faults", 0), numbers.get("leaked", 0), numbers.get("lost", 0)
         )
