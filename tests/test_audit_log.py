@@ -393,3 +393,22 @@ def test_a_folder_whose_name_could_not_be_flushed_is_flushed_before_an_image_cou
     (path,) = store.write([entry])
     assert isinstance(path, Path)
     assert {str(tmp_path), str(path.parent.parent), str(path.parent)} <= set(flushed)
+
+
+def test_nothing_is_on_record_before_the_start_of_its_process(
+    tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ImageStore(StoreConfig(folder=tmp_path))
+    stored(before, [raw(number=0)])
+    before.close()
+    store = ImageStore(StoreConfig(folder=tmp_path))
+
+    def fail(*args: object) -> None:
+        raise StoreError("cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.store.images.remove_temporaries", fail)
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.open()
+    stored(store, [raw(number=1)])
+    assert [record["event"] for record in records_of(tmp_path)] == ["start", "image", "start", "image"]

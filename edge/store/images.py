@@ -21,7 +21,7 @@ from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import chain
-from edge.store.audit import AuditLog
+from edge.store.audit import AuditLog, Tail
 from edge.store.durable import flush_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
@@ -100,6 +100,13 @@ class ImageStore:
             return
         make_folder(self.folder)
         tail = self._log.open()
+        try:
+            self._begin(tail)
+        except BaseException:
+            self._log.close()  # no record before that of the start
+            raise
+
+    def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
         remove_temporaries(self.folder, tail.records)
         if not self._started:
