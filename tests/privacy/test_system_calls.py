@@ -91,7 +91,7 @@ class Kind:
 
 
 PLAIN = Kind("plain")
-ROTATING = Kind("rotating", ("openat", "fsync", "fallocate"), {"audit": {"rotate_megabytes": 0.001}})
+ROTATING = Kind("rotating", ("fsync", "fallocate"), {"audit": {"rotate_megabytes": 0.001}})
 NAMED = Kind("named", ("linkat", "unlinkat", "openat"), named=True)
 PURGING = Kind(
     "purging",
