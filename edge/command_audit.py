@@ -1,13 +1,11 @@
-"""``edge audit``: progress bar, tables, report files."""
+"""``edge audit``: tables, report files."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge.audit import AuditResult, Options, audit_store
 from edge.audit.page import result_page
@@ -21,9 +19,8 @@ from edge.audit.report import (
     warnings_of,
 )
 from edge.errors import StoreError
+from edge.progress import progress_bar
 from edge.store.text import write_text
-
-_LARGEST_IDENTITY_BYTES = 1 << 16
 
 
 def audit_folder(
@@ -36,7 +33,8 @@ def audit_folder(
     """
     _check_target(json_file, "--json", ".json", folder)
     _check_target(html_file, "--html", ".html", folder)
-    result = _with_progress(folder, options)
+    with progress_bar("looking", None) as advance:
+        result = audit_store(folder, options, advance)
     if json_file is not None:
         write_text(json_file, json.dumps(result_json(result), indent=1) + "\n", replace=True)
     if html_file is not None:
@@ -53,25 +51,6 @@ def _check_target(path: Path | None, option: str, ending: str, store: Path) -> N
         raise StoreError(f"{option} {path}: the name must end in {ending}")
     if path.resolve().is_relative_to(store.resolve()):
         raise StoreError(f"{option} {path}: lies in the store, where the next audit would find it; elsewhere")
-
-
-def _with_progress(folder: Path, options: Options) -> AuditResult:
-    begin = time.monotonic()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking", total=None, rate="")
-
-        def advance(done: int, total: int) -> None:
-            rate = f"{done / max(time.monotonic() - begin, 1e-3):.1f}/s"
-            progress.update(task, completed=done, total=total, rate=rate)
-
-        return audit_store(folder, options, advance)
 
 
 def _print(result: AuditResult, console: Console) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge import batch, canary
 from edge.coco import CocoReport
@@ -17,6 +16,7 @@ from edge.config import Config
 from edge.detector import open_detector
 from edge.errors import StoreError
 from edge.logs import printable
+from edge.progress import progress_bar
 from edge.session import read_detector
 from edge.store.text import write_text
 
@@ -42,20 +42,13 @@ def blur_files(
     canary.check(detector)
     total = sum(batch.units(job) for job in plan.jobs)
     outcomes = list(plan.refused)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("anonymizing", total=total, rate="")
+    with progress_bar("anonymizing", total) as update:
+        done = 0
 
         def advance(count: int) -> None:
-            progress.advance(task, count)
-            done = progress.tasks[0].completed
-            progress.update(task, rate=f"{done / max(time.monotonic() - begin, 1e-3):.1f}/s")
+            nonlocal done
+            done += count
+            update(done, total)
 
         outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
     if report is not None:

@@ -13,9 +13,7 @@ from pathlib import Path
 from edge.appliance import Appliance
 from edge.config import Config
 from edge.errors import ConfigError
-from edge.second_look import FACE_SCORE as FACE_SCORE
-from edge.second_look import FULL_SIZE
-from edge.second_look import find_faces as find_faces
+from edge.second_look import FACE_SCORE, FULL_SIZE, find_faces
 from edge.sources.synthetic import SyntheticSource
 from edge.status.schema import Status
 

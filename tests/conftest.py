@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 import edge
 from edge.config import DetectorConfig
@@ -28,6 +28,9 @@ if importlib.util.find_spec("benchmarks") is None:
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=3000)
+# For the deliberate breaks of tests/privacy/mutations.py: that a test fails is enough, and looking for the
+# smallest example can take five minutes per test.
+settings.register_profile("unshrunk", deadline=None, phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

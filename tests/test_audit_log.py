@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,7 +82,7 @@ def test_rotation_does_not_break_the_chain(tmp_path: Path) -> None:
     assert all(path.stat().st_size <= 500 for path in files)
     assert len(records_of(tmp_path)) == 20
     firsts = [chain.decode_line(path.read_bytes().splitlines()[0])["n"] for path in files]
-    assert [chain.first_number(path) for path in files] == firsts
+    assert [chain.first_number(path.name) for path in files] == firsts
 
 
 def test_only_one_process_has_a_store(tmp_path: Path) -> None:
@@ -412,3 +413,25 @@ def test_nothing_is_on_record_before_the_start_of_its_process(
             store.open()
     stored(store, [raw(number=1)])
     assert [record["event"] for record in records_of(tmp_path)] == ["start", "image", "start", "image"]
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "removed"])
+def test_a_store_that_is_taken_away_is_begun_anew(tmp_path: Path, raw: Make, moved: bool) -> None:
+    folder = tmp_path / "store"
+    store = ImageStore(StoreConfig(folder=folder))
+    store.usage.start()
+    stored(store, [raw(), raw()])
+    if moved:
+        folder.rename(tmp_path / "away")
+    else:
+        shutil.rmtree(folder)
+    (image,) = stored(store, [raw()])
+    assert image.is_file()
+    assert [record["event"] for record in records_of(folder)] == ["start", "image"]
+    assert records_of(folder)[1]["image"] == image.relative_to(folder).as_posix()
+    store.usage._thread.join()
+    assert store.usage.images == 1
+    store.close()
+    if moved:
+        away = [record["event"] for record in records_of(tmp_path / "away")]
+        assert away == ["start", "image", "image"]

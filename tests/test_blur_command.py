@@ -20,9 +20,9 @@ from PIL import Image
 
 from edge import canary
 from edge.boxes import Floats, iou
-from edge.demo import find_faces
 from edge.detector import Detector
 from edge.pictures import read_picture
+from edge.second_look import find_faces
 from tests import hostile
 
 HOPPER = hostile.ASTRONAUT.with_name("hopper.jpg")

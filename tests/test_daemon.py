@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import app
-from edge.demo import find_faces
+from edge.second_look import find_faces
 from tests.clips import write_clip
 from tests.conftest import DATA
 

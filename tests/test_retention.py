@@ -142,7 +142,6 @@ def test_age_takes_what_is_older(disk: Disk, monkeypatch: pytest.MonkeyPatch) ->
     room.make_room(0)
     assert disk.purged == [(name, "age") for name in names(old, disk.folder)]
     assert disk.left == names([fresh], disk.folder)
-    assert room.oldest_name() == fresh.name
 
 
 def test_what_is_no_image_of_a_camera_stays(disk: Disk) -> None:

@@ -23,10 +23,10 @@ from edge import batch
 from edge.blur import regions_of
 from edge.boxes import Floats, iou
 from edge.config import BlurConfig
-from edge.demo import FACE_SCORE, find_faces
 from edge.detector import Detector
 from edge.frames import Pixels
 from edge.pictures import read_picture
+from edge.second_look import FACE_SCORE, find_faces
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 

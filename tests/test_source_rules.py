@@ -166,7 +166,7 @@ def test_arrows_point_down() -> None:
     order = [
         {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
         {"pictures", "session", "visibility", "motion", "engines", "slot"},
-        {"detector", "process", "logs", "sample", "coco"},
+        {"detector", "process", "logs", "progress", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status"},
         {"capture", "video", "verify", "mqtt", "writer", "settings", "second_look"},
         {"pipeline", "batch", "audit"},

@@ -86,7 +86,7 @@ def log_names(store: int) -> list[str]:
         names = [name for name in os.listdir(handle) if is_log_name(name)]
     finally:
         os.close(handle)
-    return sorted(names, key=first_of_log_name)
+    return sorted(names, key=chain.first_number)
 
 
 def is_log_name(name: str) -> bool:
@@ -98,11 +98,6 @@ def is_log_name(name: str) -> bool:
     if digits == name or not (digits.isascii() and digits.isdecimal()):
         return False
     return name == chain.file_name(int(digits)) and int(digits) > 0
-
-
-def first_of_log_name(name: str) -> int:
-    """Number of the record that a log file begins with, told by its name."""
-    return int(name.removesuffix(".jsonl"))
 
 
 def list_files(store: int, findings: Findings) -> set[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from edge.audit import form
-from edge.audit.files import exists, first_of_log_name, log_names, open_below
+from edge.audit.files import exists, log_names, open_below
 from edge.audit.findings import Findings
 from edge.store import chain
 from edge.store.chain import Record
@@ -119,7 +119,7 @@ class LogReader:
             text = "is not the last one of a log file with the hash that a later record names"
             self._findings.wrong("log", f"record {through}", text)
         for name in self._ends:
-            if first_of_log_name(name) <= through and exists(self._store, f"{chain.FOLDER}/{name}"):
+            if chain.first_number(name) <= through and exists(self._store, f"{chain.FOLDER}/{name}"):
                 self._findings.note("log", name, "its removal is on record, but was not finished")
 
     def _read_file(self, name: str) -> Iterator[Record]:

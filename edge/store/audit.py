@@ -31,10 +31,10 @@ class Tail:
 
 
 class AuditLog:
-    """Appends to the log of one store; for one thread, but ``number`` and ``head`` may be read from any.
+    """Appends to the log of one store; for one thread, but ``last`` may be read from any.
 
-    ``number`` and ``head`` are those of the last record that is on the disk. Only one process at a time can
-    have the log of a store open.
+    ``last``: number and hash of the last record that is on the disk. Only one process at a time can have the
+    log of a store open.
     """
 
     def __init__(self, store: Path, rotate_bytes: int) -> None:
@@ -49,6 +49,18 @@ class AuditLog:
     @property
     def opened(self) -> bool:
         return self._lock is not None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the log that is open is still the one below the store's folder: it may be renamed or
+        removed while it is open."""
+        if self._lock is None:
+            return False
+        try:
+            there = self._folder.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._lock))
 
     def open(self) -> Tail:
         """Lock the log and find its end. Raises StoreError when another process has it, when it is damaged
@@ -96,13 +108,12 @@ class AuditLog:
             for path, after in itertools.pairwise(chain.log_files(self._store)):
                 if path.stat().st_mtime > limit:
                     return
-                lines = list(_good_lines(path.read_bytes()))
-                records = map(chain.decode_line, lines)
-                images = [record["image"] for record in records if record["event"] == "image"]
+                records = list(_records_in(path.read_bytes()))
+                images = [record["image"] for record, _ in records if record["event"] == "image"]
                 if any((self._store / image).exists() for image in images):
                     return
-                head = chain.hash_line(lines[-1])
-                through = chain.first_number(after) - 1
+                head = chain.hash_line(records[-1][1])
+                through = chain.first_number(after.name) - 1
                 self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
                 path.unlink()
                 flush_folder(self._folder)
@@ -201,11 +212,7 @@ class AuditLog:
         records: list[chain.Record] = []
         hashes: list[str] = []
         good = 0
-        for line in data.split(b"\n")[:-1]:
-            try:
-                record = chain.decode_line(line)
-            except ValueError:
-                break
+        for record, line in _records_in(data):
             if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
                 break
             records.append(record)
@@ -219,11 +226,12 @@ class AuditLog:
         return records, hashes, len(data) - good
 
 
-def _good_lines(data: bytes) -> Iterator[bytes]:
-    """Lines up to the first that is no record: from there on it is what a write left that was cut short."""
+def _records_in(data: bytes) -> Iterator[tuple[chain.Record, bytes]]:
+    """Records and their lines up to the first line that is none: from there on it is what a write left that
+    was cut short."""
     for line in data.split(b"\n")[:-1]:
         try:
-            chain.decode_line(line)
+            record = chain.decode_line(line)
         except ValueError:
             return
-        yield line
+        yield record, line

@@ -78,9 +78,9 @@ def file_name(first: int) -> str:
     return f"{first:012d}.jsonl"
 
 
-def first_number(path: Path) -> int:
+def first_number(name: str) -> int:
     """Number of the record that a log file begins with, told by its name."""
-    return int(path.stem)
+    return int(name.removesuffix(".jsonl"))
 
 
 def log_files(store: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.recovery import images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention
 from edge.store.usage import Usage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +98,19 @@ class ImageStore:
         return self._log.last[1]
 
     def open(self) -> None:
-        """Lock the store and put the start on record; does nothing when that was done. Raises StoreError."""
-        if self._log.opened:
+        """Lock the store and put the start on record; does nothing when that was done. Raises StoreError.
+
+        A folder that was renamed or removed meanwhile is made anew, with a log of its own.
+        """
+        if self._log.in_place:
             return
+        if self._log.opened:
+            log.warning("store: %s is not the folder that it was: beginning anew", self.folder)
+            self._log.close()
+            self._started = False
+            self._unstored.clear()  # their records are in the log that went
+            self._settled.clear()
+            self.usage.start()
         make_folder(self.folder)
         tail = self._log.open()
         try:
@@ -119,8 +132,7 @@ class ImageStore:
         else:  # the log had to be closed after an error
             self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
             if tail.damaged:  # a write that failed and could not be undone
-                event = {"event": "not_stored", "images": self._unstored, "why": "store_error"}
-                self._log.append([{**event, "damaged": tail.damaged}])
+                self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
                 self._unstored = []
 
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
@@ -201,14 +213,13 @@ class ImageStore:
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
         frame = entry.frame
-        captured = datetime.fromtimestamp(frame.utc_ns / 1e9, timezone.utc)
         record: dict[str, Any] = {
             "event": "image",
             "camera": frame.camera,
             "image": path.relative_to(self.folder).as_posix(),
             "sha256": hashlib.sha256(data).hexdigest(),
             "bytes": len(data),
-            "captured": captured.isoformat(timespec="milliseconds"),
+            "captured": _moment(frame).isoformat(timespec="milliseconds"),
             "frame": frame.number,
             "regions": frame.regions,
             "held": entry.held,
@@ -226,18 +237,18 @@ class ImageStore:
 
     def _append(self, events: list[dict[str, Any]]) -> None:
         """Put events on record, and before them which images of earlier records failed. Raises StoreError."""
-        if self._unstored:
-            lost = {"event": "not_stored", "images": self._unstored, "why": "store_error"}
-            self._log.append([lost, *events])
-            self._unstored = []
-        else:
-            self._log.append(events)
+        before = [self._not_stored()] if self._unstored else []
+        self._log.append([*before, *events])
+        self._unstored = []
+
+    def _not_stored(self) -> dict[str, Any]:
+        return {"event": "not_stored", "images": self._unstored, "why": "store_error"}
 
     def _record_purge(self, images: list[str], why: str) -> None:
         self._append([{"event": "purged", "images": images, "why": why}])
 
     def _path(self, frame: AnonymizedFrame) -> Path:
-        moment = datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)
+        moment = _moment(frame)
         stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
         folder = self.folder / frame.camera / f"{moment:%Y-%m-%d}"
         while True:
@@ -245,3 +256,8 @@ class ImageStore:
             # A box without a clock of its own may live through the same moment again.
             if not path.exists():
                 return path
+
+
+def _moment(frame: AnonymizedFrame) -> datetime:
+    """When it was captured, in whole milliseconds."""
+    return datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)

@@ -65,11 +65,6 @@ class Retention:
             self._remove_group(list(itertools.islice(old, _GROUP)), "age")
         self._next_age = time.monotonic() + _AGE_EVERY_SECONDS
 
-    def oldest_name(self) -> str | None:
-        """File name of the oldest image, which begins with its UTC time; None without any."""
-        oldest = self._peek()
-        return None if oldest is None else oldest.name
-
     def _keep_reserve(self, size: int) -> None:
         free = free_bytes(self._folder)
         if self._vain is not None and free > self._vain:

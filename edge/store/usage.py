@@ -35,12 +35,18 @@ class Usage:
         self._counted = False
         self._bytes = 0
         self._images = 0
-        self._thread = threading.Thread(target=self._count, name="usage", daemon=True)
+        self._thread = self._counter()
 
     def start(self) -> None:
-        """Begin to count; before the first ``add``."""
+        """Begin to count, before the first ``add``; once more when the folder has become another."""
+        with self._lock:
+            self._stop.set()  # of the count before
+            self._stop = threading.Event()
+            self._counted = False
+            self._bytes = self._images = 0
         self._begin_ns = time.time_ns()
         self._begin = time.monotonic()
+        self._thread = self._counter()
         self._thread.start()
 
     def stop(self) -> None:
@@ -75,42 +81,31 @@ class Usage:
             return None
         return state.f_bavail * state.f_frsize
 
-    def _count(self) -> None:
+    def _counter(self) -> threading.Thread:
+        return threading.Thread(target=self._count, args=(self._stop,), name="usage", daemon=True)
+
+    def _count(self, stop: threading.Event) -> None:
         # Linux gives each thread its own priority: setpriority(2), C library/kernel differences.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
         size = images = 0
         try:
-            for number, entry in enumerate(self._entries(self.folder), 1):
+            for number, entry in enumerate(_images(self.folder, stop), 1):
                 with contextlib.suppress(FileNotFoundError):  # removed since its folder was read
                     state = entry.stat(follow_symlinks=False)
                     if not self._written_meanwhile(state.st_mtime_ns):
                         size += state.st_size
                         images += 1
                 if number % _PAUSE_EVERY_FILES == 0:
-                    self._stop.wait(_PAUSE_SECONDS)
+                    stop.wait(_PAUSE_SECONDS)
         except OSError as error:
             log.warning("store: its size stays unknown: %s: %s", error.filename, error.strerror)
             return
-        if self._stop.is_set():
-            return
         with self._lock:
+            if stop.is_set():
+                return
             self._bytes += size
             self._images += images
             self._counted = True
-
-    def _entries(self, folder: str | Path) -> Iterator[os.DirEntry[str]]:
-        """Images below a folder, one folder open per level. Raises OSError except for what vanished."""
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if self._stop.is_set():
-                        return
-                    if entry.is_dir(follow_symlinks=False):
-                        yield from self._entries(entry.path)
-                    elif _is_image(entry):
-                        yield entry
-        except FileNotFoundError:  # removed since its parent was read
-            return
 
     def _written_meanwhile(self, modified_ns: int) -> bool:
         """Whether a file is one that ``add`` was called for, too.
@@ -121,6 +116,21 @@ class Usage:
         now = time.time_ns()
         was_set = abs((now - self._begin_ns) / 1e9 - (time.monotonic() - self._begin)) > 1
         return not was_set and self._begin_ns < modified_ns <= now
+
+
+def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[str]]:
+    """Images below a folder, one folder open per level. Raises OSError except for what vanished."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if stop.is_set():
+                    return
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _images(entry.path, stop)
+                elif _is_image(entry):
+                    yield entry
+    except FileNotFoundError:  # removed since its parent was read
+        return
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.second_look import find_faces
+from edge.store import chain
 
-AUDIT = "_audit"
-"""The product's own folder below the store."""
 CLOSED = ("EDGE_", "ORT_", "XDG_")
 MANY = 16
 STORED_NAME = re.compile(r"images/[a-z]+/\d{4}-\d\d-\d\d/\d{8}T\d{6}\.\d{3}Z-\d+\.jpg")
@@ -51,7 +50,7 @@ def write_config(folder: Path, cameras: Mapping[str, tuple[Path, str]], extra: s
 def stored(folder: Path) -> list[Path]:
     """All files in the store but the product's own records."""
     found = folder / "images"
-    return sorted(path for path in found.rglob("*") if path.is_file() and AUDIT not in path.parts)
+    return sorted(path for path in found.rglob("*") if path.is_file() and chain.FOLDER not in path.parts)
 
 
 def check_store(folder: Path) -> list[Path]:

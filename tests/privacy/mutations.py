@@ -157,7 +157,12 @@ def failing_tests(folder: Path, tests: Sequence[str]) -> list[str]:
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=folder,
         # Before the installed package, so that the copy is what is tested
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_PROFILE": "unshrunk",
+        },
         capture_output=True,
         text=True,
         timeout=900,

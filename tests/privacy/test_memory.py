@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.store import chain
 from tests.clips import write_clip
 from tests.privacy.conftest import Proof
-from tests.privacy.daemon import AUDIT, Daemon, bare_environment, running, stored, write_config
+from tests.privacy.daemon import Daemon, bare_environment, running, stored, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = 54321
@@ -291,7 +292,7 @@ def test_a_crash_leaves_no_core(
         # One byte: at 0 the kernel would still hand the core to a program such as systemd-coredump
         assert line.split()[4:] == ["1", "1", "bytes"]
         assert not died_of(daemon.process, number)
-    left = {path for path in place.rglob("*") if path.is_file() and AUDIT not in path.parts}
+    left = {path for path in place.rglob("*") if path.is_file() and chain.FOLDER not in path.parts}
     images = stored(place)
     assert left == {place / "edge.toml", *images}
     assert {path.suffix for path in images} == {".jpg"}

@@ -23,7 +23,7 @@ from shutil import copytree
 
 import pytest
 
-from edge.demo import find_faces
+from edge.second_look import find_faces
 from edge.store import chain
 from edge.store.durable import is_temporary
 from tests.clips import write_clip
