@@ -108,11 +108,13 @@ def paint(
     size = (letterbox.inner_width, letterbox.inner_height)
     if size != (view.shape[1], view.shape[0]):
         inner = _scale(view, letterbox, interpolation)
+    inner = cv2.cvtColor(inner, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # 50 times faster than [..., ::-1]
     if size == (letterbox.width, letterbox.height):
-        return np.ascontiguousarray(inner[..., ::-1])
+        return inner
     canvas = np.empty((letterbox.height, letterbox.width, 3), np.uint8)
-    canvas[:] = padding
-    canvas[: size[1], : size[0]] = inner[..., ::-1]
+    canvas[: size[1], : size[0]] = inner
+    canvas[size[1] :] = padding
+    canvas[: size[1], size[0] :] = padding
     return canvas
 
 

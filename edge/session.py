@@ -20,7 +20,7 @@ from edge.errors import ContractError, DetectionError, DetectorError, ProviderEr
 from edge.reasons import Reason
 
 DEFAULT_SIZE = (640, 384)
-"""Canvas of a detector without a size of its own: width, height. See docs/benchmarks.md."""
+"""Canvas of a detector without a size of its own: width, height. See docs/measurements.md."""
 
 FIRST_RUN_SECONDS = 120.0
 """Longest first run on an accelerator, which loads its kernels and measures algorithms then."""
