@@ -1,6 +1,7 @@
 # Three commands: make demo, make test, make proof. All work on a bare machine with python3, make and git.
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 BIN = $(VENV)/bin
 SOURCES = edge convert benchmarks tests hatch_build.py
 
@@ -10,7 +11,7 @@ demo: $(VENV)/.box
 	$(BIN)/edge demo --out build/demo
 
 test: lint
-	$(BIN)/pytest --junitxml=build/test.xml
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --junitxml=build/test.xml
 
 # Every claim of docs/privacy.md, shown: the attack suite with its sweeps, deliberate breaks, experiments.
 # Some need root and Debian's strace, e2fsprogs, iproute2 and age; what cannot be shown is said.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from benchmarks import common
 
 MAX_LOAD, MAX_OTHER_CORES = 1.5, 0.15
 """Above either the machine counts as busy: load average at the start, cores that other processes used."""
+WAIT_SECONDS = 180.0
 PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "opencv-python-headless",
     "opencv-python", "av", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxscript", "pycocotools",
@@ -65,6 +67,13 @@ class Machine(Strict):
         return f"**BUSY**: {'; '.join(self.busy)}. These figures are no result: run again on a quiet machine."
 
 
+class Result(Strict):
+    """What a command of ``python -m benchmarks`` writes; ``command`` is what was typed."""
+
+    command: str
+    machine: Machine
+
+
 class Watch:
     """Fills in ``machine`` when the block of ``watched()`` ends."""
 
@@ -92,7 +101,7 @@ def watched() -> Iterator[Watch]:
     watch.machine = Machine(
         cpu=common.cpu_model(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        gpu=_gpu(),
+        gpu=gpu(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         packages={"edge-anonymizer": edge.__version__, **common.versions(PACKAGES)},
@@ -105,7 +114,8 @@ def watched() -> Iterator[Watch]:
     )
 
 
-def _gpu() -> str | None:
+def gpu() -> str | None:
+    """Models of NVIDIA's cards, as their driver tells; None without any."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     models = [
         line.split(":", 1)[1].strip()
@@ -114,6 +124,25 @@ def _gpu() -> str | None:
         if line.startswith("Model:")
     ]
     return ", ".join(models) or None
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process since its start (proc_pid_status(5), VmHWM).
+
+    ``ru_maxrss`` would be that of the process that started this one, where that is larger.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status: no VmHWM")
+
+
+def wait_for_quiet() -> None:
+    """Wait until the load average of what ran before has fallen, three minutes at most."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while _load()[0] > MAX_LOAD and time.monotonic() < deadline:
+        print(f"waiting for the load average to fall to {MAX_LOAD}, now {_load()[0]}", file=sys.stderr)
+        time.sleep(15)
 
 
 Times = dict[int, tuple[int, float]]

@@ -23,7 +23,18 @@ from edge.session import read_detector
 collect_ignore = [] if importlib.util.find_spec("tensorflow") else ["saved_models.py"]
 # These need the benchmarks, which are not in the wheel.
 if importlib.util.find_spec("benchmarks") is None:
-    collect_ignore += ["test_soak.py", "test_leak_rate.py", "test_reidentify.py", "privacy/proof.py"]
+    names = (
+        "soak",
+        "leak_rate",
+        "reidentify",
+        "speed",
+        "op_profile",
+        "accuracy",
+        "datasets",
+        "pipeline_bench",
+    )
+    collect_ignore += [f"test_{name}.py" for name in (*names, "reference_models")]
+    collect_ignore += ["privacy/proof.py"]
 
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)

@@ -70,7 +70,11 @@ def options_for(name: str, anchors: Path) -> ModelOptions:
 
 @pytest.mark.parametrize(
     ("name", "finds_faces"),
-    [("efficientdet_d0_face", True), ("aizoo_facemask_260", True), ("efficientdet_d2_untrained", False)],
+    [
+        ("efficientdet_d0_face", True),
+        ("aizoo_facemask_260", True),
+        pytest.param("efficientdet_d2_untrained", False, marks=pytest.mark.sweep),
+    ],
 )
 def test_a_real_model_converts_and_agrees_with_tensorflow(
     name: str, finds_faces: bool, shared_data: Path, anchors: Path, tmp_path: Path, edge_script: str

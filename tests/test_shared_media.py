@@ -108,7 +108,7 @@ def test_the_covered_regions_are_covered(tmp_path: Path, shared_data: Path, dete
             assert np.quantile(detail, 0.95) <= 8, (outcome.name, (x1, y1, x2, y2))
 
 
-@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("name", [CLIPS[0], *(pytest.param(c, marks=pytest.mark.sweep) for c in CLIPS[1:])])
 def test_no_face_is_found_again_on_clips(
     tmp_path: Path, shared_data: Path, detector: Detector, name: str
 ) -> None:
@@ -125,6 +125,8 @@ def test_no_face_is_found_again_on_clips(
     assert again == {}
 
 
+@pytest.mark.sweep
+@pytest.mark.timeout(600)
 def test_the_daemon_stores_every_frame_of_real_clips_without_a_face(
     tmp_path: Path, shared_data: Path, edge_script: str
 ) -> None:
@@ -139,7 +141,7 @@ def test_the_daemon_stores_every_frame_of_real_clips_without_a_face(
         [edge_script, "run", "--config", str(config)],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr

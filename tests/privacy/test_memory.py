@@ -278,8 +278,16 @@ DEFAULT_SIGNALS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGQUIT)
 MORE_SIGNALS = (signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS, signal.SIGXCPU)
 
 
+@pytest.fixture
+def _quit_is_not_ignored() -> Iterator[None]:
+    """A shell lets what it runs in the background ignore this signal, and that is inherited."""
+    before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGQUIT, before)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("_cores_are_written")
+@pytest.mark.usefixtures("_cores_are_written", "_quit_is_not_ignored")
 @pytest.mark.parametrize(
     "number", [*DEFAULT_SIGNALS, *(pytest.param(more, marks=pytest.mark.sweep) for more in MORE_SIGNALS)]
 )

@@ -1,0 +1,124 @@
+"""Runs the appliance once, in a process of its own: ``python -m benchmarks._pipeline_runner SPEC``.
+
+``SPEC`` is JSON: ``clips`` (one video file per camera), ``settings`` (sections of the configuration). Prints
+one JSON object, a ``Run`` of benchmarks/pipeline.py. The detector is open and has found the known face before
+the clock starts; it stops when the last image is durable.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import peak_megabytes
+from edge.appliance import Appliance
+from edge.config import Config
+from edge.frames import RawFrame
+from edge.reasons import Reason
+from edge.sources.video import VideoSource
+from edge.status.metrics import STAGES
+
+
+class TimedSource(VideoSource):
+    """A video file whose decoding is timed, the frame's copy into NumPy included."""
+
+    def __init__(self, camera: str, config: Any, stop: threading.Event) -> None:
+        super().__init__(camera, config, stop)
+        self.seconds: list[float] = []
+
+    def __iter__(self) -> Iterator[RawFrame]:
+        frames = super().__iter__()
+        while True:
+            begin = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            self.seconds.append(time.perf_counter() - begin)
+            yield frame
+
+
+class Watched:
+    """Calls of a function: wall seconds of each, and CPU seconds of the calling thread, which are all of them
+    where the detector has one thread."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.wall: list[float] = []
+        self.cpu = 0.0
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        begin, cpu = time.perf_counter(), time.thread_time()
+        try:
+            return self._function(*arguments, **named)
+        finally:
+            self.cpu += time.thread_time() - cpu
+            self.wall.append(time.perf_counter() - begin)
+
+
+def percentiles(seconds: list[float]) -> list[float] | None:
+    """Median and 95th percentile in milliseconds."""
+    return [round(float(p) * 1e3, 3) for p in np.percentile(seconds, [50, 95])] if seconds else None
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    spec = json.loads(sys.argv[1])
+    names = [f"camera{number}" for number in range(1, len(spec["clips"]) + 1)]
+    cameras = {name: {"source": clip, "pace": False} for name, clip in zip(names, spec["clips"], strict=True)}
+    config = Config(cameras=cameras, status={"port": 0}, **spec["settings"])
+    stop = threading.Event()
+    sources = [TimedSource(name, camera, stop) for name, camera in config.cameras.items()]
+    appliance = Appliance(config, sources, stop)
+    detector = appliance.pipeline.detector
+    detector.detect = detect = Watched(detector.detect)  # type: ignore[method-assign]
+    detector.session.run = inference = Watched(detector.session.run)  # type: ignore[method-assign]
+    begin, cpu = time.perf_counter(), time.process_time()
+    with appliance:
+        while appliance.pipeline.tick():
+            pass
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    metrics = appliance.pipeline.metrics
+    dropped: dict[str, int] = defaultdict(int)
+    for name in names:
+        for reason in Reason:
+            dropped[reason.value] += metrics.count("frames_dropped", name, reason)
+    stages = {
+        stage: [round(seconds * 1e3, 3) for seconds in times]
+        for stage in STAGES
+        if (times := metrics.percentiles(stage)) is not None
+    }
+    print(
+        json.dumps(
+            {
+                "frames": sum(metrics.count("frames_captured", name) for name in names),
+                "images": sum(metrics.count("images_written", name) for name in names),
+                "regions": sum(metrics.count("regions", name) for name in names),
+                "dropped": {reason: count for reason, count in dropped.items() if count},
+                "seconds": seconds,
+                "cpu_seconds": cpu,
+                "detector_cpu_seconds": detect.cpu,
+                "looks": len(inference.wall),
+                "stages": {
+                    "decode": percentiles([s for source in sources for s in source.seconds]),
+                    "look": percentiles(detect.wall),
+                    "inference": percentiles(inference.wall),
+                    **stages,
+                },
+                "rss_megabytes": peak_megabytes(),
+                "store": str(Path(config.store.folder)),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

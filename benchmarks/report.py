@@ -1,0 +1,71 @@
+"""``python -m benchmarks report``: one page of the last results, each with the command that made it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmarks import accuracy_result, common, pipeline_result, speed_result
+from benchmarks.accuracy_result import AccuracyResult
+from benchmarks.machine import Result
+from benchmarks.pipeline_result import PipelineResult
+from benchmarks.speed_result import SpeedResult
+
+HEAD = """# Benchmarks
+
+This page is the output of `python -m benchmarks report`: the last result of each command, which lies as JSON
+in [benchmarks/results](../benchmarks/results). Ratios are of rows that took turns in one run; other machines
+give other times. A result that was taken on a busy machine says so and is none.
+
+What else was measured, each by its own command: [measurements.md](measurements.md).
+"""
+KINDS: tuple[tuple[str, str, type[Result], Callable[[Any], str], Callable[[Any, Path], None]], ...] = (
+    ("speed_*.json", "Image in, boxes out", SpeedResult, speed_result.as_markdown, speed_result.plot),
+    ("accuracy_*.json", "Accuracy", AccuracyResult, accuracy_result.as_markdown, accuracy_result.plot),
+    (
+        "pipeline*.json",
+        "The whole appliance",
+        PipelineResult,
+        pipeline_result.as_markdown,
+        pipeline_result.plot,
+    ),
+)
+"""Pattern of files, title, form, tables, plot."""
+
+
+def write(results: Path, out: Path) -> list[str]:
+    """Write the page and the plots beside it; returns the names of the results on it.
+
+    Raises SystemExit (2) when there are none, or one is not of its form.
+    """
+    found = [
+        (file, title, _read(file, form), as_markdown, plot)
+        for pattern, title, form, as_markdown, plot in KINDS
+        for file in sorted(results.glob(pattern))
+    ]
+    if not found:
+        raise common.give_up(f"{results}: no results; run python -m benchmarks speed, accuracy or pipeline")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    parts = [HEAD]
+    for file, title, result, as_markdown, plot in found:
+        picture = out.parent / f"{file.stem}.png"
+        plot(result, picture)
+        head = f"## {title}: {file.stem}\n\n`{result.command}`"
+        parts.append(f"{head}\n\n{as_markdown(result)}\n\n![{title}]({picture.name})\n")
+    draft = out.with_name(f".{out.name}.draft")
+    draft.write_text("\n".join(parts), encoding="utf-8")
+    os.replace(draft, out)
+    return [file.stem for file, *_ in found]
+
+
+def _read(file: Path, form: type[Result]) -> Result:
+    try:
+        return form.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise common.give_up(
+            f"{file}: not a result of this version ({error.error_count()} errors)"
+        ) from error
