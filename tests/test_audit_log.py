@@ -415,6 +415,26 @@ def test_nothing_is_on_record_before_the_start_of_its_process(
     assert [record["event"] for record in records_of(tmp_path)] == ["start", "image", "start", "image"]
 
 
+def test_the_name_of_a_lost_image_is_never_given_again(
+    tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process lives through the same moment, and is killed between record and name."""
+    for _ in range(3):
+        store = ImageStore(StoreConfig(folder=tmp_path))
+        stored(store, [raw()])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "link", lambda *args, **kwargs: killed())
+            with pytest.raises(KeyboardInterrupt):
+                store.write([Entry(blur.cover_whole(raw())) for _ in range(2)])
+        store.close()
+    names = [record["image"] for record in records_of(tmp_path) if record["event"] == "image"]
+    assert len(names) == len(set(names)) == 9
+
+
+def killed() -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "removed"])
 def test_a_store_that_is_taken_away_is_begun_anew(tmp_path: Path, raw: Make, moved: bool) -> None:
     folder = tmp_path / "store"

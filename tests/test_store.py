@@ -136,13 +136,13 @@ def test_a_link_under_the_name_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "a").is_symlink()
 
 
-def test_names_come_from_time_and_counter_alone(tmp_path: Path, safe: AnonymizedFrame) -> None:
+def test_names_come_from_time_and_record_number_alone(tmp_path: Path, safe: AnonymizedFrame) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path))
     first, second = store.write([Entry(safe), Entry(safe)])
     assert isinstance(first, Path)
     assert isinstance(second, Path)
-    assert first.relative_to(tmp_path).as_posix() == "test/2023-11-14/20231114T221320.000Z-000001.jpg"
-    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-000002\.jpg", second.name)
+    assert first.relative_to(tmp_path).as_posix() == "test/2023-11-14/20231114T221320.000Z-000002.jpg"
+    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-000003\.jpg", second.name)
     assert sorted(tmp_path.rglob("*.jpg")) == [first, second]
 
 

@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> None:
             missing.append(missing[-1].parent)
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=FOLDER_MODE)
+                os.mkdir(path, FOLDER_MODE)
             flush_folder(path.parent)
     except OSError as error:
         raise StoreError(f"folder {folder}: {error.strerror or error}") from error

@@ -1,8 +1,8 @@
 """The store of one appliance: images and the log of them, within the limits of the configuration.
 
-Names are made of UTC time and a counter, never of anything that a camera says. An image counts as stored
-when its record, its bytes and its name are on the disk, in this order; so nothing lies in the store that the
-log does not know.
+Names are made of UTC time and the number of a record, never of anything that a camera says. An image counts
+as stored when its record, its bytes and its name are on the disk, in this order; so nothing lies in the store
+that the log does not know.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -84,7 +84,6 @@ class ImageStore:
         self._unstored: list[str] = []
         self._settled: set[Path] = set()
         self._started = False
-        self._counter = itertools.count(1)
         self.encode_seconds = self.write_seconds = 0.0
 
     @property
@@ -141,6 +140,8 @@ class ImageStore:
         What is no AnonymizedFrame gets an error. Raises StoreError when none can be stored.
         """
         begin = time.perf_counter()
+        self.open()
+        numbers = itertools.count(self.audit_number + 1)
         results: list[Path | StoreError] = []
         ready: list[tuple[Entry, Path, bytes]] = []
         for entry in entries:
@@ -148,7 +149,7 @@ class ImageStore:
                 data = encode(entry.frame, self._kind, self._quality)
                 if self._recipient is not None:
                     data = encrypt(data, self._recipient)
-                path = self._path(entry.frame)
+                path = self._path(entry.frame, numbers)
             except StoreError as error:
                 results.append(error)
             # Whatever it is, it must not cost the others of the group.
@@ -183,7 +184,6 @@ class ImageStore:
 
     def _store(self, ready: Sequence[tuple[Entry, Path, bytes]]) -> dict[Path, StoreError]:
         """Record, write and name images; return those that failed."""
-        self.open()
         self._retention.make_room(sum(len(data) for *_, data in ready))
         for folder in {path.parent for _, path, _ in ready}:
             self._settle(folder)
@@ -247,13 +247,14 @@ class ImageStore:
     def _record_purge(self, images: list[str], why: str) -> None:
         self._append([{"event": "purged", "images": images, "why": why}])
 
-    def _path(self, frame: AnonymizedFrame) -> Path:
+    def _path(self, frame: AnonymizedFrame, numbers: Iterator[int]) -> Path:
+        """A name that no image of this store has, had or was to have: a box without a clock of its own may
+        live through the same moment again, but its records go on counting."""
         moment = _moment(frame)
         stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
         folder = self.folder / frame.camera / f"{moment:%Y-%m-%d}"
         while True:
-            path = folder / f"{stamp}-{next(self._counter):06d}{ENDINGS[self._kind]}{self._suffix}"
-            # A box without a clock of its own may live through the same moment again.
+            path = folder / f"{stamp}-{next(numbers):06d}{ENDINGS[self._kind]}{self._suffix}"
             if not path.exists():
                 return path
 
