@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import app
-from edge.second_look import find_faces
+from edge.second_look import FACE_SCORE, find_faces
 from tests.clips import write_clip
 from tests.conftest import DATA
 
@@ -103,7 +103,9 @@ def test_a_signal_finishes_the_tick_and_drains(
     assert len(written) == int(match.group(2)) >= 10
     overtaken = sum(map(int, re.findall(r": (\d+)", match.group(3))))
     assert int(match.group(1)) == len(written) + overtaken
-    assert find_faces(written[-6:]) == []  # those that waited for their look-ahead
+    # Those that waited for their look-ahead. Which frames they are depends on the moment, and on some of them
+    # a collar is a weak hit at full size, as edge/second_look.py says.
+    assert [hit for hit in find_faces(written[-6:]) if hit[1] >= FACE_SCORE] == []
 
 
 def test_a_second_signal_leaves_at_once(tmp_path: Path, clip: Path, edge_script: str) -> None:
