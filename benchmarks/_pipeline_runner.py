@@ -12,9 +12,8 @@ import logging
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from benchmarks.machine import peak_megabytes
 from edge.appliance import Appliance
 from edge.config import Config
 from edge.frames import RawFrame
-from edge.reasons import Reason
 from edge.sources.video import VideoSource
 from edge.status.metrics import STAGES
 
@@ -87,10 +85,9 @@ def main() -> None:
             pass
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     metrics = appliance.pipeline.metrics
-    dropped: dict[str, int] = defaultdict(int)
+    dropped: Counter[str] = Counter()
     for name in names:
-        for reason in Reason:
-            dropped[reason.value] += metrics.count("frames_dropped", name, reason)
+        dropped.update(metrics.by_reason("frames_dropped", name))
     stages = {
         stage: [round(seconds * 1e3, 3) for seconds in times]
         for stage in STAGES
@@ -102,7 +99,7 @@ def main() -> None:
                 "frames": sum(metrics.count("frames_captured", name) for name in names),
                 "images": sum(metrics.count("images_written", name) for name in names),
                 "regions": sum(metrics.count("regions", name) for name in names),
-                "dropped": {reason: count for reason, count in dropped.items() if count},
+                "dropped": dropped,
                 "seconds": seconds,
                 "cpu_seconds": cpu,
                 "detector_cpu_seconds": detect.cpu,
@@ -114,7 +111,6 @@ def main() -> None:
                     **stages,
                 },
                 "rss_megabytes": peak_megabytes(),
-                "store": str(Path(config.store.folder)),
             }
         )
     )

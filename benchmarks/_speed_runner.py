@@ -31,7 +31,7 @@ def prepare(spec: dict[str, Any]) -> dict[str, Any]:
     detectors: list[str] = list(spec["detectors"])
     refused: dict[str, str] = {}
     for precision, target in spec["wanted"]:
-        name = f"edge-{precision}" + ("" if target == "cpu" else f"-{target}")
+        name = speed_rows.row_name(precision, target)
         print(f"building {name}", file=sys.stderr, flush=True)
         calibration = Path(spec["calibration"]) if spec["calibration"] else None
         wanted = Wanted(targets=(target,), precision=precision, calibration=calibration)

@@ -24,18 +24,18 @@ def begin(benchmark: str) -> dict[str, Any]:
         "benchmark": benchmark,
         "machine": {
             "cpu": cpu_model(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": cores(),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             "packages": {"edge-anonymizer": edge.__version__, **versions(PACKAGES)},
-            "load_begin": _load(),
+            "load_begin": load(),
         },
     }
 
 
 def finish(result: dict[str, Any], file: Path | None) -> None:
     """Add the load average after the work, and write the result as JSON where ``file`` is given."""
-    result["machine"]["load_end"] = _load()
+    result["machine"]["load_end"] = load()
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -45,8 +45,8 @@ def machine_line(result: dict[str, Any]) -> str:
     """One line for people: processor, versions, load."""
     machine = result["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    load = f"{machine['load_begin'][0]} -> {_load()[0]}"
-    return f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {packages}, load {load}"
+    loads = f"{machine['load_begin'][0]} -> {load()[0]}"
+    return f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, {packages}, load {loads}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -112,5 +112,11 @@ def cpu_model() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _load() -> list[float]:
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> list[float]:
+    """Load averages over 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]

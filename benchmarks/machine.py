@@ -79,16 +79,12 @@ class Watch:
 
     machine: Machine
 
-    @property
-    def busy(self) -> bool:
-        return bool(self.machine.busy)
-
 
 @contextmanager
 def watched() -> Iterator[Watch]:
     """Look after the machine while the block measures; processes that it starts do not count as others."""
     watch = Watch()
-    load, before, begin = _load(), _cpu_seconds(), time.perf_counter()
+    load, before, begin = common.load(), _cpu_seconds(), time.perf_counter()
     taken = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     yield watch
     seconds = time.perf_counter() - begin
@@ -100,7 +96,7 @@ def watched() -> Iterator[Watch]:
         busy.append(f"other processes used {others:.2f} cores, more than {MAX_OTHER_CORES}")
     watch.machine = Machine(
         cpu=common.cpu_model(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=common.cores(),
         gpu=gpu(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
@@ -108,7 +104,7 @@ def watched() -> Iterator[Watch]:
         taken=taken,
         seconds=round(seconds, 1),
         load_begin=load,
-        load_end=_load(),
+        load_end=common.load(),
         other_cores=round(others, 3),
         busy=busy,
     )
@@ -140,8 +136,8 @@ def peak_megabytes() -> float:
 def wait_for_quiet() -> None:
     """Wait until the load average of what ran before has fallen, three minutes at most."""
     deadline = time.monotonic() + WAIT_SECONDS
-    while _load()[0] > MAX_LOAD and time.monotonic() < deadline:
-        print(f"waiting for the load average to fall to {MAX_LOAD}, now {_load()[0]}", file=sys.stderr)
+    while common.load()[0] > MAX_LOAD and time.monotonic() < deadline:
+        print(f"waiting for the load average to fall to {MAX_LOAD}, now {common.load()[0]}", file=sys.stderr)
         time.sleep(15)
 
 
@@ -183,7 +179,3 @@ def _others(before: Times, after: Times) -> float:
         for pid, (_, seconds) in after.items()
         if pid not in own
     )
-
-
-def _load() -> list[float]:
-    return [round(value, 2) for value in os.getloadavg()]

@@ -29,9 +29,10 @@ import cv2
 import numpy as np
 
 from benchmarks import _clips, _leak_reference, common
-from benchmarks._leak_faces import COVERED_SHARE, MIN_SIDE
+from benchmarks._leak_faces import COVERED_SHARE
 from benchmarks._leak_judged import NO_FACE
 from benchmarks._leak_reference import ClipReference
+from benchmarks.leak_rate import REFERENCE, faces_of
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline_result import (
     COMPARED_SIZE,
@@ -56,7 +57,6 @@ FACES = (0, 1, 10, 100)
 DEFACE = ("deface==1.5.0", "onnxruntime>=1.19,<2")
 FRAMES_SECONDS = 900
 """A run that takes longer has failed."""
-REFERENCE = common.ROOT / "benchmarks" / "results" / "leak_reference.json"
 
 
 @dataclass(eq=False)
@@ -215,7 +215,6 @@ def run_appliance(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) 
     store = Path(tempfile.mkdtemp(dir=draft, prefix="store-"))
     spec = {"clips": [str(clip) for clip in clips], "settings": {"store": {"folder": str(store)}, **settings}}
     done = json.loads(_output([sys.executable, "-m", "benchmarks._pipeline_runner", json.dumps(spec)]))
-    done.pop("store")
     return Run.model_validate(done), store
 
 
@@ -305,19 +304,16 @@ def leak(name: str, reference: ClipReference, taken: Taken, size: tuple[int, int
     """
     width, height = size
     scale = np.array([width / reference.width, height / reference.height] * 2)
-    judged = NO_FACE.get(name, [])
+    judged = list(NO_FACE.get(name, ()))
     face_frames = uncovered = 0
     for number, boxes in taken.covered.items():
-        mask = None
-        for track, box, _ in reference.at(number):
-            if any(no == track.name and first <= number <= last for no, first, last, _ in judged):
-                continue
-            if min(box[2] - box[0], box[3] - box[1]) < MIN_SIDE:
-                continue
-            if mask is None:
-                mask = painted(boxes, width, height, ellipses=taken.ellipses)
-            x1, y1, x2, y2 = np.round(np.array(box) * scale).astype(int).tolist()
-            face_frames += 1
+        faces = [f for f in faces_of(reference, number, judged) if f.large and not f.no_face]
+        if not faces:
+            continue
+        face_frames += len(faces)
+        mask = painted(boxes, width, height, ellipses=taken.ellipses)
+        for face in faces:
+            x1, y1, x2, y2 = np.round(np.array(face.box) * scale).astype(int).tolist()
             uncovered += bool(mask[max(0, y1) : y2, max(0, x1) : x2].mean() < COVERED_SHARE)
     return Leak(face_frames=face_frames, uncovered=uncovered)
 

@@ -7,7 +7,6 @@ peak resident memory of each comes from one more process, which does nothing els
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -47,7 +46,7 @@ def measure(
     load average to fall. Raises SystemExit (2) when the model or a detector cannot be opened.
     """
     wanted = [] if detectors else _wanted(precisions)
-    counts = list(dict.fromkeys(threads or (1, _cores())))
+    counts = list(dict.fromkeys(threads or (1, common.cores())))
     spec: dict[str, Any] = {
         "model": str(model.absolute()),
         "detectors": [str(path.absolute()) for path in detectors],
@@ -72,7 +71,8 @@ def measure(
     for run, count in zip(runs, counts, strict=True):
         tf_ms = next(row["median_ms"] for row in run["rows"] if row["name"] == "tf")
         rows += [_row(row, tf_ms, memory, prepared["bytes"]) for row in run["rows"]]
-        rows += [_refused(key, count, text) for key, text in prepared["refused"].items()]
+        refused = prepared["refused"].items()
+        rows += [SpeedRow(name=key, threads=count, error=text) for key, text in refused]
     first = runs[0]
     return SpeedResult(
         command=command,
@@ -100,10 +100,6 @@ def _wanted(precisions: Sequence[str]) -> list[tuple[str, str]]:
     return wanted
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _step(spec: dict[str, Any], draft: Path) -> dict[str, Any]:
     """Run benchmarks/_speed_runner.py. Raises SystemExit (2) with what it says when it fails."""
     answer = draft / f"{spec['mode']}.json"
@@ -124,10 +120,10 @@ def _memory(model: Path, prepared: dict[str, Any]) -> dict[str, float]:
     ways += [("edge", path, path) for path in prepared["detectors"]]
     with open_source(model) as opened:
         ways.insert(0, ("tf", str(opened.folder), "tf"))
-        return {key: megabytes for kind, file, key in ways if (megabytes := _peak_memory(kind, file))}
+        return {key: _peak_memory(kind, file) for kind, file, key in ways}
 
 
-def _peak_memory(kind: str, file: str) -> float | None:
+def _peak_memory(kind: str, file: str) -> float:
     command = [sys.executable, "-m", "benchmarks._memory_runner", kind, file]
     done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -155,7 +151,3 @@ def _row(row: dict[str, Any], tf_ms: float, memory: dict[str, float], model_byte
         error=row["error"],
         note=row["note"],
     )
-
-
-def _refused(name: str, threads: int, text: str) -> SpeedRow:
-    return SpeedRow(name=name, threads=threads, error=text)

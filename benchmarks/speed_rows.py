@@ -237,8 +237,7 @@ def detector_row(path: Path, picture: Pixels, threads: int) -> tuple[Row, Detect
     config = DetectorConfig(path=path, provider=target, threads=threads, timeout_seconds=600)
     detector = open_detector(file, config)
     kept = detector.session.contract
-    name = f"edge-{kept.precision}" + ("" if target == "cpu" else f"-{target}")
-    parity = json.loads(kept.parity)
+    name, parity = row_name(kept.precision, target), json.loads(kept.parity)
     row = Row(name, _look(detector, picture), count_nodes(file.data), len(file.data), parity)
     try:
         detector.detect(picture)
@@ -248,6 +247,11 @@ def detector_row(path: Path, picture: Pixels, threads: int) -> tuple[Row, Detect
             note = calm(detector, picture)
             row = dataclasses.replace(row, run=_look(detector, picture), error=None, note=note)
     return row, detector
+
+
+def row_name(precision: str, target: str) -> str:
+    """What the row of a detector is called."""
+    return f"edge-{precision}" + ("" if target == "cpu" else f"-{target}")
 
 
 def contract_of(data: bytes) -> Contract:
@@ -333,7 +337,6 @@ def measure(rows: Sequence[Row], rounds: int) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "median_ms": round(float(np.median(times)), 3),
-            "p05_ms": round(float(np.percentile(times, 5)), 3),
             "p95_ms": round(float(np.percentile(times, 95)), 3),
             "min_ms": round(min(times), 3),
             "cores_used": round(used[name] / (sum(times) / 1e3), 2),
