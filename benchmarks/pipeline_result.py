@@ -14,6 +14,8 @@ DETECTOR_SIZE = "640x360"
 """What a 16:9 frame is scaled to on our detector's canvas of 640x384."""
 DEFACE_FULL, DEFACE_SCALED = "deface as it comes", f"deface --scale {DETECTOR_SIZE}"
 EDGE, EDGE_NO_LOOK = "edge run as it comes", "edge run, privacy.verify = off"
+EDGE_BLUR, EDGE_BLUR_SCALED = "edge blur as it comes", "edge blur --size 640x384"
+"""It writes a video of a video, as deface does, and like deface it has no last look."""
 FASTER_THAN_DEFACE = 5.0
 OUTSIDE_MS = 15.0
 TWO_CAMERAS = 2.0
@@ -102,7 +104,7 @@ def targets(rows: Sequence[Row], compared: Sequence[Compared]) -> list[Target]:
     found = []
     ways = {way.name: way for way in compared}
     full, scaled = ways.get(DEFACE_FULL), ways.get(DEFACE_SCALED)
-    for name in (EDGE, EDGE_NO_LOOK):
+    for name in (EDGE, EDGE_NO_LOOK, EDGE_BLUR, EDGE_BLUR_SCALED):
         if name in ways and full is not None and scaled is not None:
             found += [_against_full(ways[name], full), _against_scaled(ways[name], scaled)]
     for row in rows:

@@ -69,7 +69,7 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
         assert row.fps_min <= row.fps <= row.fps_max
         assert (row.outside_ms is None) == (row.threads != 1)
     assert [run.regions for run in result.rows[-1].runs] == [30, 30]
-    assert [way.frames for way in result.compared] == [4, 4]
+    assert [way.frames for way in result.compared] == [4, 4, 4, 4]
     assert PipelineResult.model_validate_json(result.model_dump_json()) == result
     text = as_markdown(result)
     assert all(row.name in text for row in result.rows)

@@ -1,0 +1,68 @@
+"""``edge blur`` on a clip, in a process of its own: ``python -m benchmarks._blur_clip_runner CLIP OUT SIZE``.
+
+``SIZE`` is that of ``edge blur --size``. The work is that of the command; as in ``_deface_clip_runner``, the
+detector is open before the clock starts, which stops when the video is written. Prints one JSON object:
+``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and ``covered``, for each frame the boxes
+``x1 y1 x2 y2`` in pixels that were covered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.machine import peak_megabytes
+from edge import blur, canary, video
+from edge.boxes import Floats
+from edge.config import BlurConfig, DetectorConfig
+from edge.detector import open_detector
+from edge.frames import AnonymizedFrame, RawFrame
+from edge.session import read_detector
+
+
+def main() -> None:
+    clip, out, size = sys.argv[1:4]
+    config = DetectorConfig(size_pixels=size, threads=1, timeout_seconds=120)
+    detector = open_detector(read_detector(None), config)
+    canary.check(detector)
+    covered: list[list[list[int]]] = []
+    anonymize = blur.anonymize
+
+    def watched(
+        frame: RawFrame, boxes: Floats, config: BlurConfig, zones: blur.Zones = ()
+    ) -> AnonymizedFrame:
+        safe = anonymize(frame, boxes, config, zones)
+        covered.append(safe.areas.tolist())
+        return safe
+
+    blur.anonymize = watched
+    begin, cpu = time.perf_counter(), time.process_time()
+    result = video.anonymize_video(
+        Path(clip),
+        Path(out),
+        detector,
+        BlurConfig(),
+        workers=os.cpu_count() or 1,
+        keep_audio=False,
+        replace=True,
+        advance=lambda count: None,
+    )
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    print(
+        json.dumps(
+            {
+                "frames": result.frames,
+                "seconds": seconds,
+                "cpu_seconds": cpu,
+                "covered": covered,
+                "rss_megabytes": peak_megabytes(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
