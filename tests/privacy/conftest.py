@@ -1,11 +1,16 @@
-"""What the attack suite shares: each test says how many faults it injected and what came of them."""
+"""What the attack suite shares: a world to inject faults into, and the count of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+
+from tests.privacy.faults_world import World
 
 
 class Proof(Protocol):
@@ -26,3 +31,11 @@ def proof(record_property: Callable[[str, object], None]) -> Proof:
             record_property(name, value)
 
     return record
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A world whose store lies in memory where there is such a folder: thousands of runs flush each image."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield World(Path(folder))

@@ -33,6 +33,22 @@ def bare_environment(home: Path, **extra: str) -> dict[str, str]:
     return {**kept, **own, "COLUMNS": "200", **extra}
 
 
+def run_bare(
+    command: Sequence[str], folder: Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in such an environment; its home is ``folder/home``, and it works in ``cwd``
+    or else in ``folder``."""
+    return subprocess.run(
+        command,
+        cwd=cwd or folder,
+        env=bare_environment(folder / "home"),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
 def write_config(folder: Path, cameras: Mapping[str, tuple[Path, str]], extra: str = "") -> Path:
     """Write ``folder/edge.toml``. Each camera has a source and further lines; images go to ``folder/images``.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -213,14 +211,6 @@ class World:
             if len(stored.pixels) == len(plain[number].pixels):
                 missing = covered(plain[number].pixels, number) & ~covered(stored.pixels, number)
                 assert not missing.any(), f"the image of frame {number} covers less than a correct run's"
-
-
-@contextlib.contextmanager
-def world_in_memory() -> Iterator[World]:
-    """A world whose store lies in memory where there is such a folder: thousands of runs flush each image."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield World(Path(folder))
 
 
 def _read(folder: Path) -> dict[int, Stored]:

@@ -91,6 +91,7 @@ def traced(
     env: Mapping[str, str],
     inject: Sequence[str] = (),
     prefix: Sequence[PathLike] = (),
+    more: Sequence[PathLike] = (),
     string_limit: int = 64,
     timeout: float = 240,
 ) -> Trace:
@@ -99,14 +100,16 @@ def traced(
     ``trace`` is strace's set: ``"network,%file,fsync"``. Each text of ``inject`` is one fault, such as
     ``"fsync:error=ENOSPC:when=2"`` or ``"linkat:signal=SIGKILL:when=1"``; its calls are traced too. strace
     counts ``when`` in each thread by itself. ``prefix`` is put before strace, for example
-    ``("unshare", "--net")``. Data longer than ``string_limit`` bytes is cut off; paths never are. Raises
-    ``subprocess.TimeoutExpired``, after the whole process group was killed.
+    ``("unshare", "--net")``; ``more`` are further options of strace. Data longer than ``string_limit`` bytes
+    is cut off; paths never are. Raises ``subprocess.TimeoutExpired``, after the whole process group was
+    killed.
     """
     sets = ",".join([trace, *(fault.split(":")[0] for fault in inject)])
     with tempfile.TemporaryDirectory(prefix="strace-") as folder:
         log = Path(folder) / "log"
         options = ["-f", "-yy", "-q", "-s", str(string_limit), "-o", str(log), "-e", f"trace={sets}"]
         options += [word for fault in inject for word in ("-e", f"inject={fault}")]
+        options += map(str, more)
         process = subprocess.Popen(
             [*map(str, prefix), "strace", *options, "--", *map(str, command)],
             cwd=cwd,

@@ -6,7 +6,6 @@ with both of them off nobody can know, so that alone is not tried here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,7 @@ from tests.privacy.faults import ALL, FRAMES, WHEN, covered
 from tests.privacy.faults_answers import REFUSED, boxes_and_scores, some_attacks, with_first
 from tests.privacy.faults_cases import CASES, VERIFIED, attacks
 from tests.privacy.faults_tools import Act, Fault
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
-
+from tests.privacy.faults_world import World, check_log, named
 
 ABSURD = {
     "a face larger than the world": with_first((-1e9, -1e9, 1e9, 1e9)),

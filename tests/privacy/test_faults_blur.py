@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,7 @@ from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_answers import with_first
 from tests.privacy.faults_cases import CASES, COVERING, VERIFIED, attacks
 from tests.privacy.faults_tools import BUGS, Act, Fault, Hook, raising
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
+from tests.privacy.faults_world import World, check_log, named
 
 
 def frame_number(frame: Any, *args: Any) -> int:

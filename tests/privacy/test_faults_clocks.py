@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,15 +14,9 @@ from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_cases import DROPPING, attacks, with_live, without_lookahead
 from tests.privacy.faults_tools import Script, Shot, shots
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
+from tests.privacy.faults_world import World, check_log, named
 
 Change = Callable[[Shot], Shot]
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

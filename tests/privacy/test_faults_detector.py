@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,13 +16,7 @@ from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_answers import REFUSED, Attack, every_attack, some_attacks
 from tests.privacy.faults_cases import Case
 from tests.privacy.faults_tools import Fault
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
+from tests.privacy.faults_world import World, check_log, named
 
 
 def less_held(case: Case, fault: Fault) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,7 @@ from edge.status.metrics import Metrics
 from tests.privacy.faults import ALL, FRAMES, GREY, faces, flaw, heads, is_whole, picture
 from tests.privacy.faults_cases import CASES, Case
 from tests.privacy.faults_tools import Fault, Script, shot, shots
-from tests.privacy.faults_world import World, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
+from tests.privacy.faults_world import World
 
 
 def stored(number: int, **settings: Any) -> Pixels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,7 @@ from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
 from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead
 from tests.privacy.faults_tools import Script, shot, shots
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
+from tests.privacy.faults_world import World, check_log, named
 
 
 @pytest.fixture(autouse=True)

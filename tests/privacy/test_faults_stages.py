@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +23,7 @@ from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, number_of
 from tests.privacy.faults_cases import CASES, Case, attacks, some
 from tests.privacy.faults_tools import BUGS, Act, Fault, Hook, Script, raising, shots
-from tests.privacy.faults_world import World, check_log, named, world_in_memory
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with world_in_memory() as made:
-        yield made
-
+from tests.privacy.faults_world import World, check_log, named
 
 # Hold
 

@@ -7,7 +7,6 @@ the same files come by a camera's folder, and as a camera.
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,15 @@ from tests import hostile
 from tests.clips import write_clip
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof
-from tests.privacy.daemon import bare_environment, check_log, check_store, running, stored, write_config
+from tests.privacy.daemon import (
+    bare_environment,
+    check_log,
+    check_store,
+    run_bare,
+    running,
+    stored,
+    write_config,
+)
 from tests.test_video import BAD
 
 QUICK = "poll_seconds = 0.1"
@@ -84,17 +91,8 @@ def test_hostile_videos_as_cameras(tmp_path: Path, edge_script: str, proof: Proo
     good = write_clip(tmp_path / "in" / "good.mp4", frames=6, rate=10)
     cameras["good"] = (good, "pace = false")
     config = write_config(tmp_path, {name.replace("_", ""): source for name, source in cameras.items()})
-    env = bare_environment(tmp_path / "home")
     before = sorted((tmp_path / "in").rglob("*"))
-    done = subprocess.run(
-        [edge_script, "run", "--config", str(config)],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_bare([edge_script, "run", "--config", str(config)], tmp_path)
     assert done.returncode == 1, done.stderr  # some cameras are down at the end
     assert "Traceback" not in done.stderr
     counts = {

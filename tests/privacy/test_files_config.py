@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from edge.errors import ConfigError
 from edge.sample import sample_text
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof
-from tests.privacy.daemon import bare_environment
+from tests.privacy.daemon import run_bare
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
@@ -229,15 +228,10 @@ def test_the_command_ends_as_it_says(tmp_path: Path, proof: Proof) -> None:
     paths = [tmp_path / f"{number}.toml" for number in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
         path.write_bytes(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.privacy.test_files_config", *map(str, paths)],
-        cwd=ROOT,
-        env=bare_environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+    done = run_bare(
+        [sys.executable, "-m", "tests.privacy.test_files_config", *map(str, paths)], tmp_path, cwd=ROOT
     )
+    assert done.returncode == 0, done.stderr
     ends = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(ends) == len(paths)
     for path, (code, stdout, stderr) in zip(paths, ends, strict=True):

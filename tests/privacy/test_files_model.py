@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from edge.session import DetectorFile, read_detector
 from tests.conftest import DATA
 from tests.models import GOOD, save, tiny
 from tests.privacy.conftest import Proof
-from tests.privacy.daemon import bare_environment
+from tests.privacy.daemon import run_bare
 
 SHIPPED = DATA.parent / "models" / "centerface.onnx"
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,14 +104,8 @@ def open_changed(seed: int, count: int) -> None:
 def test_a_flipped_bit_with_a_matching_hash_is_refused_or_harmless(
     tmp_path: Path, seed: int, count: int, proof: Proof
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.privacy.test_files_model", str(seed), str(count)],
-        cwd=ROOT,
-        env=bare_environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
+    done = run_bare(
+        [sys.executable, "-m", "tests.privacy.test_files_model", str(seed), str(count)], tmp_path, cwd=ROOT
     )
     # ONNX Runtime's Python wrapper prints there too when a graph cannot be opened
     outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["place"')]

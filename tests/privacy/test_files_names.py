@@ -20,6 +20,7 @@ from tests.privacy.daemon import (
     check_faces,
     check_log,
     check_store,
+    run_bare,
     running,
     stored,
     write_config,
@@ -70,15 +71,7 @@ def test_hostile_names_in_a_watched_folder(
 
 
 def blur(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [script, "blur", "--size", "640x384", *arguments],
-        cwd=cwd,
-        env=bare_environment(cwd / "home"),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return run_bare([script, "blur", "--size", "640x384", *arguments], cwd)
 
 
 def names_below(folder: Path) -> set[str]:
@@ -182,15 +175,7 @@ def test_a_setting_with_too_long_a_path_ends_clearly(
     config = write_config(tmp_path, {"front": (DATA, QUICK)}, 'path = "x.onnx"' if key == "path" else "")
     long = "d/" * 2500 + "x"
     config.write_text(re.sub(rf'^{key} = ".*"$', f'{key} = "{long}"', config.read_text(), flags=re.MULTILINE))
-    done = subprocess.run(
-        [edge_script, "run", "--config", str(config)],
-        cwd=tmp_path,
-        env=bare_environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_bare([edge_script, "run", "--config", str(config)], tmp_path)
     assert done.returncode in (1, 78), done.stderr
     assert "Traceback" not in done.stderr
     assert "File name too long" in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from edge.session import read_detector
 from tests.conftest import DATA
 from tests.models import GOOD, save, tiny
 from tests.privacy.conftest import Proof
-from tests.privacy.daemon import bare_environment, write_config
+from tests.privacy.daemon import run_bare, write_config
 from tests.privacy.test_files_model import BOXES, SCORES, SHIPPED, open_file, small, write
 
 DIGEST = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
@@ -235,15 +234,7 @@ def test_the_daemon_does_not_start_on_it(
     case(model)
     config = write_config(tmp_path, {"front": (DATA, "")}, f'path = "{model}"')
     before = sorted(path for path in tmp_path.rglob("*"))
-    done = subprocess.run(
-        [edge_script, "run", "--config", str(config)],
-        cwd=tmp_path,
-        env=bare_environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_bare([edge_script, "run", "--config", str(config)], tmp_path)
     assert done.returncode == 1, done.stderr
     assert COMMAND_CASES[case] in done.stderr
     assert "Traceback" not in done.stderr
