@@ -111,11 +111,8 @@ def paint(
     inner = cv2.cvtColor(inner, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]  # 50 times faster than [..., ::-1]
     if size == (letterbox.width, letterbox.height):
         return inner
-    canvas = np.empty((letterbox.height, letterbox.width, 3), np.uint8)
-    canvas[: size[1], : size[0]] = inner
-    canvas[size[1] :] = padding
-    canvas[: size[1], size[0] :] = padding
-    return canvas
+    below, right = letterbox.height - size[1], letterbox.width - size[0]
+    return cv2.copyMakeBorder(inner, 0, below, 0, right, cv2.BORDER_CONSTANT, value=padding)  # type: ignore[return-value]
 
 
 def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
@@ -125,10 +122,30 @@ def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
         matrix = np.array([[1 / letterbox.scale_x, 0, 0], [0, 1 / letterbox.scale_y, 0]], np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(view, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
-    method = cv2.INTER_LINEAR
     if interpolation == "area" and min(letterbox.scale_x, letterbox.scale_y) < 1:
-        method = cv2.INTER_AREA  # averaging keeps small faces that point sampling would break up
-    return cv2.resize(view, size, interpolation=method)  # type: ignore[return-value]
+        return _average(view, size)
+    return cv2.resize(view, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
+    """Shrink by averaging: point sampling would break up small faces.
+
+    What ``cv2.INTER_AREA`` gives, but for a level or so where a large frame is halved first. OpenCV is
+    quick for two by two pixels alone: at 2592x1944 this takes less than half of its time, at 1920x1080 three
+    quarters (``python -m benchmarks.canvas_cost``).
+    """
+    width, height = size
+    while (
+        view.shape[1] >= 4 * width and view.shape[0] >= 4 * height and not np.any(np.mod(view.shape[:2], 2))
+    ):
+        half = (view.shape[1] // 2, view.shape[0] // 2)
+        view = cv2.resize(view, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if view.shape[:2] == (3 * height, 3 * width):
+        # The mean of the nine pixels from each one on; then every third of these, none of which is at the
+        # border.
+        view = cv2.blur(view, (3, 3), anchor=(0, 0))  # type: ignore[assignment]
+        return cv2.resize(view, size, interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
+    return cv2.resize(view, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:
