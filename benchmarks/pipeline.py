@@ -167,25 +167,29 @@ def _rows(
     walls = {count: draft / f"wall-{count}.mp4" for count in faces}
     for count, file in walls.items():
         _clips.write_wall(file, *SIZES["1080p"], count, frames)
-    wanted: list[tuple[Path, int, str, int | None, int]] = []
-    wanted += [(scaled[COMPARED_SIZE], count, COMPARED_SIZE, None, 0) for count in cameras]
-    wanted += [(scaled[size], 1, size, None, 0) for size in sizes if size != COMPARED_SIZE]
-    wanted += [(walls[count], 1, "1080p", count, 1) for count in faces]
+    wanted: list[tuple[Path, int, str, int | None, int, str]] = []
+    wanted += [(scaled[COMPARED_SIZE], count, COMPARED_SIZE, None, 0, "always") for count in cameras]
+    wanted += [(scaled[size], 1, size, None, 0, "always") for size in sizes if size != COMPARED_SIZE]
+    wanted += [(walls[count], 1, "1080p", count, 1, "always") for count in faces]
+    wanted += [(walls[0], 1, "1080p", 0, 1, "covered")] if 0 in walls else []
     return [_row(draft, *row) for row in wanted]
 
 
-def _row(draft: Path, file: Path, cameras: int, size: str, faces: int | None, threads: int) -> _Measured:
+def _row(
+    draft: Path, file: Path, cameras: int, size: str, faces: int | None, threads: int, verify: str
+) -> _Measured:
     runs: list[Run] = []
+    settings = {"detector": {"threads": threads}, "privacy": {"verify": verify}}
 
     def run() -> None:
-        runs.append(run_appliance([file] * cameras, draft, {"detector": {"threads": threads}})[0])
+        runs.append(run_appliance([file] * cameras, draft, settings)[0])
 
     def make() -> Row:
         shown = "the clip" if faces is None else f"{faces} faces"
         fps = [_fps(run.frames, run.seconds) for run in runs]
         outside = [(run.cpu_seconds - run.detector_cpu_seconds) / run.frames * 1e3 for run in runs]
         return Row(
-            name=f"{cameras} x {size}, {shown}",
+            name=f"{cameras} x {size}, {shown}" + (f", verify = {verify}" if verify != "always" else ""),
             cameras=cameras,
             size=size,
             faces=faces,

@@ -360,8 +360,10 @@ class PrivacyConfig(Section):
     canary_interval_seconds: float = Field(
         60, gt=0, le=86400, description="how often the detector must find the known face"
     )
-    verify: Literal["always", "sampled", "off"] = Field(
-        "always", description="look for faces on anonymized images before they are stored"
+    verify: Literal["always", "covered", "sampled", "off"] = Field(
+        "always",
+        description="look for faces on anonymized images before they are stored; covered: on those on which "
+        "anything was covered, since any other is what the detector has just looked at",
     )
     verify_every_images: int = Field(
         10, ge=1, le=10000, description="verify = sampled: each so many images of a camera"

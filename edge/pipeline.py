@@ -56,6 +56,8 @@ class _Camera:
     looked: float = float("-inf")  # monotonic
     work_seconds: float = 0.0
     images: int = 0
+    half_looked: int = -1
+    """Number of the newest frame that was looked at without its tiles."""
 
 
 class Pipeline:
@@ -272,6 +274,7 @@ class Pipeline:
                     return None
                 if level < Level.NO_TILES:
                     return self.detector.detect(frame.pixels)
+                camera.half_looked = frame.number
                 found = self.detector.detect(frame.pixels, tiles=False)
                 return self._with_motion(camera, frame, found) if level == Level.MOTION_MASK else found
         except DetectionError as error:
@@ -338,11 +341,7 @@ class Pipeline:
         safe = self._cover(frame, None if held.whole else held.boxes, camera.zones)
         if safe is None:
             return None
-        if safe.whole:
-            return Verified(safe)
-        camera.images += 1
-        every = {"always": 1, "sampled": config.privacy.verify_every_images, "off": 0}[config.privacy.verify]
-        if every == 0 or (camera.images - 1) % every:
+        if safe.whole or not self._looks_again(camera, safe):
             return Verified(safe)
         try:
             with self.metrics.timed("verify"):
@@ -360,6 +359,16 @@ class Pipeline:
             self.metrics.escalated(frame.camera)
             self.metrics.covered_whole(frame.camera, Reason.ESCALATED)
         return last
+
+    def _looks_again(self, camera: _Camera, safe: AnonymizedFrame) -> bool:
+        """Whether this image gets a last look; counts it."""
+        privacy = self.config.privacy
+        camera.images += 1
+        if privacy.verify == "covered":
+            # With nothing covered it is, to the pixel, what the detector has searched with this result.
+            return safe.covered > 0 or safe.number <= camera.half_looked
+        every = {"always": 1, "sampled": privacy.verify_every_images, "off": 0}[privacy.verify]
+        return every > 0 and (camera.images - 1) % every == 0
 
     def _cover(self, frame: RawFrame, boxes: Floats | None, zones: blur.Zones) -> AnonymizedFrame | None:
         """Cover these boxes and the zones, or all of the frame; None, and counted, when that fails."""

@@ -262,6 +262,38 @@ def test_without_the_last_look_the_detector_runs_once_for_each_frame(tmp_path: P
     assert (detector.raw, detector.covered) == ([0, 1, 2, 3, 4], [])
 
 
+def test_covered_leaves_out_what_the_detector_has_just_searched(tmp_path: Path) -> None:
+    """Frames 0 to 3 show nobody, so they are stored as they came; the rest show a face."""
+    detector = Truthful()
+    frames = [picture(n) for n in range(8)]
+    for pixels in frames[:4]:
+        pixels[(pixels == SECRET).all(axis=2)] = 60
+    pipeline, metrics = make(
+        config(tmp_path, blur=NO_HOLD, privacy={"verify": "covered"}), [Played(frames)], detector
+    )
+    run(pipeline)
+    check_accounts(metrics)
+    assert no_secret(tmp_path) == 8
+    assert (detector.raw, detector.covered) == ([4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7])
+
+
+def test_covered_looks_at_what_hold_or_a_zone_covers(tmp_path: Path) -> None:
+    detector = Truthful()
+    detector.blind_to = {1, 2}
+    play(config(tmp_path / "held", privacy={"verify": "covered"}), 4, detector)
+    assert sorted(detector.covered) == [0, 1, 2, 3]
+    blind = Truthful()
+    blind.blind_to = set(range(4))
+    source = Played([picture(n) for n in range(4)])
+    zone = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    source.config = source.config.model_copy(update={"privacy_zones": (zone,)})
+    pipeline, _ = make(
+        config(tmp_path / "zone", blur=NO_HOLD, privacy={"verify": "covered"}), [source], blind
+    )
+    run(pipeline)
+    assert len(blind.tiles) == 8
+
+
 def test_sampled_looks_at_the_first_and_each_nth_image_of_each_camera(tmp_path: Path) -> None:
     detector = Truthful()
     chosen = config(tmp_path, privacy={"verify": "sampled", "verify_every_images": 4})

@@ -176,6 +176,21 @@ def test_the_detector_is_told_about_tiles(tmp_path: Path, level: Level, tiles: b
     assert detector.tiles == [tiles] * 4
 
 
+def test_what_was_searched_without_tiles_is_searched_again_with_them(tmp_path: Path) -> None:
+    """Also where nothing was covered, and the box has recovered when the frame leaves the delay line."""
+    detector = Truthful()
+    detector.blind_to = set(range(12))
+    chosen = config(tmp_path, privacy={"verify": "covered"}, blur={"hold_before_frames": 2})
+
+    def each(pipeline: Pipeline, number: int) -> None:
+        no_rest(pipeline)
+        force(pipeline, Level.NO_TILES if 4 <= number < 8 else Level.FULL)
+
+    step(chosen, 12, detector, each, live=True)
+    assert detector.tiles.count(False) == 4
+    assert detector.tiles.count(True) == 8 + 4 + 2  # and the two that waited when it began
+
+
 @pytest.mark.parametrize(
     ("level", "numbers"),
     [
@@ -359,7 +374,7 @@ def test_whatever_comes_together_no_face_is_stored(
         folder,
         privacy={
             "on_failure": draw(st.sampled_from(["drop", "cover"])),
-            "verify": draw(st.sampled_from(["always", "sampled", "off"])),
+            "verify": draw(st.sampled_from(["always", "covered", "sampled", "off"])),
             "canary_interval_seconds": 1e-9,
             "check_visibility": True,
         },

@@ -67,7 +67,7 @@ class Figures:
     @property
     def unverified(self) -> list[Settings]:
         """Those under which images were stored without a last look, or only some had one."""
-        return [settings for settings in self.settings if settings.verify in ("off", "sampled")]
+        return [settings for settings in self.settings if settings.verify in ("off", "sampled", "covered")]
 
     @property
     def unknown(self) -> list[Settings]:

@@ -67,7 +67,8 @@ def warnings_of(result: AuditResult) -> list[str]:
         for settings in figures.reidentifiable
     ]
     lines += [
-        f"no last look before storing (privacy.verify = {settings.verify}): {_under(settings)}"
+        f"not each image had a last look before it was stored (privacy.verify = {settings.verify}): "
+        f"{_under(settings)}"
         for settings in figures.unverified
     ]
     lines += [
@@ -107,7 +108,7 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ),
         ("images by settings", counts({s.config[:SHORT_HASH]: s.images for s in figures.settings})),
         ("people recognisable", _told(figures, ((s, s.reidentifiable) for s in figures.reidentifiable))),
-        ("last look off or sampled", _told(figures, ((s, s.verify) for s in figures.unverified))),
+        ("last look not on each", _told(figures, ((s, s.verify) for s in figures.unverified))),
     ]
     for name, camera in figures.cameras.items():
         rows.append((f"dropped, {printable(name)}", counts(camera.dropped)))
