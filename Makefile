@@ -1,17 +1,24 @@
-# Three commands: make demo, make test, make proof. All work on a bare machine with python3, make and git.
+# Four commands: make demo, make test, make sweep, make proof. All work on a bare machine with python3, make
+# and git.
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 BIN = $(VENV)/bin
 SOURCES = edge convert benchmarks tests hatch_build.py
 
-.PHONY: demo test proof lint clean
+PYTEST = $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test sweep proof lint clean
 
 demo: $(VENV)/.box
 	$(BIN)/edge demo --out build/demo
 
 test: lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --junitxml=build/test.xml
+	$(PYTEST) --junitxml=build/test.xml
+
+# What make test leaves out because it takes minutes.
+sweep: $(VENV)/.dev
+	$(PYTEST) -m sweep --junitxml=build/sweep.xml
 
 # Every claim of docs/privacy.md, shown: the attack suite with its sweeps, deliberate breaks, experiments.
 # Some need root and Debian's strace, e2fsprogs, iproute2 and age; what cannot be shown is said.

@@ -73,7 +73,9 @@ def options_for(name: str, anchors: Path) -> ModelOptions:
     [
         ("efficientdet_d0_face", True),
         ("aizoo_facemask_260", True),
-        pytest.param("efficientdet_d2_untrained", False, marks=pytest.mark.sweep),
+        pytest.param(
+            "efficientdet_d2_untrained", False, marks=[pytest.mark.sweep, pytest.mark.timeout(3600)]
+        ),
     ],
 )
 def test_a_real_model_converts_and_agrees_with_tensorflow(

@@ -1,6 +1,6 @@
 """``make proof``: every claim of docs/privacy.md, the command that shows it, and what came of it here.
 
-``python -m tests.privacy.proof [--html FILE] [--json FILE] [--quick] [--small] [--tests FILE]``
+``python -m tests.privacy.proof [--html FILE] [--json FILE] [--quick] [--small] [--tests FILE...]``
 
 Runs the attack suite with its long sweeps, the deliberate breaks, and the two experiments on privacy; prints
 one row per claim and writes a page. Exit code 0 when nothing failed and the bar is met: 2,000 injected
@@ -146,15 +146,18 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="without the sweeps")
     parser.add_argument("--small", action="store_true", help="the experiments in their small form")
     parser.add_argument(
-        "--tests", type=Path, help="results of make test just now (build/test.xml), not to run those again"
+        "--tests",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="results of make test and make sweep just now, in place of running tests",
     )
     arguments = parser.parse_args()
     begin, result = time.monotonic(), common.begin("proof")
     paths = sorted({test.split("::")[0] for claim in CLAIMS for test in claim.tests})
-    if arguments.tests is not None:
-        cases = list(read_results(arguments.tests))
-        cases += [] if arguments.quick else run_tests(paths, "sweep")
-    else:
+    cases = [case for file in arguments.tests for case in read_results(file)]
+    if not arguments.tests:
         cases = run_tests(paths, QUICK if arguments.quick else "sweep or not sweep")
     rows = [judge(claim, cases) for claim in CLAIMS]
     rows.append(breaks())
