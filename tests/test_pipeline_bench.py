@@ -20,6 +20,7 @@ from benchmarks.pipeline_result import (
     DEFACE_FULL,
     DEFACE_SCALED,
     EDGE,
+    EDGE_BLUR,
     Compared,
     Leak,
     PipelineResult,
@@ -178,6 +179,7 @@ def row(cameras: int, fps: float, faces: int | None = None, outside: float | Non
         (way(EDGE, 50, 4.99, 0), [False, True]),
         (way(EDGE, 50, 6.0, 2), [False, True]),  # faster, but leaks more
         (way(EDGE, 15, 1.5, 1), [False, False]),
+        (way(EDGE_BLUR, 15, 1.5, 1), [True]),  # against deface at the picture's own size
     ],
 )
 def test_faster_counts_only_without_more_faces_left(ours: Compared, met: list[bool]) -> None:
