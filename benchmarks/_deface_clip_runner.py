@@ -3,7 +3,7 @@
 Imports nothing of ``edge``. The work is deface's own ``video_detect`` with the defaults of its command line,
 but for the size of detection. Its detector has seen one frame before the clock starts, as ours has. Prints
 one JSON object: ``frames``, ``seconds``, ``cpu_seconds`` (with those of the encoder that it starts), and
-``masks``, for each frame the boxes ``x1 y1 x2 y2`` in pixels whose inscribed ellipses it covered.
+``covered``, for each frame the boxes ``x1 y1 x2 y2`` in pixels whose inscribed ellipses it covered.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def main() -> None:
     command: Any = importlib.import_module("deface.deface")
     shape = None if size == "full" else tuple(map(int, size.split("x")))
     detector = command.CenterFace(in_shape=shape, backend="auto", override_execution_provider=None)
-    masks: list[list[list[int]]] = []
+    covered: list[list[list[int]]] = []
 
     def watched(frame: Any, threshold: float) -> Any:
         found, landmarks = detector(frame, threshold=threshold)
         height, width = frame.shape[:2]
-        masks.append([mask_of(command, box, width, height) for box in found])
+        covered.append([mask_of(command, box, width, height) for box in found])
         return found, landmarks
 
     reader = command.imageio.get_reader(clip)
@@ -60,10 +60,10 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "frames": len(masks),
+                "frames": len(covered),
                 "seconds": seconds,
                 "cpu_seconds": cpu,
-                "masks": masks,
+                "covered": covered,
                 "packages": {name: metadata.version(name) for name in packages},
                 "rss_megabytes": peak_megabytes(),
             }

@@ -40,6 +40,7 @@ from benchmarks.pipeline_result import (
     COMPARED_SIZE,
     DEFACE_FULL,
     DEFACE_SCALED,
+    DETECTOR_CANVAS,
     DETECTOR_SIZE,
     EDGE,
     EDGE_BLUR,
@@ -245,35 +246,31 @@ def _ways(clip: Path | None, draft: Path, python: Path | None, frames: int | Non
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
     always, off = (partial(_run_edge, file, draft, verify) for verify in ("always", "off"))
     ways += [Way(EDGE, "images", always), Way(EDGE_NO_LOOK, "images", off)]
-    native, small = (partial(_run_blur, file, draft, size) for size in ("native", "640x384"))
+    native, small = (partial(_run_blur, file, draft, size) for size in ("native", DETECTOR_CANVAS))
     return [*ways, Way(EDGE_BLUR, "video", native), Way(EDGE_BLUR_SCALED, "video", small)]
 
 
 def _run_deface(python: Path, clip: Path, draft: Path, size: str) -> Taken:
     runner = common.ROOT / "benchmarks" / "_deface_clip_runner.py"
-    done = json.loads(
-        _output([str(python.absolute()), str(runner), str(clip), str(draft / "deface.mp4"), size])
-    )
-    return Taken(
-        done["frames"],
-        done["seconds"],
-        done["cpu_seconds"],
-        done["rss_megabytes"],
-        dict(enumerate(done["masks"])),
-        True,
-        done["packages"],
-    )
+    command = [str(python.absolute()), str(runner), str(clip), str(draft / "deface.mp4"), size]
+    return _run_clip(command, ellipses=True)
 
 
 def _run_blur(clip: Path, draft: Path, size: str) -> Taken:
-    command = [sys.executable, "-m", "benchmarks._blur_clip_runner"]
-    done = json.loads(_output([*command, str(clip), str(draft / "blur.mp4"), size]))
+    runner = "benchmarks._blur_clip_runner"
+    return _run_clip([sys.executable, "-m", runner, str(clip), str(draft / "blur.mp4"), size])
+
+
+def _run_clip(command: list[str], *, ellipses: bool = False) -> Taken:
+    done = json.loads(_output(command))
     return Taken(
         done["frames"],
         done["seconds"],
         done["cpu_seconds"],
         done["rss_megabytes"],
         dict(enumerate(done["covered"])),
+        ellipses,
+        done.get("packages", {}),
     )
 
 

@@ -32,15 +32,12 @@ from tests.privacy.world import (
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(strace.why_not()), reason=strace.why_not() or "-")]
 
 
-FRAMES = 4
-
-
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return make_scene(tmp_path_factory.mktemp("scene"), FRAMES)
+    return make_scene(tmp_path_factory.mktemp("scene"), frames=4)
 
 
-def observe(folder: Path, tables: Tables, **extra: str) -> tuple[Trace, Path]:
+def observe(folder: Path, tables: Tables) -> tuple[Trace, Path]:
     """Trace everything that could carry a picture out of the process; return also the store's folder."""
     folder.mkdir()
     port = free_port()
@@ -48,10 +45,10 @@ def observe(folder: Path, tables: Tables, **extra: str) -> tuple[Trace, Path]:
     with Asking(port) as asking:
         trace = strace.traced(
             [*edge_command(), "run", "--config", str(config)],
-            trace=",".join(["%network", *(f"?{name}" for name in sorted(OUTWARD))]),
+            trace=OUTWARD,
             more=["--seccomp-bpf"],
             cwd=folder,
-            env=environment(folder / "own", **extra),
+            env=environment(folder / "own"),
         )
     assert trace.returncode == 0, trace.stderr
     assert {path for path, code in asking.codes if code == 200} == set(asking.PATHS), "it was not asked"
@@ -68,7 +65,13 @@ SPEAKING = {"sendto", "sendmsg", "sendmmsg"}
 STARTING = {"execve", "execveat", "clone", "clone3", "fork", "vfork"}
 NEVER = {"memfd_create", "memfd_secret", "io_uring_setup", "io_setup", "ptrace", "process_vm_writev",
          "shmget", "msgget", "mq_open", "add_key", "mount", "pidfd_getfd", "bpf"}  # fmt: skip
-OUTWARD = OPENING | NAMING | set(GIVING) | STARTING | NEVER | {"mmap", "fsync"}
+OUTWARD = ",".join(
+    [
+        "%network",
+        *(f"?{name}" for name in sorted({*OPENING, *NAMING, *GIVING, *STARTING, *NEVER, "mmap", "fsync"})),
+    ]
+)
+"""What strace is to show of a process."""
 WRITABLE = ("O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND", "O_TMPFILE")
 ELSEWHERE = {
     "pipe:": "standard error, where the log goes",
@@ -162,7 +165,7 @@ def test_each_way_out_is_seen(code: str, sign: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import os, sys\n{code}\n")
     trace = strace.traced(
         [sys.executable, "-c", "pass"],
-        trace=",".join(["%network", *(f"?{name}" for name in sorted(OUTWARD))]),
+        trace=OUTWARD,
         cwd=tmp_path,
         env=environment(tmp_path / "own", PYTHONPATH=str(tmp_path)),
     )
