@@ -34,6 +34,9 @@ def speed(
     model: Annotated[Path, typer.Argument(help="SavedModel of a detector: a folder or a zip")],
     detector: Annotated[list[Path] | None, typer.Option(help="detector made from it, again for each")] = None,
     calibration: Annotated[Path | None, typer.Option(help="pictures for the detectors built here")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="labelled set whose train pictures they get, in place of a folder")
+    ] = None,
     anchors: Annotated[Path | None, typer.Option(help="the anchors that a detector was built with")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="build this one only, again for each")] = None,
     threads: Annotated[list[int] | None, typer.Option(help="again for each (default: 1, and all)")] = None,
@@ -46,18 +49,24 @@ def speed(
     from benchmarks import speed as work
     from benchmarks import speed_result
 
-    result = work.measure(
-        model,
-        command=_command(),
-        detectors=detector or (),
-        precisions=precision or work.PRECISIONS,
-        calibration=calibration,
-        anchors=anchors,
-        threads=threads or (),
-        rounds=rounds,
-        profile=profile,
-        wait=wait,
-    )
+    if calibration is not None and data is not None:
+        raise common.give_up("--calibration and --data are two ways to give pictures: choose one")
+    try:
+        result = work.measure(
+            model,
+            command=_command(),
+            detectors=detector or (),
+            precisions=precision or work.PRECISIONS,
+            calibration=calibration,
+            data=data,
+            anchors=anchors,
+            threads=threads or (),
+            rounds=rounds,
+            profile=profile,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
     file = _keep(result, json, f"speed_{model.stem}")
     speed_result.plot(result, file.with_suffix(".png"))
     print(speed_result.as_markdown(result))

@@ -1,6 +1,7 @@
 """``edge blur`` on a clip, in a process of its own: ``python -m benchmarks._blur_clip_runner CLIP OUT SIZE``.
 
-``SIZE`` is that of ``edge blur --size``. The work is that of the command; as in ``_deface_clip_runner``, the
+``SIZE`` is that of ``edge blur --size``. The work is that of the command, and the process is closed to others
+as that of the command is; as in ``_deface_clip_runner``, the
 detector is open before the clock starts, which stops when the video is written. Prints one JSON object:
 ``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and ``covered``, for each frame the boxes
 ``x1 y1 x2 y2`` in pixels that were covered.
@@ -20,10 +21,12 @@ from edge.boxes import Floats
 from edge.config import BlurConfig, DetectorConfig
 from edge.detector import open_detector
 from edge.frames import AnonymizedFrame, RawFrame
+from edge.process import harden
 from edge.session import read_detector
 
 
 def main() -> None:
+    harden()
     clip, out, size = sys.argv[1:4]
     config = DetectorConfig(size_pixels=size, threads=1, timeout_seconds=120)
     detector = open_detector(read_detector(None), config)

@@ -1,7 +1,8 @@
 """What scaling a frame to the detector's canvas costs: ``python -m benchmarks.canvas_cost [--json F]``.
 
 ``edge.detector.paint`` beside OpenCV's INTER_AREA, which it stands for, taking turns on one thread, for the
-sizes of cameras and the canvas of the shipped detector.
+sizes of cameras and the canvas of the shipped detector. The process is closed to others as that of the
+daemon is, so that freed buffers of a megabyte and more go back to the kernel.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from benchmarks import common
 from edge import boxes as geometry
 from edge.detector import paint
+from edge.process import harden
 from edge.session import DEFAULT_SIZE
 
 SIZES = ((1280, 720), (1920, 1080), (2560, 1440), (2592, 1944), (3840, 2160))
@@ -36,7 +38,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
     result = common.begin("canvas_cost")
-    cv2.setNumThreads(1)
+    harden()
     rows = []
     for width, height in SIZES:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

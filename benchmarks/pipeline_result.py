@@ -23,8 +23,11 @@ TWO_CAMERAS = 2.0
 
 class Run(Strict):
     """One run of the appliance. Times in ``stages`` are median and 95th percentile in milliseconds, per frame
-    (*encode*, *write*: per image; *look* at a frame and the *inference* in it: per look)."""
+    (*encode*, *write*: per image; *look* at a frame and the *inference* in it: per look); they, ``images``,
+    ``regions``, ``dropped`` and ``looks`` are of the first ``warm_up`` frames, too, the rest is not.
+    ``bare_cpu_seconds`` is what decoding and JPEG alone take per frame."""
 
+    warm_up: int
     frames: int
     images: int
     regions: int
@@ -33,6 +36,7 @@ class Run(Strict):
     cpu_seconds: float
     detector_cpu_seconds: float
     looks: int
+    bare_cpu_seconds: float
     stages: dict[str, tuple[float, float] | None]
     rss_megabytes: float
 
@@ -41,6 +45,7 @@ class Row(Strict):
     """One setting, and its runs; ``faces`` is None for the given clip, where nobody has counted them.
 
     ``outside_ms``: CPU time per frame outside the detector; None where the detector has several threads.
+    ``bare_ms``: what decoding the same clip and JPEG take alone.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Row(Strict):
     fps_max: float
     cpu_ms: float
     outside_ms: float | None
+    bare_ms: float
 
 
 class Leak(Strict):
@@ -112,9 +118,8 @@ def targets(rows: Sequence[Row], compared: Sequence[Compared]) -> list[Target]:
     for row in rows:
         if row.faces == 10 and row.outside_ms is not None:
             text = f"{OUTSIDE_MS:g} ms or less outside the detector per {row.size} frame with 10 faces"
-            found.append(
-                Target(text=text, value=f"{row.outside_ms:.1f} ms", met=row.outside_ms <= OUTSIDE_MS)
-            )
+            value = f"{row.outside_ms:.1f} ms; decoding and JPEG alone {row.bare_ms:.1f} ms"
+            found.append(Target(text=text, value=value, met=row.outside_ms <= OUTSIDE_MS))
     by_cameras = {row.cameras: row for row in rows if row.faces is None and row.size == COMPARED_SIZE}
     if 1 in by_cameras and 2 in by_cameras:
         ratio = 2 * by_cameras[1].fps / by_cameras[2].fps
@@ -144,7 +149,7 @@ def as_markdown(result: PipelineResult) -> str:
     """The tables."""
     stages = ("decode", "look", "inference", "hold", "blur", "encode", "write")
     header = ["row", "detector threads", "frames/s", "min to max", "CPU ms/frame", "outside detector, CPU ms"]
-    header += ["dropped", "MB"]
+    header += ["decoding and JPEG alone", "dropped", "MB"]
     lines: list[list[object]] = []
     timed: list[list[object]] = []
     for row in result.rows:
@@ -154,7 +159,7 @@ def as_markdown(result: PipelineResult) -> str:
         spread = f"{row.fps_min} to {row.fps_max}"
         memory = round(max(run.rss_megabytes for run in row.runs))
         threads = row.threads or f"all ({result.machine.cores})"
-        lines.append([row.name, threads, row.fps, spread, row.cpu_ms, outside, dropped, memory])
+        lines.append([row.name, threads, row.fps, spread, row.cpu_ms, outside, row.bare_ms, dropped, memory])
         cells = [middle.stages.get(stage) for stage in stages]
         timed.append([row.name, *("-" if cell is None else f"{cell[0]} / {cell[1]}" for cell in cells)])
     parts = [common.table(header, lines), "", "Milliseconds per stage, p50 / p95, of the median run:", ""]

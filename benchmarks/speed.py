@@ -16,7 +16,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from benchmarks import common
+from benchmarks import common, datasets
 from benchmarks.machine import gpu, wait_for_quiet, watched
 from benchmarks.speed_result import Peak, Profile, SpeedResult, SpeedRow
 from benchmarks.speed_rows import PICTURE
@@ -33,6 +33,7 @@ def measure(
     detectors: Sequence[Path] = (),
     precisions: Sequence[str] = PRECISIONS,
     calibration: Path | None = None,
+    data: str | None = None,
     anchors: Path | None = None,
     threads: Sequence[int] = (),
     rounds: int = 15,
@@ -42,8 +43,10 @@ def measure(
     """Measure a SavedModel (folder or zip) and detectors of it.
 
     Without ``detectors`` they are built here, one for each of ``precisions`` on the CPU, and some for each
-    other provider of this machine. ``threads``: how many, 1 and all cores when empty. ``wait``: first for the
-    load average to fall. Raises SystemExit (2) when the model or a detector cannot be opened.
+    other provider of this machine. They are calibrated and compared on pictures of the folder
+    ``calibration``, or on the train split of the labelled set ``data``. ``threads``: how many, 1 and all
+    cores when empty. ``wait``: first for the load average to fall. Raises SystemExit (2) when the model or a
+    detector cannot be opened, and DatasetError when the set cannot.
     """
     wanted = [] if detectors else _wanted(precisions)
     counts = list(dict.fromkeys(threads or (1, common.cores())))
@@ -57,6 +60,8 @@ def measure(
         "wanted": wanted,
     }
     with tempfile.TemporaryDirectory(prefix="speed-") as name:
+        if data is not None:
+            spec["calibration"] = str(train_pictures(data, Path(name)))
         prepared = _step({**spec, "mode": "prepare", "draft": name}, Path(name))
         spec |= {key: prepared[key] for key in ("detectors", "plain", "plain_note")}
         if wait:
@@ -85,6 +90,17 @@ def measure(
         peak=Peak(**first["peak"]) if profile else None,
         profile={key: Profile(**entry) for key, entry in first.get("profile", {}).items()},
     )
+
+
+def train_pictures(data: str, draft: Path) -> Path:
+    """A folder with links to the train pictures of a labelled set, or to all of one without splits."""
+    dataset = datasets.open_dataset(data)
+    folder = draft / "train"
+    folder.mkdir()
+    for picture in dataset.pictures:
+        if picture.split != "eval":
+            (folder / picture.path.name).symlink_to(picture.path.absolute())
+    return folder
 
 
 def _wanted(precisions: Sequence[str]) -> list[tuple[str, str]]:

@@ -20,6 +20,10 @@ NATIVE_LOOKS: tuple[tuple[int, int], ...] = ((960, 1920), (480, 480))
 """``size_pixels = "native"``: the frame is looked at once per entry, its longer side kept between the
 two, in pixels. The small look finds close-ups, which are too large for the detector in the other."""
 
+BAND_BYTES = 3 << 18
+"""Frames are averaged in bands, so that what is kept in between is of about so many bytes: less than
+``edge.process.LARGE_BYTES``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
@@ -130,10 +134,24 @@ def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
 def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
     """Shrink by averaging: point sampling would break up small faces.
 
-    What ``cv2.INTER_AREA`` gives, but for a level or so where a large frame is halved first. OpenCV is
-    quick for two by two pixels alone: at 2592x1944 this takes less than half of its time, at 1920x1080 three
-    quarters (``python -m benchmarks.canvas_cost``).
+    What ``cv2.INTER_AREA`` gives, but for a level or so where a large frame is halved first
+    (``python -m benchmarks.canvas_cost``).
     """
+    width, height = size
+    times = view.shape[0] // height
+    if times < 3 or view.shape[:2] != (times * height, times * width):
+        return _average_all(view, size)
+    small = np.empty((height, width, 3), np.uint8)
+    # So few rows at a time that nothing in between needs new pages, which the kernel would have to clear.
+    step = 2 * max(1, BAND_BYTES * (1 if times == 3 else 4) // (6 * times**2 * width))
+    for top in range(0, height, step):
+        band = small[top : top + step]
+        band[:] = _average_all(view[times * top : times * (top + step)], (width, len(band)))
+    return small
+
+
+def _average_all(view: Pixels, size: tuple[int, int]) -> Pixels:
+    """OpenCV is quick for two by two pixels alone."""
     width, height = size
     while (
         view.shape[1] >= 4 * width and view.shape[0] >= 4 * height and not np.any(np.mod(view.shape[:2], 2))

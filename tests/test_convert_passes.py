@@ -1141,3 +1141,10 @@ def test_inner_convolutions_are_quantized() -> None:
     assert all(any(both) == all(both) or not both[1] for both in by_bytes)
     assert all(kind in " ".join(notes) for kind in ("first", "last", "depthwise"))
     assert "QuantizeLinear" in ops(quantized)
+    stored = [node.inputs[0] for node in quantized.graph if node.op_type == "DequantizeLinear"]
+    weights = [graphs.constant(value) for value in stored if value is not None]
+    eight_bits = [w for w in weights if w is not None and w.dtype == np.int8]
+    assert len(eight_bits) >= 2
+    for weight in eight_bits:
+        # Two products of 8-bit activations must fit into 16 bits, where processors without VNNI add them.
+        assert np.abs(weight.astype(int)).max() * 255 * 2 < 2**15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -44,6 +45,28 @@ def test_an_abort_leaves_no_core_file(tmp_path: Path) -> None:
     done = subprocess.run([PYTHON, "-c", code], cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert done.returncode < 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="only glibc keeps freed memory")
+def test_a_freed_frame_is_no_longer_in_memory() -> None:
+    """As it would be on glibc's heap, where whoever reads the memory finds it."""
+    done = python(
+        "import re\n"
+        "import numpy as np\n"
+        "from edge.process import harden\n"
+        "harden()\n"
+        "for _ in range(2):  # by itself glibc changes its mind once it has seen such a buffer freed\n"
+        "    frame = None\n"
+        "    frame = np.full((720, 1280, 3), 7, np.uint8)\n"
+        "begin, end = frame.ctypes.data, frame.ctypes.data + frame.nbytes\n"
+        "def mapped():\n"
+        "    spans = [re.match('(\\w+)-(\\w+)', line).groups() for line in open('/proc/self/maps')]\n"
+        "    return any(int(a, 16) < end and begin < int(b, 16) for a, b in spans)\n"
+        "before = mapped()\n"
+        "del frame\n"
+        "print(before, mapped())\n"
+    )
+    assert done.stdout.strip() == "True False", done.stderr
 
 
 def test_the_variables_are_set_before_the_libraries_are_imported() -> None:

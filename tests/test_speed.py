@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -17,6 +18,7 @@ for _package in ("tensorflow", "tf2onnx", "onnx", "onnxscript"):
         pytest.importorskip(_package)
 
 from benchmarks import common, speed_result, speed_rows  # noqa: E402
+from benchmarks import speed as speed_module  # noqa: E402
 from benchmarks.speed_result import SpeedResult, as_markdown  # noqa: E402
 from benchmarks.speed_rows import Row  # noqa: E402
 from convert.build import Wanted, build  # noqa: E402
@@ -137,6 +139,36 @@ def test_no_model_ends_with_2_and_its_name(tmp_path: Path) -> None:
     done = speed(str(tmp_path / "absent"))
     assert done.returncode == 2
     assert "absent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--data", "absent"), "absent"),
+        (("--data", "faces", "--calibration", "."), "choose one"),
+    ],
+)
+def test_no_pictures_or_two_kinds_of_them_end_with_2(
+    arguments: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    done = speed(str(tmp_path), *arguments)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_detectors_are_calibrated_on_the_train_pictures_alone(tmp_path: Path) -> None:
+    face = {"box": [1, 1, 20, 20], "invalid": False, "masked": False}
+    lines = []
+    for name, split in (("a", "train"), ("b", "eval"), ("c", "train")):
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+        picture = {"image": f"{name}.jpg", "width": 40, "height": 40, "faces": [face], "split": split}
+        lines.append(json.dumps(picture))
+    (tmp_path / "annotations.jsonl").write_text("\n".join(lines))
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    folder = speed_module.train_pictures(str(tmp_path), draft)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.jpg": b"a", "c.jpg": b"c"}
 
 
 def test_rows_are_interleaved_and_each_begins_in_turn() -> None:
