@@ -38,6 +38,8 @@ from edge.writer import QUEUE_LENGTH
 from tests.rtsp_server import missing
 
 START_SECONDS, STOP_SECONDS = 90.0, 60.0
+MIN_FREE_MB = 1
+"""So little that a full disk is what the appliance meets when it writes."""
 LONGEST_MINUTES = 240
 
 
@@ -62,6 +64,8 @@ def write_config(path: Path, work: Path, store: Path, cameras: Sequence[Camera],
     """Write the configuration of the appliance: defaults, but for what the soak needs."""
     lines = [f'[cameras.{camera.name}]\nsource = "{camera.url}"' for camera in cameras]
     lines.append(f'[store]\nfolder = "{store / "images"}"\ninterval_seconds = {plan.interval_seconds}')
+    # The store is smaller than the reserve that is kept by default.
+    lines.append(f"min_free_megabytes = {MIN_FREE_MB}")
     lines.append(f"[blur]\nhold_before_frames = {plan.hold_before_frames}")
     lines.append(f'[status]\nsocket = "{work / "status.sock"}"\n[detector]\nprovider = "cpu"')
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

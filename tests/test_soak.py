@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import soak, startup
+from benchmarks import common, soak, startup
 from benchmarks.soak_cameras import Proxy, flip
 from benchmarks.soak_checks import LEAST_FRAMES, WARM_UP_SECONDS, Check, Record, judge, last_words
 from benchmarks.soak_faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
@@ -304,6 +308,22 @@ def test_a_short_soak_tells_what_it_saw(tmp_path: Path) -> None:
     assert by_name["memory does not grow"].good is None
     assert result["good"] == all(check.good is not False for check in checks)
     assert (tmp_path / "edge.log").read_text().count("captured") == 1
+
+
+@pytest.mark.sweep
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare (util-linux) is not installed")
+def test_the_command_stores_on_its_own_small_file_system(tmp_path: Path) -> None:
+    file = tmp_path / "soak.json"
+    plan = ["--minutes", "0.2", "--fault-seconds", "8", "--rtsp", "0", "--http", "1", "--json", str(file)]
+    command = [sys.executable, "-m", "benchmarks.soak", *plan]
+    done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr[-2000:]  # 1: a check that this short plan cannot pass
+    result = json.loads(file.read_text())
+    if result["store"] == "the machine's own file system":
+        pytest.skip("no file system can be mounted here")
+    accounts = next(check for check in result["checks"] if "accounts" in check["name"])
+    assert accounts["good"], accounts
+    assert all(camera["written"] > 0 for camera in accounts["figures"]["cameras"].values())
 
 
 @pytest.mark.slow
