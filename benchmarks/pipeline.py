@@ -2,8 +2,7 @@
 
 Every run is a process of its own (``benchmarks._pipeline_runner``): capture, detector, hold, blur, the last
 look, and the durable store on a real disk, with the defaults of the configuration but for what a row says.
-No frame is skipped: the clip is read as fast as the rest can follow. Rows take turns, round by round; the
-first frames of a run warm up and do not count, but in the comparison.
+No frame is skipped: the clip is read as fast as the rest can follow. Rows take turns, round by round.
 
 *Outside the detector* is the CPU time of the whole process, decoding and JPEG included, less what the looks
 took (scaling to the canvas, inference, suppression; the last look, too); it is measured with one thread for
@@ -61,8 +60,6 @@ SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 CAMERAS = (1, 2, 4, 8)
 FACES = (0, 1, 10, 100)
 DEFACE = ("deface==1.5.0", "onnxruntime>=1.19,<2")
-WARM_UP_FRAMES = 5
-"""Frames of each camera that do not count in the rows."""
 FRAMES_SECONDS = 900
 """A run that takes longer has failed."""
 
@@ -167,10 +164,10 @@ def _rows(
     scaled = {}
     for size in dict.fromkeys([COMPARED_SIZE, *sizes]):
         scaled[size] = draft / f"clip-{size}.mp4"
-        _prepare(clip, scaled[size], *SIZES[size], frames + WARM_UP_FRAMES)
+        _prepare(clip, scaled[size], *SIZES[size], frames)
     walls = {count: draft / f"wall-{count}.mp4" for count in faces}
     for count, file in walls.items():
-        _clips.write_wall(file, *SIZES["1080p"], count, frames + WARM_UP_FRAMES)
+        _clips.write_wall(file, *SIZES["1080p"], count, frames)
     wanted: list[tuple[Path, int, str, int | None, int, str]] = []
     wanted += [(scaled[COMPARED_SIZE], count, COMPARED_SIZE, None, 0, "always") for count in cameras]
     wanted += [(scaled[size], 1, size, None, 0, "always") for size in sizes if size != COMPARED_SIZE]
@@ -186,7 +183,7 @@ def _row(
     settings = {"detector": {"threads": threads}, "privacy": {"verify": verify}}
 
     def run() -> None:
-        runs.append(run_appliance([file] * cameras, draft, settings, WARM_UP_FRAMES)[0])
+        runs.append(run_appliance([file] * cameras, draft, settings)[0])
 
     def make() -> Row:
         shown = "the clip" if faces is None else f"{faces} faces"
@@ -220,17 +217,13 @@ def _prepare(clip: Path | None, target: Path, width: int, height: int, frames: i
     _clips.write_scaled(demo, target, width, height, frames)
 
 
-def run_appliance(
-    clips: Sequence[Path], draft: Path, settings: dict[str, Any], warm_up: int = 0
-) -> tuple[Run, Path]:
-    """Run the appliance once in a fresh process; returns the figures and the folder of its images. The first
-    ``warm_up`` frames of each camera do not count.
+def run_appliance(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
+    """Run the appliance once in a fresh process; returns the figures and the folder of its images.
 
     Raises SystemExit (2) when it fails.
     """
     store = Path(tempfile.mkdtemp(dir=draft, prefix="store-"))
-    settings = {"store": {"folder": str(store)}, **settings}
-    spec = {"clips": [str(clip) for clip in clips], "settings": settings, "warm_up": warm_up}
+    spec = {"clips": [str(clip) for clip in clips], "settings": {"store": {"folder": str(store)}, **settings}}
     done = json.loads(_output([sys.executable, "-m", "benchmarks._pipeline_runner", json.dumps(spec)]))
     return Run.model_validate(done), store
 

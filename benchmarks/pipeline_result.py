@@ -23,11 +23,9 @@ TWO_CAMERAS = 2.0
 
 class Run(Strict):
     """One run of the appliance. Times in ``stages`` are median and 95th percentile in milliseconds, per frame
-    (*encode*, *write*: per image; *look* at a frame and the *inference* in it: per look); they, ``images``,
-    ``regions``, ``dropped`` and ``looks`` are of the first ``warm_up`` frames, too, the rest is not.
+    (*encode*, *write*: per image; *look* at a frame and the *inference* in it: per look).
     ``bare_cpu_seconds`` is what decoding and JPEG alone take per frame."""
 
-    warm_up: int
     frames: int
     images: int
     regions: int

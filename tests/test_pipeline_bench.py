@@ -63,17 +63,16 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
     for row in result.rows:
         assert len(row.runs) == 2
         for run in row.runs:
-            assert run.warm_up >= pipeline.WARM_UP_FRAMES * row.cameras
-            assert run.warm_up + run.frames == run.images == (3 + pipeline.WARM_UP_FRAMES) * row.cameras
+            assert run.frames == run.images == 3 * row.cameras
             assert not run.dropped
             # The second is the last look.
-            assert run.looks == (1 if "covered" in row.name else 2) * run.images
+            assert run.looks == (1 if "covered" in row.name else 2) * run.frames
             assert run.bare_cpu_seconds > 0
             assert run.detector_cpu_seconds < run.cpu_seconds
             assert set(run.stages) >= {"decode", "look", "inference", "hold", "blur", "encode", "write"}
         assert row.fps_min <= row.fps <= row.fps_max
         assert (row.outside_ms is None) == (row.threads != 1)
-    assert [run.regions for run in result.rows[-2].runs] == [10 * (3 + pipeline.WARM_UP_FRAMES)] * 2
+    assert [run.regions for run in result.rows[-2].runs] == [30, 30]
     assert [way.frames for way in result.compared] == [4, 4, 4, 4]
     assert PipelineResult.model_validate_json(result.model_dump_json()) == result
     text = as_markdown(result)
