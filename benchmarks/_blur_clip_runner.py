@@ -1,8 +1,8 @@
 """``edge blur`` on a clip, in a process of its own: ``python -m benchmarks._blur_clip_runner CLIP OUT SIZE``.
 
-``SIZE`` is that of ``edge blur --size``. The work is that of the command, and the process is closed to others
-as that of the command is; as in ``_deface_clip_runner``, the
-detector is open before the clock starts, which stops when the video is written. Prints one JSON object:
+``SIZE`` is that of ``edge blur --size``. The work is that of the command, and so is what closes the process
+to others. As in ``_deface_clip_runner``, the detector is open before the clock starts, which stops when the
+video is written. Prints one JSON object:
 ``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and ``covered``, for each frame the boxes
 ``x1 y1 x2 y2`` in pixels that were covered.
 """

@@ -127,7 +127,6 @@ def main() -> None:
                 "cpu_seconds": cpu,
                 "detector_cpu_seconds": detect.cpu,
                 "looks": len(inference.wall),
-                "bare_cpu_seconds": bare_cpu_seconds(spec["clips"][0], config.store.quality),
                 "stages": {
                     "decode": percentiles([s for source in sources for s in source.seconds]),
                     "look": percentiles(detect.wall),
@@ -135,6 +134,8 @@ def main() -> None:
                     **stages,
                 },
                 "rss_megabytes": peak_megabytes(),
+                # Last, so that its memory is not counted.
+                "bare_cpu_seconds": bare_cpu_seconds(spec["clips"][0], config.store.quality),
             }
         )
     )

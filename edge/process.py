@@ -13,8 +13,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE_BYTES = 1 << 20
 """Buffers from this size on, such as frames, go back to the kernel as soon as they are freed."""
 KEPT_BYTES = 4 << 20
-"""Of smaller ones, such as canvases, so much may stay at the end of each heap: the kernel would clear every
-page of them anew for each frame, which took a tenth of all CPU time."""
+"""Of smaller ones, such as canvases, so much may stay at the end of each heap: else the kernel would clear
+their pages anew for each frame."""
 
 
 def harden() -> None:

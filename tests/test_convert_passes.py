@@ -1142,7 +1142,7 @@ def test_inner_convolutions_are_quantized() -> None:
     assert all(kind in " ".join(notes) for kind in ("first", "last", "depthwise"))
     assert "QuantizeLinear" in ops(quantized)
     stored = [node.inputs[0] for node in quantized.graph if node.op_type == "DequantizeLinear"]
-    weights = [graphs.constant(value) for value in stored if value is not None]
+    weights = [graphs.constant(value) for value in stored]
     eight_bits = [w for w in weights if w is not None and w.dtype == np.int8]
     assert len(eight_bits) >= 2
     for weight in eight_bits:
