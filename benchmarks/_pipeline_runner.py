@@ -52,20 +52,20 @@ class TimedSource(VideoSource):
 
 
 class Watched:
-    """Calls of a function: wall seconds of each, and CPU seconds of the calling thread, which are all of them
-    where the detector has one thread."""
+    """Calls of a function, from any thread: wall seconds of each, and CPU seconds of the calling thread, which
+    are all of them where the detector has one thread."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.wall: list[float] = []
-        self.cpu = 0.0
+        self.cpu: list[float] = []
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         begin, cpu = time.perf_counter(), time.thread_time()
         try:
             return self._function(*arguments, **named)
         finally:
-            self.cpu += time.thread_time() - cpu
+            self.cpu.append(time.thread_time() - cpu)
             self.wall.append(time.perf_counter() - begin)
 
 
@@ -125,7 +125,7 @@ def main() -> None:
                 "dropped": dropped,
                 "seconds": seconds,
                 "cpu_seconds": cpu,
-                "detector_cpu_seconds": detect.cpu,
+                "detector_cpu_seconds": sum(detect.cpu),
                 "looks": len(inference.wall),
                 "stages": {
                     "decode": percentiles([s for source in sources for s in source.seconds]),

@@ -9,10 +9,9 @@ from types import TracebackType
 
 from edge import canary
 from edge.config import Config
-from edge.detector import open_detector
+from edge.looks import open_shared
 from edge.mqtt import MqttReporter
 from edge.pipeline import Pipeline
-from edge.session import read_detector
 from edge.settings import settings_of
 from edge.snapshot import read_status
 from edge.sources import Source
@@ -34,7 +33,7 @@ class Appliance:
     """
 
     def __init__(self, config: Config, sources: Sequence[Source], stop: threading.Event) -> None:
-        detector = open_detector(read_detector(config.detector.path), config.detector)
+        detector, at_once = open_shared(config.detector)
         overlap = canary.check(detector)
         log.info(
             "detector %s on %s finds the known face (overlap %.2f)",
@@ -51,7 +50,7 @@ class Appliance:
         store = ImageStore(
             config.store, config.audit, settings=settings_of(config), detector=detector.session.sha256
         )
-        self.pipeline = Pipeline(config, detector, store, metrics, sources, stop)
+        self.pipeline = Pipeline(config, detector, store, metrics, sources, stop, at_once)
         # Before the endpoint, so that a mistake in [mqtt] leaves no bound socket behind.
         self._mqtt = MqttReporter(config.mqtt, self.status) if config.mqtt.host is not None else None
         self._server: StatusServer | None = None

@@ -139,7 +139,12 @@ class DetectorConfig(Section):
     tiles: Grid = Field("1x1", description="COLUMNSxROWS: also look at each tile, for small faces (slower)")
     tile_overlap: float = Field(0.2, ge=0, le=0.5, description="share of a tile that its neighbour has too")
     timeout_seconds: float = Field(5, gt=0, le=600, description="longest time for one frame")
-    threads: int = Field(0, ge=0, le=256, description="CPU threads; 0: all cores")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="CPU threads of a look; 0: all cores, which two looks at a time may share",
+    )
 
     @property
     def size(self) -> tuple[int, int] | None:

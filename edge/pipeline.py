@@ -1,8 +1,8 @@
 """The appliance at work: start, tick, stop.
 
-capture threads -> (tick: detector -> hold -> blur -> verify) -> store thread. Whatever goes wrong with a
-frame on its way, that frame is dropped, or covered all over where the configuration says so, and
-counted.
+capture threads -> (tick: detector -> hold -> blur -> verify) -> store thread. The detector may look at two
+frames at a time; what it found goes on in the order of the frames. Whatever goes wrong with a frame on its
+way, that frame is dropped, or covered all over where the configuration says so, and counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from edge.errors import CanaryError, DetectionError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held, Hold
 from edge.ladder import Ladder, Level
+from edge.looks import Looks
 from edge.motion import Motion
 from edge.reasons import Reason
 from edge.sources import Source
@@ -76,9 +78,11 @@ class Pipeline:
         metrics: Metrics,
         sources: Sequence[Source],
         stop: threading.Event,
+        at_once: int = 1,
     ) -> None:
         """``stop`` ends the sources; the same event was given to them. The detector has just found
-        the known face."""
+        the known face, and looks at ``at_once`` frames at a time while the box has no trouble with its
+        load."""
         self.config = config
         self.detector = detector
         self.store = store
@@ -92,6 +96,7 @@ class Pipeline:
         self._next_celsius = self.last_canary + TEMPERATURE_SECONDS
         self._stop = stop
         self._ready = threading.Event()
+        self._looks: Looks[tuple[Detections | None, float]] = Looks(at_once, self._ready.set)
         self.cameras = {source.camera: self._camera(source) for source in sources}
         metrics.set_detector(detector.session.name, detector.session.sha256, detector.session.provider)
         for name in self.cameras:
@@ -116,10 +121,13 @@ class Pipeline:
     def tick(self, wait_seconds: float = 0.5) -> bool:
         """Look at the newest frame of each camera, if any; wait for one at most ``wait_seconds``.
 
-        Returns False once no camera can deliver any more and everything has been looked at.
+        Looks that have not ended by then go on, and are finished by a later tick. Returns False once no
+        camera can deliver any more and everything has been looked at.
         """
-        more = any(camera.capture.alive or self._holds_back(camera) for camera in self.cameras.values())
-        self._ready.wait(wait_seconds if more else 0)
+        more = bool(self._looks) or any(
+            camera.capture.alive or self._holds_back(camera) for camera in self.cameras.values()
+        )
+        self._ready.wait(wait_seconds if more and not self._looks.ended else 0)
         self._ready.clear()
         self._check_canary()
         self._check_load()
@@ -129,15 +137,16 @@ class Pipeline:
             if self._holds_back(camera):
                 took = True  # later
                 continue
+            # First, since a newer frame may have come by then.
+            self._looks.finish(but=self._looks.at_once - 1)
             frame = camera.capture.slot.take()
             self._count_captured(camera)
             if frame is not None:
                 took = True
-                begin = time.monotonic()
-                if self._may_look(camera, frame, begin):
-                    self._look(camera, frame)
-                    camera.looked = time.monotonic()
-                    camera.work_seconds = camera.looked - begin
+                self._look(camera, frame)
+        # Not before the next ones have begun: what follows may take as long as a look itself.
+        if self._looks.ended:
+            self._looks.finish(but=len(self._looks) - 1)
         self.last_tick = time.monotonic()
         return more or took
 
@@ -165,8 +174,10 @@ class Pipeline:
         for camera in self.cameras.values():
             frame = camera.capture.slot.take()
             self._count_captured(camera)
-            if frame is not None and self._may_look(camera, frame, time.monotonic()):
+            if frame is not None:
                 self._look(camera, frame)
+        self._looks.close()
+        for camera in self.cameras.values():
             self._send(camera, camera.hold.flush())
         self.writer.drain()
         self.last_tick = time.monotonic()
@@ -180,6 +191,7 @@ class Pipeline:
         """Look for the known face when it is time, on the same session and path as camera frames."""
         if time.monotonic() < self._next_canary:
             return
+        self._looks.finish()
         try:
             canary.check(self.detector)
         # Whatever the cause: the detector has not been seen to work, and the tick must go on.
@@ -208,6 +220,7 @@ class Pipeline:
         level = self.ladder.update(now, self._round_seconds(now), self.celsius)
         if level == before:
             return
+        self._looks.finish()
         log.warning("load: %s%s", level.text, f" ({self.ladder.cause})" if self.ladder.cause else "")
         for camera in self.cameras.values():
             camera.motion.forget()
@@ -215,7 +228,7 @@ class Pipeline:
                 self._drop_waiting(camera, Reason.LOAD)
 
     def _round_seconds(self, now: float) -> float:
-        """Work of one look at every live camera."""
+        """Time that one look at every live camera takes."""
         return sum(
             camera.work_seconds
             for camera in self.cameras.values()
@@ -248,8 +261,28 @@ class Pipeline:
         return reason is None
 
     def _look(self, camera: _Camera, frame: RawFrame) -> None:
-        """One frame: check, detect, hold, and send off what is due."""
-        found = self._detect(camera, frame)
+        """One frame: check and detect, and when that has ended, hold, and send off what is due."""
+        level = self.ladder.level
+        at_once = self._looks.at_once if level == Level.FULL else 1
+        if self._may_look(camera, frame, time.monotonic()):
+            detect = partial(self._timed_detect, camera, frame, level)
+            self._looks.begin(detect, partial(self._found, camera, frame), at_once)
+
+    def _timed_detect(
+        self, camera: _Camera, frame: RawFrame, level: Level
+    ) -> tuple[Detections | None, float]:
+        begin = time.monotonic()
+        return self._detect(camera, frame, level), time.monotonic() - begin
+
+    def _found(self, camera: _Camera, frame: RawFrame, answer: tuple[Detections | None, float]) -> None:
+        """The look at a frame has ended."""
+        found, seconds = answer
+        begin = time.monotonic()
+        self._take_in(camera, frame, found)
+        camera.looked = time.monotonic()
+        camera.work_seconds = (seconds + camera.looked - begin) / self._looks.at_once
+
+    def _take_in(self, camera: _Camera, frame: RawFrame, found: Detections | None) -> None:
         if found is None and self.config.privacy.on_failure == "drop":
             return
         try:
@@ -263,9 +296,8 @@ class Pipeline:
             return
         self._send(camera, due)
 
-    def _detect(self, camera: _Camera, frame: RawFrame) -> Detections | None:
-        """Faces of a frame, or None, and counted, when nobody can tell."""
-        level = self.ladder.level
+    def _detect(self, camera: _Camera, frame: RawFrame, level: Level) -> Detections | None:
+        """Faces of a frame, or None, and counted, when nobody can tell. At ``FULL`` in any thread."""
         try:
             with self.metrics.timed("detect"):
                 unsure = problem(frame.pixels) if self.config.privacy.check_visibility else None

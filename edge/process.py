@@ -9,12 +9,14 @@ import resource
 import cv2
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 LARGE_BYTES = 1 << 20
 """Buffers from this size on, such as frames, go back to the kernel as soon as they are freed."""
 KEPT_BYTES = 4 << 20
 """Of smaller ones, such as canvases, so much may stay at the end of each heap: else the kernel would clear
 their pages anew for each frame."""
+HEAPS = 4
+"""So many heaps at most. Else there are eight for each core (mallopt(3)), and what each may keep adds up."""
 
 
 def harden() -> None:
@@ -37,4 +39,5 @@ def harden() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(_M_ARENA_MAX, HEAPS)
     cv2.setNumThreads(1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,9 +85,10 @@ class Truthful:
         self.tiles: list[bool] = []
         self.blind_to: set[int] = set()
         self._faults = faults or {}
+        self._calls = count()
 
     def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
-        call = len(self.tiles)
+        call = next(self._calls)
         seen = bool((pixels == SECRET).all(axis=2).any())
         self.tiles.append(tiles)
         (self.raw if seen else self.covered).append(number_of(pixels))
@@ -113,10 +115,10 @@ def config(folder: Path, **tables: dict[str, Any]) -> Config:
     return build({"store": store, "privacy": privacy, **tables}, "test")
 
 
-def make(chosen: Config, sources: list[Source], detector: Any) -> tuple[Pipeline, Metrics]:
-    metrics = Metrics()
+def make(chosen: Config, sources: list[Source], detector: Any, at_once: int = 1) -> tuple[Pipeline, Metrics]:
+    metrics, stop = Metrics(), threading.Event()
     store = ImageStore(chosen.store)
-    return Pipeline(chosen, cast(Detector, detector), store, metrics, sources, threading.Event()), metrics
+    return Pipeline(chosen, cast(Detector, detector), store, metrics, sources, stop, at_once), metrics
 
 
 def run(pipeline: Pipeline) -> None:

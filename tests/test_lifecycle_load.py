@@ -388,7 +388,7 @@ def test_whatever_comes_together_no_face_is_stored(
     with pytest.MonkeyPatch.context() as patch:
         chaos = Chaos(patch)
         source = Stepped([picture(n) for n in range(len(events))], live)
-        pipeline, metrics = make(chosen, [source], detector)
+        pipeline, metrics = make(chosen, [source], detector, draw(st.sampled_from([1, 2])))
         if draw(st.booleans()):
             no_rest(pipeline)
         pipeline.start()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,10 +82,10 @@ class FakeDetector:
 
     def __init__(self, trouble: dict[int, Callable[[], Detections]] | None = None) -> None:
         self._trouble = trouble or {}
-        self._calls = 0
+        self._calls = count()
 
     def detect(self, pixels: Pixels) -> Detections:
-        number, self._calls = self._calls, self._calls + 1
+        number = next(self._calls)
         if number in self._trouble:
             return self._trouble[number]()
         return Detections(np.array([FACE], np.float32), np.array([0.9], np.float32))
@@ -94,6 +96,15 @@ def fail(error: Exception) -> Callable[[], Detections]:
         raise error
 
     return raise_it
+
+
+AT_ONCE = 1
+
+
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one look", "two looks"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many frames the detector looks at at a time."""
+    monkeypatch.setattr(sys.modules[__name__], "AT_ONCE", request.param)
 
 
 def config(folder: Path, **tables: dict[str, Any]) -> Config:
@@ -114,6 +125,7 @@ def play(
         metrics,
         sources,
         threading.Event(),
+        AT_ONCE,
     )
     pipeline.start()
     while pipeline.tick(0.05):
@@ -223,10 +235,10 @@ def test_a_store_that_fails_is_counted_and_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     real = encode
-    count = iter(range(100))
+    calls = count()
 
     def failing(*args: Any) -> bytes:
-        if next(count) in (2, 3):
+        if next(calls) in (2, 3):
             raise error
         return real(*args)
 
@@ -315,6 +327,7 @@ def test_a_source_that_hangs_does_not_stop_the_others(
         metrics,
         [Hanging([], name="bad"), good],
         stop,
+        AT_ONCE,
     )
     pipeline.start()
     deadline = time.monotonic() + 10

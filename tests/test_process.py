@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.process import HEAPS
+
 PYTHON = sys.executable
 
 
@@ -67,6 +69,31 @@ def test_a_freed_frame_is_no_longer_in_memory() -> None:
         "print(before, mapped())\n"
     )
     assert done.stdout.strip() == "True False", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="only glibc tells its heaps")
+@pytest.mark.parametrize("closed", [True, False])
+def test_many_threads_share_a_few_heaps(closed: bool) -> None:
+    """By itself glibc makes one for each of them, up to eight per core."""
+    done = python(
+        "import ctypes, threading\n"
+        "from edge.process import harden\n"
+        f"{'harden()' if closed else ''}\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "together = threading.Barrier(7)\n"
+        "def work():\n"
+        "    together.wait(20)\n"
+        "    libc.malloc(5000)\n"
+        "    together.wait(20)\n"
+        "threads = [threading.Thread(target=work) for _ in range(7)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "libc.malloc_stats()\n"
+    )
+    heaps = done.stderr.count("Arena ")
+    assert heaps <= HEAPS if closed else heaps > HEAPS, done.stderr
+    assert heaps >= 1, done.stderr
 
 
 def test_the_variables_are_set_before_the_libraries_are_imported() -> None:

@@ -70,7 +70,8 @@ class VideoWriter:
         """Add one frame; ``pts`` counts in the time base and rises. Raises StoreError."""
         if type(frame) is not AnonymizedFrame:
             raise TypeError(f"the store takes an AnonymizedFrame, not {type(frame).__name__}")
-        picture = av.VideoFrame.from_ndarray(frame.pixels, format="bgr24")
+        # Not a copy: the encoder makes its own, in its own format, before it returns.
+        picture = av.VideoFrame.from_numpy_buffer(frame.pixels, format="bgr24")
         picture.pts, picture.time_base = pts, self._time_base
         with _encoding():
             self._container.mux(self._stream.encode(picture))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -93,11 +94,13 @@ class Run:
         return {reason: count for reason, count in counts.items() if count}
 
 
-def make_pipeline(config: Config, detector: Detector, sources: list[Source]) -> tuple[Pipeline, Metrics]:
+def make_pipeline(
+    config: Config, detector: Detector, sources: list[Source], at_once: int
+) -> tuple[Pipeline, Metrics]:
     """The one place in which the attacks inside a process put a pipeline together."""
-    metrics = Metrics()
+    metrics, stop = Metrics(), threading.Event()
     store = ImageStore(config.store)
-    return Pipeline(config, detector, store, metrics, sources, threading.Event()), metrics
+    return Pipeline(config, detector, store, metrics, sources, stop, at_once), metrics
 
 
 @lru_cache(maxsize=256)
@@ -116,12 +119,13 @@ def until_the_end(pipeline: Pipeline) -> None:
 
 
 class World:
-    """One detector and one store folder for any number of runs."""
+    """One detector and one store folder for any number of runs; half of them look at two frames at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "store"
         path = save(looking(WIDTH, 128), folder / "looking.onnx")
         self.detector = open_detector(read_detector(path), DetectorConfig(provider="cpu", threads=1))
+        self._rng = random.Random(1)
         self._session: Any = self.detector.session
         self._real = self._session._session
         self._references: dict[Case, Run] = {}
@@ -149,7 +153,9 @@ class World:
         (``Inner``); ``unanswered`` is how many frames may be neither stored nor dropped."""
         self._session._session = Inner(self._real, looks or {})
         config = _config(self.folder, case, visibility, canary_seconds)
-        pipeline, metrics = make_pipeline(config, self.detector, [source or Script(shots())])
+        pipeline, metrics = make_pipeline(
+            config, self.detector, [source or Script(shots())], self._rng.choice((1, 2))
+        )
         prepare(pipeline)
         pipeline.start()
         try:

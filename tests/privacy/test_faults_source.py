@@ -183,14 +183,15 @@ def test_a_source_that_hangs_leaves_what_it_gave(
     monkeypatch.setattr(pipeline_module, "STOP_SECONDS", 0.001)
     runs = 0
     for case, count in some(itertools.product(DROPPING, range(FRAMES))):
-        release = threading.Event()
+        hangs, release = threading.Event(), threading.Event()
 
-        def hang(release: threading.Event = release) -> RawFrame:
+        def hang(hangs: threading.Event = hangs, release: threading.Event = release) -> RawFrame:
+            hangs.set()  # so all frames before have been handed over
             assert release.wait(60)
             raise SourceError("too late")
 
-        def ticks(pipeline: Pipeline, count: int = count) -> None:
-            while pipeline.metrics.count("frames_captured", "test") < count:
+        def ticks(pipeline: Pipeline, hangs: threading.Event = hangs) -> None:
+            while not hangs.is_set():
                 assert pipeline.tick(0.05)
             assert pipeline.tick(0)
 
