@@ -35,9 +35,9 @@ def main() -> None:
     anonymize = blur.anonymize
 
     def watched(
-        frame: RawFrame, boxes: Floats, config: BlurConfig, zones: blur.Zones = ()
+        frame: RawFrame, boxes: Floats, config: BlurConfig, zones: blur.Zones = (), *, in_place: bool = False
     ) -> AnonymizedFrame:
-        safe = anonymize(frame, boxes, config, zones)
+        safe = anonymize(frame, boxes, config, zones, in_place=in_place)
         covered.append(safe.areas.tolist())
         return safe
 

@@ -37,17 +37,20 @@ Zones = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons, each a sequence of corners ``x, y`` as shares of the frame's width and height."""
 
 
-def anonymize(frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones = ()) -> AnonymizedFrame:
+def anonymize(
+    frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones = (), *, in_place: bool = False
+) -> AnonymizedFrame:
     """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame), and
     ``zones``, whatever is in them.
 
-    Zones are painted first, in one colour, so that no fill is computed from what they hide. Raises
-    ValueError when a box is not finite, or the fill or region is unknown.
+    Zones are painted first, in one colour, so that no fill is computed from what they hide. ``in_place``
+    covers the frame's own pixels, which nobody else may need, and saves a copy. Raises ValueError when a
+    box is not finite, or the fill or region is unknown.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
     regions = regions_of(boxes, frame.width, frame.height, config)
-    pixels = frame.pixels.copy()
+    pixels = frame.pixels if in_place else frame.pixels.copy()
     _cover_zones(pixels, zones)
     if len(regions):
         if config.fill == "infill":

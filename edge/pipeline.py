@@ -280,6 +280,7 @@ class Pipeline:
         begin = time.monotonic()
         self._take_in(camera, frame, found)
         camera.looked = time.monotonic()
+        # So many overlap.
         camera.work_seconds = (seconds + camera.looked - begin) / self._looks.at_once
 
     def _take_in(self, camera: _Camera, frame: RawFrame, found: Detections | None) -> None:

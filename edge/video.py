@@ -114,7 +114,7 @@ def anonymize_video(
                     writer.copy_audio(reader.audio)
                 detected = _detected(reader.frames(), detector, workers)
                 for held in _held(detected, hold, detector.score_begin, result):
-                    safe = blur.anonymize(held.frame, held.boxes, config)
+                    safe = blur.anonymize(held.frame, held.boxes, config, in_place=True)
                     writer.write(safe, round(held.frame.media_seconds / reader.time_base))
                     for packet in reader.take_sound():
                         writer.write_audio(packet)
@@ -160,7 +160,7 @@ class _Reader:
         return sound
 
     def frames(self) -> Iterator[RawFrame]:
-        """All frames, in order; ``media_seconds`` is exact to the time base."""
+        """All frames, in order, each with pixels of its own; ``media_seconds`` is exact to the time base."""
         last = -1
         for number, (pixels, pts) in enumerate(chain([self._first], self._decoder)):
             if pixels.shape[:2] != (self.height, self.width):
@@ -201,8 +201,10 @@ class _Reader:
                 if frame.is_corrupt:
                     raise PictureError(f"frame {count} is damaged")
                 pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                if frame.format.name == "bgr24":  # perhaps what the decoder makes the next frame of
+                    pixels = pixels.copy()
                 turns = round(-frame.rotation / 90) % 4
-                upright = np.ascontiguousarray(np.rot90(pixels, -turns)) if turns else pixels
+                upright = np.ascontiguousarray(np.rot90(pixels, -turns))
                 step = round(1 / (self.rate * self.time_base))
                 yield upright, count * step if frame.pts is None else int(frame.pts)
                 count += 1

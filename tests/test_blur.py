@@ -50,6 +50,9 @@ def test_two_faces_under_the_same_regions_give_the_same_bytes(
     assert one.pixels.tobytes() == two.pixels.tobytes()
     np.testing.assert_array_equal(one.pixels[~inside], first.pixels[~inside])
     assert one.regions == len(regions)
+    three = blur.anonymize(second, boxes, config, in_place=True)
+    assert three.pixels is second.pixels
+    assert three.pixels.tobytes() == one.pixels.tobytes()
 
 
 def test_infill_of_two_real_faces_is_the_same(astronaut: np.ndarray, raw: Make) -> None:

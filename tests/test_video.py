@@ -26,7 +26,7 @@ from edge.detector import Detector
 from edge.errors import EdgeError, PictureError
 from edge.frames import Pixels
 from edge.sources.synthetic import draw_wall, view
-from edge.video import VideoResult, anonymize_video, count_frames
+from edge.video import VideoResult, _Reader, anonymize_video, count_frames
 from tests import hostile
 
 FAST = {
@@ -141,6 +141,30 @@ def run(source: Path, target: Path, detector: Detector, *, keep_audio: bool = Fa
     )
     assert sum(done) == result.frames == len(result.faces)
     return result
+
+
+@pytest.mark.parametrize("pix_fmt", ["bgr24", "yuv420p"])
+def test_every_frame_has_pixels_of_its_own(tmp_path: Path, pix_fmt: str) -> None:
+    """Which may be covered in place, whatever the decoder makes its next frame of."""
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo" if pix_fmt == "bgr24" else "mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 83 if pix_fmt == "bgr24" else 82, 46, pix_fmt
+        for number in range(4):
+            pixels = np.full((46, stream.width, 3), 40 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        frames = list(_Reader(container, keep_audio=False).frames())
+    assert len(frames) == 4
+    for frame in frames:
+        assert frame.pixels.flags.c_contiguous
+        assert frame.pixels.flags.writeable
+        frame.pixels[:] = 255
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(_Reader(container, keep_audio=False).frames()):
+            assert abs(int(frame.pixels.mean()) - 40 * number) <= 6
+            frame.pixels[:] = 255
 
 
 def faces(detector: Detector, frames: Sequence[Pixels]) -> list[tuple[int, float]]:
