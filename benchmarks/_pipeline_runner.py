@@ -52,8 +52,8 @@ class TimedSource(VideoSource):
 
 
 class Watched:
-    """Calls of a function, from any thread: wall seconds of each, and CPU seconds of its thread, which are all
-    that there are where the detector has one."""
+    """Calls of a function, from any thread: wall seconds of each, and CPU seconds of its thread, which
+    are all that there are where the detector has one."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
