@@ -167,7 +167,7 @@ def test_arrows_point_down() -> None:
         {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
         {"pictures", "session", "visibility", "motion", "engines", "slot"},
         {"detector", "process", "logs", "progress", "sample", "coco"},
-        {"canary", "hold", "blur", "sources", "store", "status"},
+        {"canary", "hold", "blur", "sources", "store", "status", "looks"},
         {"capture", "video", "verify", "mqtt", "writer", "settings", "second_look"},
         {"pipeline", "batch", "audit"},
         {"snapshot"},
