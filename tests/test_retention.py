@@ -102,6 +102,22 @@ def test_the_quota_takes_the_oldest_of_all_cameras(disk: Disk) -> None:
     assert not (disk.folder / "back" / "2026-01-01").exists()  # an empty day goes too
 
 
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_oldest_go_first_however_few_are_known_at_a_time(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(retention, "_MOST", most)
+    paths = fill(disk)
+    quota = disk.retention(quota_megabytes=1)
+    disk.usage.add(9 * SIZE)
+    quota.make_room(0)  # 1.5 MB
+    assert disk.purged == [(name, "quota") for name in names(paths[:5], disk.folder)]
+    disk.free = 0
+    with pytest.raises(StoreError, match="full"):
+        quota.make_room(SIZE)
+    assert disk.left == []
+
+
 def test_the_reserve_takes_the_oldest_until_there_is_room(disk: Disk) -> None:
     paths = fill(disk)
     disk.free = 2 * MEGABYTE

@@ -8,11 +8,12 @@ until it does.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -28,6 +29,8 @@ MEGABYTE = 1_000_000
 _AGE_EVERY_SECONDS = 60.0
 _GROUP = 64
 """Images that one record names at most."""
+_MOST = 10_000
+"""Images that are known at a time: those of one camera's day, at one per second, took 36 MB."""
 _HEADROOM_BYTES = 8 * MEGABYTE
 """So much more than needed is removed, so that the next image need not wait for another removal."""
 
@@ -125,7 +128,7 @@ class Retention:
         """The oldest image there is, as far as the images of the oldest day go."""
         if not self._oldest:
             try:
-                self._oldest.extend(_oldest_day(self._folder))
+                self._oldest.extend(_oldest_images(self._folder))
             except OSError as error:
                 raise StoreError(f"{self._folder}: cannot be read: {error.strerror or error}") from error
         return self._oldest[0] if self._oldest else None
@@ -167,17 +170,25 @@ def _settle(folder: Path) -> None:
         raise StoreError(f"{folder}: {error.strerror or error}") from error
 
 
-def _oldest_day(store: Path) -> list[Path]:
-    """The images of the oldest day that has any, over all cameras, oldest first."""
+def _oldest_images(store: Path) -> list[Path]:
+    """The oldest images of the oldest day that has any, over all cameras, oldest first; ``_MOST`` at most."""
     days: dict[str, list[Path]] = {}
     for camera in _folders(store):
         for day in _folders(camera):
             days.setdefault(day.name, []).append(day)
     for name in sorted(days):
-        images = [path for day in days[name] for path in day.iterdir() if _is_image(path)]
+        images = heapq.nsmallest(_MOST, itertools.chain.from_iterable(map(_images, days[name])))
         if images:
-            return sorted(images, key=lambda path: path.name)
+            return [Path(path) for _, path in images]
     return []
+
+
+def _images(day: Path) -> Iterator[tuple[str, str]]:
+    """Name and path of each image in a folder."""
+    with os.scandir(day) as entries:
+        for entry in entries:
+            if entry.name.endswith(ENDINGS) and not entry.name.startswith(".") and not entry.is_symlink():
+                yield entry.name, entry.path
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -186,7 +197,3 @@ def _folders(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if not path.name.startswith((".", "_")) and path.is_dir() and not path.is_symlink()
     ]
-
-
-def _is_image(path: Path) -> bool:
-    return path.name.endswith(ENDINGS) and not path.name.startswith(".") and not path.is_symlink()
