@@ -46,8 +46,8 @@ MUTATIONS = (
     Mutation(
         "blur is skipped when no face was found",
         "edge/blur.py",
-        "    pixels = frame.pixels.copy()\n    _cover_zones(pixels, zones)\n",
-        "    pixels = frame.pixels.copy()\n    if len(boxes):\n        _cover_zones(pixels, zones)\n",
+        "    _cover_zones(pixels, zones)\n    if len(regions):\n",
+        "    if len(boxes):\n        _cover_zones(pixels, zones)\n    if len(regions):\n",
         ("tests/test_zones.py",),
     ),
     Mutation(
