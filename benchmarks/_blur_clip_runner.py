@@ -14,13 +14,13 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import peak_megabytes
 from edge import blur, canary, video
-from edge.boxes import Floats
 from edge.config import BlurConfig, DetectorConfig
 from edge.detector import open_detector
-from edge.frames import AnonymizedFrame, RawFrame
+from edge.frames import AnonymizedFrame
 from edge.process import harden
 from edge.session import read_detector
 
@@ -34,10 +34,8 @@ def main() -> None:
     covered: list[list[list[int]]] = []
     anonymize = blur.anonymize
 
-    def watched(
-        frame: RawFrame, boxes: Floats, config: BlurConfig, zones: blur.Zones = (), *, in_place: bool = False
-    ) -> AnonymizedFrame:
-        safe = anonymize(frame, boxes, config, zones, in_place=in_place)
+    def watched(*arguments: Any, **named: Any) -> AnonymizedFrame:
+        safe = anonymize(*arguments, **named)
         covered.append(safe.areas.tolist())
         return safe
 

@@ -14,12 +14,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from benchmarks import _clips, common
-from benchmarks.pipeline import run_appliance
+from benchmarks import common
+from benchmarks.pipeline import SIZES, prepare, run_appliance
 from benchmarks.pipeline_result import Run
 
-WIDTH, HEIGHT = 1280, 720
-DEMO_FRAMES = 150
 ONE, TWO = "one at a time", "two at a time"
 
 
@@ -41,10 +39,7 @@ def main() -> None:
     runs: dict[tuple[str, int, str], list[Run]] = {}
     with tempfile.TemporaryDirectory() as name:
         draft, clip = Path(name), Path(name) / "clip.mp4"
-        if arguments.clip is None:
-            _clips.write_demo(clip, DEMO_FRAMES)
-        else:
-            _clips.write_scaled(arguments.clip, clip, WIDTH, HEIGHT)
+        prepare(arguments.clip, clip, *SIZES["720p"], None)
         for _ in range(arguments.rounds):
             for verify, cameras in cases:
                 for way, threads in ((ONE, cores), (TWO, 0)):

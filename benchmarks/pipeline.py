@@ -164,7 +164,7 @@ def _rows(
     scaled = {}
     for size in dict.fromkeys([COMPARED_SIZE, *sizes]):
         scaled[size] = draft / f"clip-{size}.mp4"
-        _prepare(clip, scaled[size], *SIZES[size], frames)
+        prepare(clip, scaled[size], *SIZES[size], frames)
     walls = {count: draft / f"wall-{count}.mp4" for count in faces}
     for count, file in walls.items():
         _clips.write_wall(file, *SIZES["1080p"], count, frames)
@@ -207,7 +207,8 @@ def _row(
     return make, run
 
 
-def _prepare(clip: Path | None, target: Path, width: int, height: int, frames: int | None) -> None:
+def prepare(clip: Path | None, target: Path, width: int, height: int, frames: int | None) -> None:
+    """Write a clip, or that of the synthetic camera, at a size, at most its first ``frames``."""
     if clip is not None:
         _clips.write_scaled(clip, target, width, height, frames)
         return
@@ -240,7 +241,7 @@ def _output(command: list[str]) -> str:
 def _ways(clip: Path | None, draft: Path, python: Path | None, frames: int | None) -> list[Way]:
     """The rows of the comparison; deface first where it is."""
     file = draft / "compared.mp4"
-    _prepare(clip, file, *SIZES[COMPARED_SIZE], frames)
+    prepare(clip, file, *SIZES[COMPARED_SIZE], frames)
     ways = []
     if python is not None:
         full, scaled = (partial(_run_deface, python, file, draft, size) for size in ("full", DETECTOR_SIZE))

@@ -2,7 +2,7 @@
 
 A look that has all cores to itself leaves some of them idle, where operators are too small to be shared. Two
 looks at a time with half of the cores each take longer one by one, but sooner come to an end together
-(``python -m benchmarks pipeline``).
+(``python -m benchmarks.looks_at_once``).
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ class Looks(Generic[Answer]):
     def __len__(self) -> int:
         return len(self._begun)
 
-    def begin(self, work: Callable[[], Answer], finish: Callable[[Answer], None], at_once: int) -> None:
+    def begin(
+        self, work: Callable[[], Answer], finish: Callable[[Answer], None], *, alone: bool = False
+    ) -> None:
         """Do ``work`` in another thread, after which ``finish`` gets its answer in this one, later.
 
-        With ``at_once`` 1 both are done now, after all that began before.
+        ``alone``, or with one at a time, both are done now, after all that began before.
         """
-        if self._pool is None or at_once == 1:
+        if self._pool is None or alone:
             self.finish()
             finish(work())
             return

@@ -263,10 +263,9 @@ class Pipeline:
     def _look(self, camera: _Camera, frame: RawFrame) -> None:
         """One frame: check and detect, and when that has ended, hold, and send off what is due."""
         level = self.ladder.level
-        at_once = self._looks.at_once if level == Level.FULL else 1
         if self._may_look(camera, frame, time.monotonic()):
             detect = partial(self._timed_detect, camera, frame, level)
-            self._looks.begin(detect, partial(self._found, camera, frame), at_once)
+            self._looks.begin(detect, partial(self._found, camera, frame), alone=level != Level.FULL)
 
     def _timed_detect(
         self, camera: _Camera, frame: RawFrame, level: Level
@@ -284,6 +283,7 @@ class Pipeline:
         camera.work_seconds = (seconds + camera.looked - begin) / self._looks.at_once
 
     def _take_in(self, camera: _Camera, frame: RawFrame, found: Detections | None) -> None:
+        """Hold, and send off what is due."""
         if found is None and self.config.privacy.on_failure == "drop":
             return
         try:

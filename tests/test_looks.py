@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +16,14 @@ from hypothesis import strategies as st
 from edge import looks as looks_module
 from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.detector import Detections, Detector
+from edge.detector import Detections
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.ladder import Level
 from edge.looks import AT_ONCE, Looks, open_shared
-from edge.pipeline import Pipeline
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
-from edge.store.images import ImageStore
-from tests.test_lifecycle import Truthful, config, number_of
+from tests.test_lifecycle import Truthful, config, make, number_of
 from tests.test_lifecycle_load import force
 from tests.test_pipeline import FACE, SECRET, FakeSession, Played, check_accounts, picture, stored
 
@@ -42,8 +40,8 @@ def test_looks_end_in_the_order_in_which_they_began() -> None:
         assert first.wait(PATIENCE_SECONDS)
         return 1
 
-    looks.begin(slow, seen.append, 2)
-    looks.begin(lambda: 2, seen.append, 2)
+    looks.begin(slow, seen.append)
+    looks.begin(lambda: 2, seen.append)
     assert ended.wait(PATIENCE_SECONDS)
     assert not looks.ended  # the second has, but it is not its turn
     assert (len(looks), seen) == (2, [])
@@ -59,8 +57,8 @@ def test_looks_end_in_the_order_in_which_they_began() -> None:
 def test_one_at_a_time_is_done_at_once_and_after_those_before(at_once: int) -> None:
     looks: Looks[int] = Looks(at_once, lambda: None)
     seen: list[int] = []
-    looks.begin(lambda: 1, seen.append, at_once)
-    looks.begin(lambda: 2, seen.append, 1)
+    looks.begin(lambda: 1, seen.append)
+    looks.begin(lambda: 2, seen.append, alone=True)
     assert seen == [1, 2]
     assert not looks.ended
     looks.close()
@@ -68,7 +66,7 @@ def test_one_at_a_time_is_done_at_once_and_after_those_before(at_once: int) -> N
 
 def test_an_error_of_the_work_is_one_of_the_caller() -> None:
     looks: Looks[int] = Looks(2, lambda: None)
-    looks.begin(lambda: 1 // 0, lambda answer: None, 2)
+    looks.begin(lambda: 1 // 0, lambda answer: None)
     with pytest.raises(ZeroDivisionError):
         looks.finish()
     looks.close()
@@ -78,7 +76,7 @@ def test_closing_finishes_what_began_and_ends_the_threads() -> None:
     looks: Looks[int] = Looks(2, lambda: None)
     seen: list[int] = []
     for number in range(2):
-        looks.begin(lambda number=number: number, seen.append, 2)  # type: ignore[misc]
+        looks.begin(lambda number=number: number, seen.append)  # type: ignore[misc]
     assert any(thread.name.startswith("look") for thread in threading.enumerate())
     looks.close()
     assert seen == [0, 1]
@@ -110,10 +108,7 @@ class Together(Truthful):
 
 
 def play(chosen: Any, sources: Any, detector: Any, at_once: int, level: Level = Level.FULL) -> Metrics:
-    metrics = Metrics()
-    stop = threading.Event()
-    store = ImageStore(chosen.store)
-    pipeline = Pipeline(chosen, cast(Detector, detector), store, metrics, sources, stop, at_once)
+    pipeline, metrics = make(chosen, sources, detector, at_once)
     force(pipeline, level)
     pipeline.start()
     while pipeline.tick(PATIENCE_SECONDS):
@@ -151,11 +146,8 @@ def test_frames_that_are_being_looked_at_when_it_stops_are_stored(tmp_path: Path
             assert gate.wait(PATIENCE_SECONDS)
             return super().detect(pixels, tiles=tiles)
 
-    metrics = Metrics()
-    chosen = config(tmp_path, privacy={"verify": "off"})
-    source, store = Played([picture(n) for n in range(2)]), ImageStore(chosen.store)
-    stop = threading.Event()
-    pipeline = Pipeline(chosen, cast(Detector, Gated()), store, metrics, [source], stop, 2)
+    source = Played([picture(n) for n in range(2)])
+    pipeline, metrics = make(config(tmp_path, privacy={"verify": "off"}), [source], Gated(), 2)
     pipeline.start()
     while metrics.count("frames_captured", "test") < 2:
         assert pipeline.tick(0.05)

@@ -20,7 +20,7 @@ from pathlib import Path
 from edge.config import StoreConfig
 from edge.errors import StoreError
 from edge.store.durable import flush_folder
-from edge.store.usage import ENDINGS, Usage
+from edge.store.usage import Usage, is_image
 
 Purge = Callable[[list[str], str], None]
 """Puts on record that images (paths below the store) are about to be removed, and why. Raises StoreError."""
@@ -187,7 +187,7 @@ def _images(day: Path) -> Iterator[tuple[str, str]]:
     """Name and path of each image in a folder."""
     with os.scandir(day) as entries:
         for entry in entries:
-            if entry.name.endswith(ENDINGS) and not entry.name.startswith(".") and not entry.is_symlink():
+            if is_image(entry):
                 yield entry.name, entry.path
 
 

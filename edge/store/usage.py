@@ -127,12 +127,13 @@ def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[s
                     return
                 if entry.is_dir(follow_symlinks=False):
                     yield from _images(entry.path, stop)
-                elif _is_image(entry):
+                elif is_image(entry):
                     yield entry
     except FileNotFoundError:  # removed since its parent was read
         return
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether this is an image of a store, by its name and kind."""
     hidden = entry.name.startswith(".")
     return not hidden and entry.name.endswith(ENDINGS) and entry.is_file(follow_symlinks=False)
