@@ -99,10 +99,13 @@ def _swayed(wall: Pixels, width: int, height: int, number: int) -> Pixels:
     return wall[y : y + height, x : x + width]
 
 
-def write(target: Path, pictures: Iterable[Pixels], size: tuple[int, int], rate: Fraction) -> None:
-    """Encode pictures of ``size`` (width, height; even numbers) as H.264, so finely that it hardly shows."""
+def write(
+    target: Path, pictures: Iterable[Pixels], size: tuple[int, int], rate: Fraction, *, crf: int = 15
+) -> None:
+    """Encode pictures of ``size`` (width, height; even numbers) as H.264, by default so finely that it hardly
+    shows."""
     with av.open(str(target), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "15", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
         stream.pix_fmt = "yuv420p"
         stream.width, stream.height = size
         for pixels in pictures:

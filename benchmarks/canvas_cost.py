@@ -20,8 +20,8 @@ from benchmarks import common
 from edge import boxes as geometry
 from edge.detector import paint
 from edge.process import harden
-from edge.session import DEFAULT_SIZE
 
+CANVAS = (640, 384)
 SIZES = ((1280, 720), (1920, 1080), (2560, 1440), (2592, 1944), (3840, 2160))
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     rows = []
     for width, height in SIZES:
         noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        letterbox = geometry.fit(width, height, *DEFAULT_SIZE)
+        letterbox = geometry.fit(width, height, *CANVAS)
         size = (letterbox.inner_width, letterbox.inner_height)
         ours, theirs = [], []
         for _ in range(arguments.rounds):

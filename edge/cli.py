@@ -134,8 +134,12 @@ def blur(
         str, typer.Option(help="native, or WIDTHxHEIGHT that pictures are scaled to for detection.")
     ] = "native",
     tiles: Annotated[
-        str, typer.Option(help="COLUMNSxROWS, such as 3x2: also look at each tile, for small faces.")
-    ] = "1x1",
+        str,
+        typer.Option(
+            help="COLUMNSxROWS, such as 3x2: also look at each tile, for small faces; auto: as the picture's "
+            "size demands."
+        ),
+    ] = "auto",
     score: Annotated[
         float | None, typer.Option(help="Score from which a face is covered; without it the detector's own.")
     ] = None,

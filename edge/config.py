@@ -34,7 +34,7 @@ PRIVATE_KEY_REFUSED = "this is the private key: keep it away from the box, and g
 Share = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Portion = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Grid = Annotated[str, Field(pattern=r"^[1-8]x[1-8]$")]
+Grid = Annotated[str, Field(pattern=r"^(auto|[1-8]x[1-8])$")]
 
 
 class Section(BaseModel):
@@ -127,8 +127,8 @@ class DetectorConfig(Section):
     size_pixels: str = Field(
         "auto",
         pattern=r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$",
-        description="WIDTHxHEIGHT that frames are scaled to; auto: the detector's own, or 640x384; "
-        "native: about the frame's own size, and a second, small look for close-ups",
+        description="WIDTHxHEIGHT that frames are scaled to, at the price of small faces; auto: the "
+        "detector's own size, or that of the frame, at most 1920 pixels long; native: the same, at least 960",
     )
     score_begin: Score | None = Field(
         None, description="score that begins a region; default: the detector's own"
@@ -136,9 +136,13 @@ class DetectorConfig(Section):
     score_continue: Score | None = Field(
         None, description="score that continues a region; default: the detector's own"
     )
-    tiles: Grid = Field("1x1", description="COLUMNSxROWS: also look at each tile, for small faces (slower)")
+    tiles: Grid = Field(
+        "auto",
+        description="COLUMNSxROWS: also look at each tile, for small faces (slower); auto: where a face of "
+        "20 pixels would otherwise shrink to less than 14, unless size_pixels is WIDTHxHEIGHT; 1x1: never",
+    )
     tile_overlap: float = Field(0.2, ge=0, le=0.5, description="share of a tile that its neighbour has too")
-    timeout_seconds: float = Field(5, gt=0, le=600, description="longest time for one frame")
+    timeout_seconds: float = Field(10, gt=0, le=600, description="longest time for one run of the detector")
     threads: int = Field(
         0,
         ge=0,
@@ -155,8 +159,10 @@ class DetectorConfig(Section):
         return int(width), int(height)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Columns and rows of tiles."""
+    def grid(self) -> tuple[int, int] | None:
+        """Columns and rows of tiles, or None for ``auto``."""
+        if self.tiles == "auto":
+            return None
         columns, rows = self.tiles.split("x")
         return int(columns), int(rows)
 

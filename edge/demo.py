@@ -13,7 +13,7 @@ from pathlib import Path
 from edge.appliance import Appliance
 from edge.config import Config
 from edge.errors import ConfigError
-from edge.second_look import FACE_SCORE, FULL_SIZE, find_faces
+from edge.second_look import FACE_SCORE, find_faces
 from edge.sources.synthetic import SyntheticSource
 from edge.status.schema import Status
 
@@ -65,7 +65,7 @@ def run_demo(config: Config, seconds: float, announce: Callable[[str], None]) ->
     status = appliance.status()
     elapsed = time.monotonic() - begin
     images = sorted(set(config.store.folder.rglob("*.jpg")) - before)
-    announce(f"looking for faces on {len(images)} stored images, at {FULL_SIZE}")
+    announce(f"looking for faces on {len(images)} stored images")
     return DemoResult(status, appliance.address, answers, elapsed, images, find_faces(images))
 
 

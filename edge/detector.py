@@ -1,4 +1,4 @@
-"""One frame in, boxes of faces out: letterbox, run, threshold, non-maximum suppression, tiles."""
+"""One frame in, boxes of faces out: views, letterbox, run, threshold, non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import boxes as geometry
+from edge import views
 from edge.boxes import Floats, Letterbox
 from edge.config import DetectorConfig
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.session import DetectorFile, Session
+from edge.views import View
 
-NATIVE_LOOKS: tuple[tuple[int, int], ...] = ((960, 1920), (480, 480))
-"""``size_pixels = "native"``: the frame is looked at once per entry, its longer side kept between the
-two, in pixels. The small look finds close-ups, which are too large for the detector in the other."""
+NATIVE_SIDE = 960
+"""``size_pixels = "native"``: frames whose longer side is less are enlarged to it, in pixels."""
 
 BAND_BYTES = 3 << 18
 """Frames are averaged in bands, so that what is kept in between is of about so many bytes: less than
@@ -47,26 +48,45 @@ class Detector:
         self.session = session
         self.score_begin = config.score_begin or contract.score_begin
         self.score_continue = min(config.score_continue or contract.score_continue, self.score_begin)
-        self._columns, self._rows = config.grid
+        self._grid = config.grid
         self._overlap = config.tile_overlap
+        # Whoever names a size has chosen what it misses.
+        self._tiles = config.grid is None and config.size is None
+        self._shape: views.Canvas | views.OwnSize = (
+            views.Canvas.of(contract, session.size)
+            if session.size is not None
+            else views.OwnSize(
+                contract.letterbox_multiple,
+                NATIVE_SIDE if config.size_pixels == "native" else views.CLOSE_UP_SIDE,
+            )
+        )
 
     @property
     def looks(self) -> int:
-        """How many times a frame is looked at with its tiles, against once without."""
-        return 1 + (self._columns * self._rows if self._columns * self._rows > 1 else 0)
+        """How many times a frame is looked at with the tiles of ``detector.tiles``, against once without."""
+        columns, rows = self._grid or (1, 1)
+        return 1 + (columns * rows if columns * rows > 1 else 0)
+
+    def views(self, width: int, height: int, *, tiles: bool = True) -> list[View]:
+        """Where the detector looks in a frame of this size (pixels).
+
+        ``tiles`` stands for those of the configuration. Those that the size of the frame calls for are always
+        there.
+        """
+        looked_at = views.whole(width, height, self._shape)
+        if self._tiles:
+            looked_at += views.tiles(width, height, self._shape)
+        elif tiles and self._grid is not None and self._grid != (1, 1):
+            looked_at += views.grid(width, height, self._shape, *self._grid, self._overlap)
+        return looked_at
 
     def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
-        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles`` in the whole frame only.
+        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles``, those of the configuration are left out.
 
         Raises DetectionError, whose ``reason`` is the drop reason.
         """
         height, width = pixels.shape[:2]
-        found = [self._look(pixels, letterbox) for letterbox in self._letterboxes(width, height)]
-        if tiles and self._columns * self._rows > 1:
-            cut = geometry.tiles(width, height, self._columns, self._rows, self._overlap)
-            for x1, y1, x2, y2 in cut.tolist():
-                letterbox = self._letterboxes(x2 - x1, y2 - y1)[0]
-                found.append(self._look(pixels[y1:y2, x1:x2], letterbox, x1, y1))
+        found = [self._look(pixels, view) for view in self.views(width, height, tiles=tiles)]
         boxes = np.concatenate([b for b, _ in found])
         scores = np.concatenate([s for _, s in found])
         clipped = geometry.clip(boxes, width, height)
@@ -76,29 +96,19 @@ class Detector:
         kept = geometry.nms(boxes, scores, self.session.contract.nms_iou)
         return Detections(clipped[kept], scores[kept])
 
-    def _look(self, view: Pixels, letterbox: Letterbox, left: int = 0, top: int = 0) -> tuple[Floats, Floats]:
+    def _look(self, pixels: Pixels, view: View) -> tuple[Floats, Floats]:
         """Candidates of one view, in pixels of the frame, before suppression."""
-        boxes, scores = self.session.run(self._canvas(view, letterbox))
+        contract = self.session.contract
+        inside = pixels[view.y1 : view.y2, view.x1 : view.x2]
+        canvas = paint(inside, view.letterbox, contract.interpolation, contract.padding)
+        boxes, scores = self.session.run(canvas)
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
         if (boxes[:count, 2:] <= boxes[:count, :2]).any():  # it would cover nothing
             raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
-        offset = np.array([left, top, left, top], np.float32)
-        return letterbox.to_frame(boxes[:count]) + offset, scores[:count]
-
-    def _canvas(self, view: Pixels, letterbox: Letterbox) -> npt.NDArray[np.uint8]:
-        contract = self.session.contract
-        return paint(view, letterbox, contract.interpolation, contract.padding)
-
-    def _letterboxes(self, width: int, height: int) -> list[Letterbox]:
-        contract = self.session.contract
-        if self.session.size is not None:
-            if contract.letterbox == "stretch":
-                return [geometry.stretch(width, height, *self.session.size)]
-            return [geometry.fit(width, height, *self.session.size, contract.letterbox_short_side)]
-        multiple = contract.letterbox_multiple
-        return [geometry.fit_native(width, height, low, high, multiple) for low, high in NATIVE_LOOKS]
+        offset = np.array([view.x1, view.y1, view.x1, view.y1], np.float32)
+        return view.letterbox.to_frame(boxes[:count]) + offset, scores[:count]
 
 
 def paint(

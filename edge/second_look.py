@@ -1,4 +1,4 @@
-"""A second look at stored images: is a face still to be found on them, at four times the pixels?"""
+"""A second look at stored images: is a face still to be found on them?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from edge.frames import Pixels
 from edge.pictures import read_picture
 from edge.session import read_detector
 
-FULL_SIZE = "1280x736"
-"""Canvas of the second look: four times the pixels of the daemon's."""
 FACE_SCORE = 0.5
 """Score from which the second look counts as a face. Weaker hits (from the detector's ``score_begin``)
 are listed too; many are collars, and covered heads that look like heads."""
@@ -21,14 +19,13 @@ _TIMEOUT_SECONDS = 120.0  # nobody waits for a frame here, and the machine may b
 
 
 def open_second_look(path: Path | None = None) -> Detector:
-    """The shipped detector at full size, or another one (``path``) at its own, on one CPU thread per call.
+    """The shipped detector, or another one (``path``), at the image's own size, on one CPU thread per call.
 
     Raises DetectorError.
     """
     config = DetectorConfig(
         path=path,
         provider="cpu",
-        size_pixels=FULL_SIZE if path is None else "auto",
         threads=1,
         timeout_seconds=_TIMEOUT_SECONDS,
     )
@@ -41,7 +38,7 @@ def best_score(detector: Detector, pixels: Pixels) -> float:
 
 
 def find_faces(images: Sequence[Path]) -> list[tuple[Path, float]]:
-    """Images on which the shipped detector, at full size, finds anything; with the best score.
+    """Images on which the shipped detector finds anything; with the best score.
 
     Raises PictureError and DetectorError.
     """

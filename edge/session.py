@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from edge import contract, engines
+from edge import contract, engines, views
 from edge.boxes import Floats
 from edge.contract import Contract
 from edge.errors import ContractError, DetectionError, DetectorError, ProviderError
 from edge.reasons import Reason
 
-DEFAULT_SIZE = (640, 384)
-"""Canvas of a detector without a size of its own: width, height. See docs/measurements.md."""
+FIRST_SIZE = (640, 384)
+"""Width and height of the first run of a detector whose sides are free."""
+TENSORRT_SIZE = (views.LONGEST_SIDE, 1088)
+"""Canvas for TensorRT, which needs fixed sides, unless the configuration has another: width, height."""
 
 FIRST_RUN_SECONDS = 120.0
 """Longest first run on an accelerator, which loads its kernels and measures algorithms then."""
@@ -95,7 +97,8 @@ class Session:
         provider_fallback: bool = False,
         cache_folder: Path = Path("engines"),
     ) -> None:
-        """Open the session; ``native`` leaves height and width free (one thread per call).
+        """Open the session; ``size`` None leaves height and width free, but for TensorRT, which refuses
+        ``native``.
 
         Raises ContractError, DetectorError, ProviderError.
         """
@@ -103,7 +106,10 @@ class Session:
         self.sha256 = file.sha256
         self.name = file.name
         self.contract, fixed = _inspect(file)
-        self.size = self._choose_size(fixed, size, native)
+        if size is None and fixed is None and provider == "tensorrt" and not native:
+            multiple = self.contract.letterbox_multiple
+            size = (_rounded_up(TENSORRT_SIZE[0], multiple), _rounded_up(TENSORRT_SIZE[1], multiple))
+        self.size = self._choose_size(fixed, size)
         settings = engines.Settings(
             file.data, file.sha256, self.contract.precision, self.size, threads, cache_folder
         )
@@ -127,7 +133,7 @@ class Session:
         )
 
     def _choose_size(
-        self, fixed: tuple[int, int] | None, size: tuple[int, int] | None, native: bool
+        self, fixed: tuple[int, int] | None, size: tuple[int, int] | None
     ) -> tuple[int, int] | None:
         if fixed is not None:
             if size is not None and size != fixed:
@@ -136,9 +142,8 @@ class Session:
                     f"detector.size_pixels is {size[0]}x{size[1]}; leave the key out, or convert with --size"
                 )
             return fixed
-        if native:
+        if size is None:
             return None
-        size = size or DEFAULT_SIZE
         multiple = self.contract.letterbox_multiple
         if any(side % multiple for side in size):
             raise DetectorError(
@@ -151,7 +156,7 @@ class Session:
         if self.size is None and provider == "cpu":
             return
         multiple = self.contract.letterbox_multiple
-        width, height = self.size or (-(-side // multiple) * multiple for side in DEFAULT_SIZE)
+        width, height = self.size or (_rounded_up(side, multiple) for side in FIRST_SIZE)
         limit = self._timeout if provider == "cpu" else max(self._timeout, FIRST_RUN_SECONDS)
         self._run(np.zeros((height, width, 3), np.uint8), limit)
 
@@ -199,6 +204,10 @@ class Session:
         if expired.is_set():
             raise DetectionError(Reason.DETECTOR_TIMEOUT, f"the detector took longer than {limit} seconds")
         return check_output(boxes, scores)
+
+
+def _rounded_up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
 
 
 def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from convert.centerface import CANDIDATES
 from edge import boxes as geometry
 from edge.boxes import Floats
-from edge.detector import NATIVE_LOOKS
+from edge.detector import NATIVE_SIDE
+from edge.views import CLOSE_UP_SIDE, LONGEST_SIDE
 
 coordinate = st.floats(-2000, 6000, width=32)
 box_arrays = hnp.arrays(np.float32, st.tuples(st.integers(0, 12), st.just(4)), elements=coordinate).map(
@@ -87,7 +88,7 @@ def test_letterbox_fits_and_comes_back(width: int, height: int, columns: int, ro
 
 @given(st.integers(16, 20000), st.integers(16, 20000))
 def test_native_canvas_is_a_multiple_and_has_room_for_all_candidates(width: int, height: int) -> None:
-    for low, high in NATIVE_LOOKS:
+    for low, high in ((NATIVE_SIDE, LONGEST_SIDE), (CLOSE_UP_SIDE, LONGEST_SIDE), (CLOSE_UP_SIDE,) * 2):
         letterbox = geometry.fit_native(width, height, low, high, 32)
         assert letterbox.width % 32 == letterbox.height % 32 == 0
         assert letterbox.inner_width <= letterbox.width <= high

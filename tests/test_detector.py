@@ -22,7 +22,7 @@ from tests.conftest import DATA
 GOLDEN = {"astronaut.jpg": (181, 58, 270, 178), "hopper.jpg": (174, 124, 354, 335)}
 
 
-@pytest.mark.parametrize("size", ["native", "640x384", "960x544"])
+@pytest.mark.parametrize("size", ["auto", "native", "640x384", "960x544"])
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_the_faces_of_the_shipped_photographs_are_found(name: str, size: str) -> None:
     config = DetectorConfig(provider="cpu", size_pixels=size, threads=1)
@@ -60,13 +60,35 @@ def test_tiles_find_small_faces_that_one_look_misses(astronaut: Pixels) -> None:
     placed = len(range(20, 950, 200)) * len(range(20, 1790, 220))
 
     def count(tiles: str) -> int:
-        config = DetectorConfig(provider="cpu", tiles=tiles)
+        config = DetectorConfig(provider="cpu", size_pixels="640x384", tiles=tiles)
         found = open_detector(read_detector(None), config).detect(scene)
         return int((found.scores >= 0.35).sum())
 
     assert count("3x2") >= 0.95 * placed
     assert count("1x1") < 0.5 * placed
     assert count("3x2") <= placed  # the same face in two tiles is one
+
+
+def test_small_faces_of_a_frame_larger_than_the_canvas_are_found(astronaut: Pixels) -> None:
+    """Faces of 20 pixels and one of 800, at every place of a 4K frame: what ``auto`` is for."""
+    small = cv2.resize(astronaut[:200, 100:340], (54, 45), interpolation=cv2.INTER_AREA)
+    scene = np.full((2160, 3840, 3), 120, np.uint8)
+    places = [(x, y) for x in range(0, 3840 - 54, 420) for y in range(0, 2160 - 45, 423)]
+    for x, y in places:
+        scene[y : y + 45, x : x + 54] = small
+    close = cv2.resize(astronaut[:300, 60:380], (2100, 1969), interpolation=cv2.INTER_CUBIC)
+    for size_pixels, least in (("auto", 1.0), ("640x384", 0.0)):
+        config = DetectorConfig(provider="cpu", size_pixels=size_pixels, timeout_seconds=60)
+        detector = open_detector(read_detector(None), config)
+        found = detector.detect(scene).at_least(detector.score_begin)
+        centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+        hits = [
+            any(x <= cx <= x + 54 and y <= cy <= y + 45 for cx, cy in centres.tolist()) for x, y in places
+        ]
+        assert sum(hits) == round(least * len(places)), size_pixels
+    scene[100:2069, 900:3000] = close
+    found = detector.detect(scene)
+    assert found.boxes[0, 2] - found.boxes[0, 0] > 400
 
 
 def test_the_canvas_is_rgb_at_the_top_left() -> None:

@@ -22,7 +22,7 @@ PICTURE = np.full((64, 64, 3), 90, np.uint8)
 
 
 def open_file(path: Path, **settings: object) -> Detector:
-    config = DetectorConfig.model_validate({"provider": "cpu", **settings})
+    config = DetectorConfig.model_validate({"provider": "cpu", "tiles": "1x1", **settings})
     return open_detector(read_detector(path), config)
 
 
