@@ -20,7 +20,6 @@ from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
 from edge.slot import Slot
 from edge.sources import Source, make_source
-from edge.sources.base import redact
 from tests.clips import write_clip
 from tests.conftest import DATA
 
@@ -140,7 +139,7 @@ def test_the_last_error_is_kept_without_the_password() -> None:
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert redact(url) == shown
+    assert label(url) == shown
 
 
 def numbers(source: Source, limit: int = 1000) -> list[RawFrame]:

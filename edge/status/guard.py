@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge.address import label
 from edge.config import StatusConfig
 from edge.errors import ConfigError
 
@@ -121,7 +122,7 @@ class Hosts:
             host = parse_host(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
             if not host:
                 raise ConfigError(
-                    f"status.allowed_hosts: {text!r} is no host name or address; wanted such as "
+                    f"status.allowed_hosts: {label(text)!r} is no host name or address; wanted such as "
                     "'box.example' or '192.0.2.7'"
                 )
             self._allowed.add(host)
