@@ -67,7 +67,7 @@ def place_of(url: str) -> Place | None:
     """Host and port of a URL as RFC 3986 (3.2) reads them, and FFmpeg does; None where they are not valid.
     They may be pieces of a password: what may be shown is ``label``."""
     match = _URL.fullmatch(url.strip())
-    return _place(_authority(match.group(2))) if match else None
+    return _place(_after_user(match.group(2))) if match else None
 
 
 def is_host(text: str) -> bool:
@@ -98,7 +98,7 @@ def error_text(error: BaseException, source: str) -> str:
     if label(source) != source:
         known = (source, unquote(source))
         pieces = {piece for form in known for piece in re.findall(r"\w+|[^\w:/?#@&=]+", form)}
-        if any(piece.casefold() in text.casefold() for piece in pieces):
+        if any(piece.casefold() in text.casefold() for piece in pieces if len(piece) > 1):
             return f"{kind}, whose text is not shown, since it may quote the address"
     return f"{kind}: {text}"[:300]
 
@@ -107,11 +107,14 @@ def _authority(rest: str) -> str:
     return re.split(r"[/?#]", rest, maxsplit=1)[0]
 
 
+def _after_user(rest: str) -> str:
+    return _authority(rest).rpartition("@")[2]
+
+
 def _certain(rest: str) -> Place | None:
     """The host that follows ``://``, where there is no doubt about it."""
-    authority = _authority(rest)
-    place = _place(authority)
-    if "@" not in rest[len(authority) :]:
+    place = _place(_after_user(rest))
+    if "@" not in rest[len(_authority(rest)) :]:
         return place
     # Read as RFC 3986 does, and as one who did not percent-encode the password means it
     places = (place, _place(_authority(rest.rpartition("@")[2])))
@@ -119,8 +122,8 @@ def _certain(rest: str) -> Place | None:
     return addresses.pop() if len(addresses) == 1 else None
 
 
-def _place(authority: str) -> Place | None:
-    match = _PLACE.fullmatch(authority.rpartition("@")[2])
+def _place(text: str) -> Place | None:
+    match = _PLACE.fullmatch(text)
     if match is None:
         return None
     host, port = match.group(1), int(match.group(2)) if match.group(2) else None

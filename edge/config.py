@@ -62,9 +62,8 @@ class Section(BaseModel):
     @classmethod
     def _no_address(cls, value: Any, info: ValidationInfo) -> Any:
         # Folders and hosts are shown in many places, and a camera's URL may hold a password.
-        parts = value if isinstance(value, (list, tuple)) else (value,)
-        texts = [str(part) for part in parts if isinstance(part, (str, Path))]
-        if info.field_name not in ("source", "username") and any(map(is_address, texts)):
+        known = info.field_name in ("source", "username")
+        if not known and isinstance(value, (str, Path)) and is_address(str(value)):
             raise ValueError(
                 "a URL cannot stand here; that of a camera goes to cameras.NAME.source, and to mqtt.host the "
                 "broker's name or address alone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -80,9 +81,10 @@ class StreamSource(Source):
         try:
             with socket.create_connection((host, port or PORTS[scheme]), self.config.open_timeout_seconds):
                 pass
-        # Not the error's own text, which may quote the host: it may be a part of the password (``_advice``).
+        # Not the error's own text, which may quote the host: that may be a piece of a password (``_advice``).
         except OSError as error:
-            why = error.strerror or "no answer"
+            unknown = isinstance(error, socket.gaierror)
+            why = "no such host" if unknown else os.strerror(error.errno) if error.errno else "no answer"
             raise SourceError(
                 f"{self.label}: cannot be reached: {why}; check address, network and cable{self._advice()}"
             ) from error
