@@ -35,7 +35,9 @@ def run_daemon(config: Config) -> bool:
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
         if kind in ("video", "folder") and not os.path.exists(camera.source):
-            raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {label(camera.source)}")
+            shown = label(camera.source)
+            hint = "" if shown == camera.source else "; a URL begins with rtsp:// or http://"
+            raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {shown}{hint}")
     stop = threading.Event()
     stopping = _catch_signals()
     notify("STATUS=opening the detector")

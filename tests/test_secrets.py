@@ -1,4 +1,4 @@
-"""A marked secret is put wherever people put passwords, and looked for in all that the box says."""
+"""A marked secret is put wherever people put passwords of cameras, and looked for in all that is said."""
 
 from __future__ import annotations
 
@@ -24,24 +24,19 @@ import pytest
 from rich.console import Console
 
 from edge import doctor, snapshot
-from edge.config import CameraConfig, MqttConfig, build, load
+from edge.config import CameraConfig, build, load
 from edge.daemon import run_daemon
 from edge.errors import ConfigError
 from edge.mqtt.messages import box_state, camera_state
-from edge.mqtt.reporter import MqttReporter
 from edge.pipeline import Pipeline
 from edge.settings import settings_of
 from edge.sources import make_source
-from edge.status.app import create_app
 from edge.status.gauges import gauges_text
 from edge.status.metrics import Metrics
 from edge.tables import doctor_table
+from tests.marked import HEAD, IP, NAME, SECRET, TAIL, assert_clean, numbered
 from tests.statuses import make_status
 from tests.watch import watching
-
-HEAD, TAIL = "S3cr3t", "M4rk"
-SECRET = HEAD + TAIL
-IP, NAME = "192.0.2.10:554", "yard.example"
 
 # Characters in a password, none of them percent-encoded
 PASSWORDS = [f"{HEAD}{c}{TAIL}" for c in "/#?@[]:;!$&'()*+,= %\\\"<>^`{|}~é"] + [
@@ -95,16 +90,6 @@ SOURCES = [
     f"rtspsrc location=rtsp://admin:x ! {SECRET} ! appsink",
     f"{SECRET} ! appsink",
 ]
-
-
-def numbered(cases: list[Any]) -> list[str]:
-    """Ids without the secret, which the name of ``tmp_path`` would show."""
-    return [str(number) for number in range(len(cases))]
-
-
-def assert_clean(text: str) -> None:
-    for piece in (HEAD, TAIL, HEAD[1:]):
-        assert piece.lower() not in text.lower(), text
 
 
 class Libraries:
@@ -204,131 +189,6 @@ def test_the_way_out_is_to_percent_encode(
     caplog.clear()
     told = check_camera({"source": f"rtsp://admin:{SECRET}@{IP}/stream"}, caplog)
     assert "percent-encode" not in told
-
-
-URL = f"rtsp://admin:{SECRET}@{IP}/{SECRET}"
-GOOD = '[cameras.front]\nsource = "/dev/video0"\n'
-MISTAKES = [
-    f'[cameras.Front]\nsource = "{URL}"\n',
-    f'[cameras.front]\nsorce = "{URL}"\n',
-    f'[cameras.front]\nsource = "/dev/video0"\nurl = "{URL}"\n',
-    f'[cameras.front]\nsource = "/dev/video0"\nuser = "admin"\npassword = "{SECRET}"\n',
-    f'[cameras.front]\nsource = ["{URL}"]\n',
-    f'[cameras.front]\nsource = {{url = "{URL}"}}\n',
-    f'[cameras.front.source]\nurl = "{URL}"\n',
-    f'[cameras.front.main]\nsource = "{URL}"\n',
-    f'[cameras]\nfront = "{URL}"\n',
-    f'[cameras]\nsource = "{URL}"\n',
-    f'[cameras]\nfront = ["{SECRET}"]\n',
-    f'cameras = "{URL}"\n',
-    f'cameras = ["{URL}"]\n',
-    f'[[cameras]]\nname = "front"\nsource = "{URL}"\n',
-    f'[[cameras.front]]\nsource = "{URL}"\n',
-    f'[cameras."{URL}"]\nkind = "stream"\n',
-    f'[cameras."{URL}"]\nsource = "/dev/video0"\n',
-    f'[cameras]\n"{URL}" = "front"\n',
-    f'[cameras."front={SECRET}"]\nsource = "/dev/video0"\n',
-    f'[cameras.front]\nsource = "{URL}\\u0000"\n',
-    f'[cameras.front]\nsource = "/dev/video0"\n"{URL}" = 1\n',
-    *(
-        f'[cameras.front]\nsource = "{URL}"\n{key} = "{value}"\n'
-        for key in ("kind", "transport", "loop", "width_pixels", "crop", "privacy_zones", "rotate_degrees")
-        for value in (URL, SECRET)
-    ),
-    f'[cameras.front]\nsource = "/dev/video0"\ncrop = ["{SECRET}", 0, 1, 1]\n',
-    f'[cameras.front]\nsource = "/dev/video0"\ncrop = {{x = "{SECRET}"}}\n',
-    f'[camera.front]\nsource = "{URL}"\n',
-    f'"{URL}" = "front"\n',
-    f'source = "{URL}"\n',
-    f'["{URL}"]\nx = 1\n',
-    # Not TOML
-    f"[cameras.front]\nsource = {URL}\n",
-    f'[cameras.front]\nsource = "{URL}\n',
-    f'[cameras.front]\nsource = "rtsp://admin:{HEAD}\\{TAIL}@{IP}/"\n',
-    f'[cameras.front]\nsource = "rtsp://admin:{HEAD}"{TAIL}@{IP}/"\n',
-    f"[cameras.{URL}]\n",
-    f"[cameras.front]\n{URL}\n",
-    f'[cameras."{SECRET}"]\n[cameras."{SECRET}"]\n',
-    f'[cameras]\n"{SECRET}" = 1\n"{SECRET}" = 2\n',
-    f"cameras = {{\"{SECRET}\" = 1, \"{SECRET}\" = 2}}\n",
-    f"[cameras.front]\n{SECRET}.a = 1\n[cameras.front.{SECRET}.a]\n",
-    # In another section
-    *(
-        f'{GOOD}[{section}]\n{key} = "{value}"\n'
-        for section, key in (
-            ("store", "folder"), ("store", "format"), ("store", "quality"), ("store", "recipient"),
-            ("detector", "path"), ("detector", "cache_folder"), ("detector", "size_pixels"), ("blur", "fill"),
-            ("blur", "margin_top"), ("status", "host"), ("status", "port"), ("status", "socket"),
-            ("status", "token_file"), ("mqtt", "host"), ("mqtt", "topic"), ("mqtt", "ca_file"),
-            ("mqtt", "password_file"), ("audit", "boxes"), ("load", "hot_celsius"), ("privacy", "verify"),
-        )
-        for value in (URL, f"admin:{HEAD}/{TAIL}@{IP}", f"rtsp:/admin:{SECRET}@{IP}")
-    ),
-    f'{GOOD}[status]\nallowed_hosts = "{URL}"\n',
-    f'{GOOD}[blur]\nsolid_rgb = ["{URL}"]\n',
-    f'{GOOD}[store]\nquality = {{"{URL}" = "{URL}"}}\n',
-    f'{GOOD}[store]\n"{URL}" = 1\n',
-    f'{GOOD}[store]\nfoldr = "{URL}"\n',
-    f'{GOOD}[status]\nhost = "{SECRET}@yard"\n',
-    f'store = "{URL}"\n',
-    f'store = ["{URL}"]\n',
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", MISTAKES, ids=numbered(MISTAKES))
-def test_no_mistake_in_the_configuration_shows_a_secret(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "edge.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ")
-    assert_clean(message)
-
-
-VARIABLES = [
-    ("EDGE_CAMERAS__FRONT__SOURCE", '["' + URL),
-    ("EDGE_CAMERAS__FRONT", URL),
-    ("EDGE_CAMERAS__FRONT", f'{{"source": "{URL}"'),
-    ("EDGE_CAMERAS__FRONT", f'{{"sorce": "{URL}"}}'),
-    ("EDGE_CAMERAS__FRONT__SORCE", URL),
-    ("EDGE_CAMERAS__FRONT__SOURCE__URL", URL),
-    ("EDGE_CAMERAS__FRONT__KIND", URL),
-    ("EDGE_CAMERAS__FRONT__CROP", f'["{SECRET}"]'),
-    ("EDGE_CAMERAS", URL),
-    ("EDGE_CAMERAS", f'{{"Front": {{"source": "{URL}"}}}}'),
-    ("EDGE_CAMERA__FRONT__SOURCE", URL),
-    ("EDGE_STORE__FOLDER", URL),
-    ("EDGE_STORE", URL),
-    (f"EDGE_{URL}", "x"),
-    (f"EDGE_CAMERAS__{URL}", "x"),
-]
-
-
-@pytest.mark.parametrize(("variable", "value"), VARIABLES, ids=numbered(VARIABLES))
-def test_no_mistake_in_the_environment_shows_a_secret(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, value: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    try:
-        config = build({}, "edge.toml")
-    except ConfigError as error:
-        assert_clean(str(error))
-    else:  # a camera's source is any text
-        assert variable == "EDGE_CAMERAS__FRONT__SOURCE"
-        assert_clean(repr(config))
-
-
-@pytest.mark.parametrize("host", [f"admin:{SECRET}", f"yard/{SECRET}", f"yard:{SECRET}"])
-def test_no_bad_host_of_the_broker_or_the_endpoint_is_shown(host: str) -> None:
-    with pytest.raises(ConfigError, match=r"mqtt\.host") as caught:
-        MqttReporter(MqttConfig(host=host), make_status)
-    assert_clean(str(caught.value))
-    for text in (host, URL):
-        config = build({"status": {"allowed_hosts": ["yard", text]}}, "edge.toml").status
-        with pytest.raises(ConfigError, match=r"status\.allowed_hosts: entry 2 ") as caught:
-            create_app(config, make_status, Metrics().text, lambda _: None)
-        assert_clean(str(caught.value))
 
 
 def test_a_box_at_work_tells_no_secret(tmp_path: Path, edge_script: str) -> None:
