@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
+from edge.address import error_text
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
@@ -206,7 +207,7 @@ class Capture:
                 error = str(refused)
             # A source is third-party code on hostile input; its thread must not die unseen.
             except Exception as unexpected:
-                error = f"{source.label}: {type(unexpected).__name__}: {unexpected}"[:300]
+                error = f"{source.label}: {error_text(unexpected, source.config.source)}"
             with self._lock:
                 if source.left:
                     return

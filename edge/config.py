@@ -15,9 +15,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge.address import is_address, label
 from edge.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -49,12 +58,25 @@ class Section(BaseModel):
             raise ValueError("a null character is in no name and in no path")
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_address(cls, value: Any, info: ValidationInfo) -> Any:
+        # Folders and hosts are shown in many places, and a camera's URL may hold a password.
+        known = info.field_name in ("source", "username")
+        if not known and isinstance(value, (str, Path)) and is_address(str(value)):
+            raise ValueError(
+                "a URL cannot stand here; that of a camera goes to cameras.NAME.source, and to mqtt.host the "
+                "broker's name or address alone"
+            )
+        return value
+
 
 class CameraConfig(Section):
     """One camera. ``[cameras.NAME]``: small letters, digits, ``-`` and ``_``; NAME is its folder."""
 
     source: str = Field(
         min_length=1,
+        repr=False,  # may hold a password; edge.address.label is what may be shown
         description="video file, folder of pictures, /dev/videoN, rtsp:// or http:// URL, or a GStreamer "
         "pipeline that ends in appsink (kind = gstreamer)",
     )
@@ -108,7 +130,8 @@ class CameraConfig(Section):
             return "stream"
         if re.fullmatch(r"/dev/video\d+", self.source):
             return "v4l2"
-        return "folder" if Path(self.source).is_dir() else "video"
+        # Path.is_dir() raises an error with the source in its text where that is too long for a name
+        return "folder" if os.path.isdir(self.source) else "video"
 
 
 class DetectorConfig(Section):
@@ -288,9 +311,7 @@ class StatusConfig(Section):
             try:
                 ip_address(value)
             except ValueError:
-                raise ValueError(
-                    f"{value!r} is not an address; use localhost or an IPv4 or IPv6 address"
-                ) from None
+                raise ValueError("not an address; use localhost or an IPv4 or IPv6 address") from None
         return value
 
     @property
@@ -422,7 +443,7 @@ class Config(BaseSettings):
         for name in value:
             if not CAMERA_NAME.fullmatch(name):
                 raise ValueError(
-                    f"camera name {name!r}: use 1 to 32 small letters, digits, - and _, "
+                    f"camera name {label(name)!r}: use 1 to 32 small letters, digits, - and _, "
                     "beginning with a letter or digit"
                 )
         return value
@@ -465,7 +486,7 @@ def load(path: Path) -> Config:
     try:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"{path}: not valid TOML: {_without_keys(str(error))}") from error
     config = build(table, str(path))
     if not config.cameras:
         raise ConfigError(f'{path}: no camera; add a section [cameras.NAME] with source = "..."')
@@ -481,7 +502,8 @@ def build(table: Mapping[str, Any], origin: str) -> Config:
     for key in table:
         # Keys such as _env_file would be options of pydantic-settings' constructor.
         if key not in Config.model_fields:
-            raise ConfigError(f"{origin}: unknown key {key!r}{_nearest(key, list(Config.model_fields))}")
+            known = list(Config.model_fields)
+            raise ConfigError(f"{origin}: unknown key {label(key)!r}{_nearest(key, known)}")
     try:
         return Config(**table)
     except ValidationError as error:
@@ -499,14 +521,14 @@ def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
         section = variable[len("EDGE_") :].split("__")[0].lower()
         if section not in Config.model_fields:
             raise ConfigError(
-                f"environment variable {variable}: no section {section!r}"
+                f"environment variable {label(variable)}: no section {label(section)!r}"
                 f"{_nearest(section, list(Config.model_fields))}; unset it or correct its name"
             )
 
 
 def _explain(origin: str, item: Any) -> str:
     location = [str(part) for part in item["loc"]]
-    key = ".".join(location)
+    key = ".".join(map(label, location))
     if item["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         return f"{origin}: unknown key {key!r}{_nearest(location[-1], known)}"
@@ -517,11 +539,45 @@ def _explain(origin: str, item: Any) -> str:
         return f"{origin}: {message}"
     if key == "store.recipient":  # may be the private key, or a piece of it
         return f"{origin}: key {key!r}: {message}"
-    try:
-        got = PRIVATE_KEY.sub("(private key)", repr(item["input"]))
-    except ValueError:  # Python writes out no number of thousands of digits
-        got = "a number of thousands of digits"
+    # The source of a camera may hold a password, and so may whatever stands in place of a camera.
+    of_cameras = location[0] == "cameras"
+    whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"  # a section: message says it
+    if whole or (of_cameras and (len(location) < 3 or location[2] == "source")):
+        return f"{origin}: key {key!r}: {message}"
+    got = PRIVATE_KEY.sub("(private key)", _shown(item["input"], words=not of_cameras))
     return f"{origin}: key {key!r}: {message} (got {got:.80})"
+
+
+def _shown(value: Any, *, words: bool) -> str:
+    """A value as an error may show it: a word or a path, unless not ``words``, a number, or numbers alone."""
+    if isinstance(value, (str, Path)):
+        text = label(str(value))
+        return repr(text) if words and text == str(value) else text if words else "a string"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, (list, tuple)):
+        parts = [_shown(part, words=False) for part in value]
+        plain = not any(part.startswith("a ") for part in parts)
+        return f"[{', '.join(parts)}]" if plain else "a list"
+    try:
+        return repr(value)
+    except ValueError:  # Python writes out no number of thousands of digits
+        return "a number of thousands of digits"
+
+
+def _without_keys(text: str) -> str:
+    """The text of an error in TOML, without the names that it quotes: a line may hold a password anywhere.
+
+    >>> _without_keys("Expected '=' after a key in a key/value pair (at line 2, column 9)")
+    "Expected '=' after a key in a key/value pair (at line 2, column 9)"
+    >>> _without_keys("Cannot declare ('cameras', 'front') twice (at line 3, column 15)")
+    'Cannot declare ... (at line 3, column 15)'
+    """
+    place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", text)
+    said = text[: place.start()] if place else text
+    if not re.fullmatch(r"(?:[\w ,./-]|'\W{1,2}'|\"\W{1,2}\")*", said):
+        said = re.match(r"[A-Za-z ]*", said).group() + "... "  # type: ignore[union-attr]
+    return said + (place.group() if place else "")
 
 
 def _known_keys(parents: list[str]) -> list[str]:

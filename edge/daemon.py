@@ -7,9 +7,9 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from types import FrameType
 
+from edge.address import label
 from edge.appliance import Appliance
 from edge.config import Config
 from edge.errors import ConfigError
@@ -34,8 +34,10 @@ def run_daemon(config: Config) -> bool:
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
-        if kind in ("video", "folder") and not Path(camera.source).exists():
-            raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {camera.source!r}")
+        if kind in ("video", "folder") and not os.path.exists(camera.source):
+            shown = label(camera.source)
+            hint = "" if shown == camera.source else "; a URL begins with rtsp:// or http://"
+            raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {shown}{hint}")
     stop = threading.Event()
     stopping = _catch_signals()
     notify("STATUS=opening the detector")

@@ -14,6 +14,7 @@ from typing import Literal
 
 import edge
 from edge import canary
+from edge.address import error_text
 from edge.config import CameraConfig, Config
 from edge.detector import Detector, open_detector
 from edge.errors import EdgeError
@@ -196,6 +197,9 @@ def _source(name: str, camera: CameraConfig) -> Check:
                     return
         except EdgeError as error:
             errors.append(str(error))
+        # A source is third-party code; what it raises must not be printed with the address in it.
+        except Exception as unexpected:
+            errors.append(f"{source.label}: {error_text(unexpected, camera.source)}")
 
     _bounded(look, stop, camera.open_timeout_seconds + camera.read_timeout_seconds)
     if errors:

@@ -20,6 +20,7 @@ _HEAD = """\
 # {source}
 source = "/dev/video0"
 # Other cameras: "rtsp://user:password@192.0.2.10/stream", "clip.mp4", a folder of pictures.
+# In user name and password, percent-encode what is neither a letter nor a digit: / is %2F, @ is %40.
 """
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge.address import label
 from edge.config import Config
-from edge.sources.base import redact
 
 _SECTIONS = {"cameras", "detector", "blur", "store", "audit", "load", "privacy"}
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """The settings as JSON values. User names, passwords and queries are taken off the sources, and what
-    could not be told from a password (a pipeline of GStreamer) is left out."""
+    """The settings as JSON values. Of a URL only scheme, host and port are left; what could not be told
+    from a password (a pipeline of GStreamer) is left out."""
     settings: dict[str, Any] = config.model_dump(mode="json", include=_SECTIONS)
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
-        settings["cameras"][name]["source"] = kind if kind == "gstreamer" else redact(camera.source)
+        settings["cameras"][name]["source"] = kind if kind == "gstreamer" else label(camera.source)
     return settings

@@ -20,7 +20,6 @@ from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
 from edge.slot import Slot
 from edge.sources import Source, make_source
-from edge.sources.base import redact
 from tests.clips import write_clip
 from tests.conftest import DATA
 
@@ -126,21 +125,8 @@ def test_the_last_error_is_kept_without_the_password() -> None:
     capture, _ = run(Scripted([[RuntimeError("driver bug")]], stop), stop)
     assert capture.state == "down"
     assert "driver bug" in capture.last_error
-    assert "rtsp://cam/1" in capture.last_error
+    assert capture.last_error == "rtsp://cam: RuntimeError: driver bug"
     assert "secret" not in capture.last_error
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("rtsp://a:b@c/d?e=f", "rtsp://c/d"),
-        ("rtsp://a:p@ss@c/d", "rtsp://c/d"),
-        ("/dev/video0", "/dev/video0"),
-        ("clip.mp4", "clip.mp4"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert redact(url) == shown
 
 
 def numbers(source: Source, limit: int = 1000) -> list[RawFrame]:
@@ -189,7 +175,7 @@ def test_a_stream_that_does_not_answer_is_an_error() -> None:
     config = CameraConfig(source="rtsp://u:secret@127.0.0.1:9/none", open_timeout_seconds=1)
     with pytest.raises(SourceError) as caught:
         numbers(make_source("a", config, threading.Event()))
-    assert "rtsp://127.0.0.1:9/none" in str(caught.value)
+    assert str(caught.value).startswith("rtsp://127.0.0.1:9: ")
     assert "secret" not in str(caught.value)
 
 

@@ -164,7 +164,8 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
 
 def test_arrows_point_down() -> None:
     order = [
-        {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
+        {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"}
+        | {"address"},
         {"pictures", "session", "visibility", "motion", "engines", "slot"},
         {"detector", "process", "logs", "progress", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status", "looks"},

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+from edge.address import is_host
 from edge.config import MqttConfig
 from edge.errors import ConfigError
 from edge.mqtt.discovery import box_discovery, camera_discovery, discovery_topic
@@ -190,10 +191,8 @@ class MqttReporter:
 def _broker(config: MqttConfig) -> Broker:
     if not config.host:
         raise ConfigError("key 'mqtt.host' is empty; name the broker, or remove the section [mqtt]")
-    try:
-        config.host.encode("idna")
-    except UnicodeError as error:
-        raise ConfigError(f"key 'mqtt.host': {config.host!r} is not a host name or an address") from error
+    if not is_host(config.host):
+        raise ConfigError("key 'mqtt.host' is not a host name or an address; name the broker alone")
     password = _read_password(config.password_file) if config.password_file else None
     if config.username is not None and not config.tls and not _loopback(config.host):
         log.warning(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from edge.address import label
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
@@ -71,8 +71,8 @@ class Source(ABC):
 
     @property
     def label(self) -> str:
-        """The source as it may be shown: without user name and password."""
-        return redact(self.config.source)
+        """The source as it may be shown: of a URL, scheme, host and port."""
+        return label(self.config.source)
 
     @property
     def hang_seconds(self) -> float:
@@ -184,13 +184,3 @@ class Source(ABC):
             return None
         # What was cut off must not stay in memory with the rest, as it would below a view
         return np.array(pixels, np.uint8) if self.config.crop else np.ascontiguousarray(pixels, np.uint8)
-
-
-def redact(url: str) -> str:
-    """Take the user name, the password and the query off a URL.
-
-    >>> redact("rtsp://admin:secret@10.0.0.9:554/stream?token=1")
-    'rtsp://10.0.0.9:554/stream'
-    """
-    match = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^/]*@)?([^?#]*)", url)
-    return match.group(1) + match.group(2) if match else url

@@ -11,6 +11,13 @@ from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.sources.base import Source
 
+_ELEMENTS = {
+    "nvarguscamerasrc", "libcamerasrc", "v4l2src", "rtspsrc", "souphttpsrc", "uridecodebin", "filesrc",
+    "videotestsrc", "rtph264depay", "rtph265depay", "rtpjpegdepay", "h264parse", "h265parse", "jpegparse",
+    "multipartdemux", "decodebin", "avdec_h264", "avdec_h265", "jpegdec", "nvv4l2decoder", "nvjpegdec",
+    "nvvidconv", "videoconvert", "videoscale", "videorate", "video/x-raw", "queue", "appsink",
+}  # fmt: skip
+"""What is shown of a pipeline."""
 TIMEOUTS_SINCE = (4, 7)
 """OpenCV that understands timeouts for GStreamer; older ones refuse to open with them."""
 
@@ -25,9 +32,10 @@ class GstreamerSource(Source):
 
     @property
     def label(self) -> str:
-        """The names of the elements only: a property may be a password."""
-        elements = (re.match(r"[\w/-]+", part.strip()) for part in self.config.source.split("!"))
-        return "gstreamer " + " ! ".join(name.group() for name in elements if name)
+        """The names of known elements only: a property may be a password, and a password may hold a ``!``."""
+        starts = (re.match(r"[\w/-]+(?![^\s(,])", part.strip()) for part in self.config.source.split("!"))
+        names = [start.group() for start in starts if start and start.group() in _ELEMENTS]
+        return f"gstreamer {' ! '.join(names)}".strip()
 
     def __iter__(self) -> Iterator[RawFrame]:
         if not has_gstreamer(cv2.getBuildInformation()):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import cv2
 
+from edge.address import PERCENT_ENCODE, needs_encoding, place_of
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.sources import transport
@@ -35,7 +36,7 @@ class StreamSource(Source):
     def __iter__(self) -> Iterator[RawFrame]:
         scheme = self.config.source.split("://")[0].lower()
         if scheme not in PORTS:
-            raise SourceError(f"{self.label}: scheme {scheme!r}; use one of {', '.join(PORTS)}")
+            raise SourceError(f"{self.label}: its scheme is none of {', '.join(PORTS)}")
         self._reach(scheme)
         if not self._wait_for_turn():
             return
@@ -58,7 +59,7 @@ class StreamSource(Source):
             if not capture.isOpened():
                 raise SourceError(
                     f"{self.label}: cannot be opened within {self.config.open_timeout_seconds:g} seconds; "
-                    "check address, user name, password and cable"
+                    f"check address, user name, password and cable{self._advice()}"
                 )
             clock = StreamClock(begin) if scheme.startswith("rtsp") else None
             # Where opening took long, pictures without a clock may have waited for as long.
@@ -70,15 +71,28 @@ class StreamSource(Source):
     def _reach(self, scheme: str) -> None:
         """Raise SourceError unless the camera accepts a connection, before its turn to be opened comes: one
         that is switched off must not keep the others waiting."""
-        try:
-            parts = urlsplit(self.config.source)
-            host, port = parts.hostname or "", parts.port or PORTS[scheme]
-            with socket.create_connection((host, port), self.config.open_timeout_seconds):
-                pass
-        except (OSError, ValueError) as error:
+        place = place_of(self.config.source)
+        if place is None:
             raise SourceError(
-                f"{self.label}: cannot be reached: {error}; check address, network and cable"
+                f"{self.label}: no host and port can be read from its URL; wanted "
+                f"{scheme}://USER:PASSWORD@HOST:PORT/...; {PERCENT_ENCODE}"
+            )
+        host, port = place
+        try:
+            with socket.create_connection((host, port or PORTS[scheme]), self.config.open_timeout_seconds):
+                pass
+        # Not the error's own text, which may quote the host: that may be a piece of a password (``_advice``).
+        except OSError as error:
+            unknown = isinstance(error, socket.gaierror)
+            why = "no such host" if unknown else os.strerror(error.errno) if error.errno else "no answer"
+            raise SourceError(
+                f"{self.label}: cannot be reached: {why}; check address, network and cable{self._advice()}"
             ) from error
+        except UnicodeError as error:  # of a name that is none of DNS
+            raise SourceError(f"{self.label}: its host name is not valid{self._advice()}") from error
+
+    def _advice(self) -> str:
+        return f"; {PERCENT_ENCODE}" if needs_encoding(self.config.source) else ""
 
     def _wait_for_turn(self) -> bool:
         """Whether it is this camera's turn to be opened; False when it is told to stop.

@@ -20,13 +20,15 @@ class V4l2Source(Source):
     def __iter__(self) -> Iterator[RawFrame]:
         path = self.config.source
         if not os.path.exists(path):
-            raise SourceError(f"{path}: no such device; is the camera plugged in? v4l2-ctl --list-devices")
+            raise SourceError(
+                f"{self.label}: no such device; is the camera plugged in? v4l2-ctl --list-devices"
+            )
         if not os.access(path, os.R_OK | os.W_OK):
-            raise SourceError(f"{path}: no permission; add the user to the group that owns it (video)")
+            raise SourceError(f"{self.label}: no permission; add the user to the group that owns it (video)")
         capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         try:
             if not capture.isOpened():
-                raise SourceError(f"{path}: cannot be opened; another program may be using it")
+                raise SourceError(f"{self.label}: cannot be opened; another program may be using it")
             for key, value in (
                 (cv2.CAP_PROP_FRAME_WIDTH, self.config.width_pixels),
                 (cv2.CAP_PROP_FRAME_HEIGHT, self.config.height_pixels),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 
@@ -49,7 +49,8 @@ class VideoSource(Source):
                 return
 
     def _play(self) -> Iterator[tuple[cv2.typing.MatLike, float]]:
-        if not Path(self.config.source).is_file():
+        # Path.is_file() raises an error with the source in its text where that is too long for a name
+        if not os.path.isfile(self.config.source):
             raise SourceError(f"{self.label}: no such file; correct the camera's source")
         capture = cv2.VideoCapture(self.config.source, cv2.CAP_FFMPEG)
         try:

@@ -117,11 +117,11 @@ class Hosts:
         bound = parse_host(f"[{config.host}]" if ":" in config.host else config.host)
         self._any_address = not isinstance(bound, str | None) and bound.is_unspecified
         self._allowed: set[Host | None] = {"localhost", bound}
-        for text in config.allowed_hosts:
+        for number, text in enumerate(config.allowed_hosts, 1):
             host = parse_host(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
             if not host:
                 raise ConfigError(
-                    f"status.allowed_hosts: {text!r} is no host name or address; wanted such as "
+                    f"status.allowed_hosts: entry {number} is no host name or address; wanted such as "
                     "'box.example' or '192.0.2.7'"
                 )
             self._allowed.add(host)

@@ -26,7 +26,7 @@ class CameraStatus(_Model):
     """One camera. All counts are since the start of the process."""
 
     name: str
-    source: str = Field(description="what it reads, without user name, password and query")
+    source: str = Field(description="what it reads: scheme, host and port, a device, a path")
     state: CameraState = Field(description="stale: connected, but no fresh picture")
     since: datetime = Field(description="when it entered this state, UTC")
     last_error: str = Field(description="why it is not live, or was not the last time")
