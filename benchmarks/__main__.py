@@ -122,6 +122,42 @@ def pipeline(
 
 
 @app.command()
+def scenes(
+    data: Annotated[str, typer.Option(help="labelled set: a folder, or its name in the test data")],
+    split: Annotated[datasets.Split | None, typer.Option(help="train or eval (default: eval)")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels")] = "1920x1080",
+    frames: Annotated[int, typer.Option(min=1, help="length of each clip")] = 10,
+    limit: Annotated[int | None, typer.Option(min=1, help="scenes at most, for a quick look")] = None,
+    deface: Annotated[bool, typer.Option(help="compare with deface")] = True,
+    wait: Wait = True,
+    json: Json = None,
+) -> None:
+    """Faces left at camera resolution by edge run, edge blur and deface."""
+    from benchmarks import scenes as work
+    from benchmarks import scenes_result
+
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 64):
+        raise common.give_up(f"--size {size}: wanted WIDTHxHEIGHT of 64 pixels or more, such as 1920x1080")
+    try:
+        result = work.measure(
+            datasets.open_dataset(data),
+            command=_command(),
+            split=split,
+            size=(int(width), int(height)),
+            frames=frames,
+            limit=limit,
+            deface=Path("build/deface-venv") if deface else None,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    file = _keep(result, json, f"scenes_{Path(data).name}")
+    scenes_result.plot(result, file.with_suffix(".png"))
+    print(scenes_result.as_markdown(result))
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Option(help="folder of results")] = RESULTS,
     out: Annotated[Path, typer.Option(help="the page")] = common.ROOT / "docs" / "benchmarks.md",

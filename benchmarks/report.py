@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks import accuracy_result, common, pipeline_result, speed_result
+from benchmarks import accuracy_result, common, pipeline_result, scenes_result, speed_result
 from benchmarks.accuracy_result import AccuracyResult
 from benchmarks.machine import Result
 from benchmarks.pipeline_result import PipelineResult
+from benchmarks.scenes_result import ScenesResult
 from benchmarks.speed_result import SpeedResult
 
 HEAD = """# Benchmarks
@@ -24,6 +25,13 @@ give other times. A result that was taken on a busy machine says so and is none.
 What else was measured, each by its own command: [measurements.md](measurements.md).
 """
 KINDS: tuple[tuple[str, str, type[Result], Callable[[Any], str], Callable[[Any, Path], None]], ...] = (
+    (
+        "scenes_*.json",
+        "Faces left at camera resolution",
+        ScenesResult,
+        scenes_result.as_markdown,
+        scenes_result.plot,
+    ),
     ("speed_*.json", "Image in, boxes out", SpeedResult, speed_result.as_markdown, speed_result.plot),
     ("accuracy_*.json", "Accuracy", AccuracyResult, accuracy_result.as_markdown, accuracy_result.plot),
     (
@@ -48,7 +56,9 @@ def write(results: Path, out: Path) -> list[str]:
         for file in sorted(results.glob(pattern))
     ]
     if not found:
-        raise common.give_up(f"{results}: no results; run python -m benchmarks speed, accuracy or pipeline")
+        raise common.give_up(
+            f"{results}: no results; run python -m benchmarks scenes, speed, accuracy or pipeline"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     parts = [HEAD]
     for file, title, result, as_markdown, plot in found:

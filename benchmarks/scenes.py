@@ -1,8 +1,8 @@
 """Faces left at camera resolution: ``python -m benchmarks scenes --data NAME``.
 
 Labelled pictures are packed at their own scale into frames of a camera's size (``benchmarks._scenes``).
-Stills of the scenes go through ``edge blur`` and deface, clips of them through ``edge run`` and deface, each as
-it comes, by its own command. What is left of each labelled face is judged on the pixels of what they wrote
+Stills of the scenes go through ``edge blur`` and deface, clips of them through ``edge run`` and deface, each
+as it comes, by its own command. What is left of each labelled face is judged on the pixels of what they wrote
 (``benchmarks._left``). A frame that was not stored leaves nothing, and its faces do not count.
 
 Frames per second are those of the whole process, start included.

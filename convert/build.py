@@ -296,6 +296,7 @@ def _contract(job: _Job, target: str) -> Contract:
         normalisation=rule.text(),
         score_begin=SCORE_BEGIN,
         score_continue=SCORE_CONTINUE,
+        score_last_look=SCORE_BEGIN,
         score_reason="a default, recall first; not measured on pictures with known faces",
         nms_iou=plan.nms_iou,
         precision=job.wanted.precision,

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, fields
 
 from edge.errors import ContractError
 
-VERSION = 2
+VERSION = 3
 INPUT = "image"
 BOXES = "boxes"
 SCORES = "scores"
@@ -55,7 +55,9 @@ class Contract:
     shrinks, ``linear`` samples at pixel centres, ``linear-corner`` at their top left corners (as
     ``tf.compat.v1.image.resize_bilinear`` does).
     ``labels`` says which classes of the source count as a face.
-    ``score_begin`` starts a region and ``score_continue`` keeps one alive; both are 0..1.
+    ``score_begin`` starts a region, ``score_continue`` keeps one alive, and from ``score_last_look`` on a
+    detection on a picture that is covered already is a face; all are 0..1. The last is higher where weak
+    detections are mostly hair and collars beside what was covered.
     ``nms_iou`` is the overlap above which the host drops the weaker of two boxes.
     ``tools`` and ``parity`` are JSON texts: versions of what built the file, and measured figures.
     """
@@ -74,6 +76,7 @@ class Contract:
     normalisation: str
     score_begin: float
     score_continue: float
+    score_last_look: float
     score_reason: str
     nms_iou: float
     precision: str
@@ -143,6 +146,11 @@ def _check(contract: Contract) -> None:
             "score_continue",
             0 < contract.score_continue <= contract.score_begin < 1,
             "0 < score_continue <= score_begin < 1",
+        ),
+        (
+            "score_last_look",
+            contract.score_begin <= contract.score_last_look < 1,
+            "score_begin <= score_last_look < 1",
         ),
         ("source_sha256", _is_sha256(contract.source_sha256), "64 hexadecimal digits"),
         ("tools", _is_json_object(contract.tools), "a JSON object"),

@@ -48,6 +48,7 @@ class Detector:
         self.session = session
         self.score_begin = config.score_begin or contract.score_begin
         self.score_continue = min(config.score_continue or contract.score_continue, self.score_begin)
+        self.score_last_look = max(contract.score_last_look, self.score_begin)
         self._grid = config.grid
         self._overlap = config.tile_overlap
         # Whoever names a size has chosen what it misses.

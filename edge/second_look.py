@@ -13,8 +13,8 @@ from edge.pictures import read_picture
 from edge.session import read_detector
 
 FACE_SCORE = 0.5
-"""Score from which the second look counts as a face. Weaker hits (from the detector's ``score_begin``)
-are listed too; many are collars, and covered heads that look like heads."""
+"""Score from which the second look counts as a face. Weaker hits (from the detector's
+``score_last_look``) are listed too; many are collars, and covered heads that look like heads."""
 _TIMEOUT_SECONDS = 120.0  # nobody waits for a frame here, and the machine may be busy
 
 
@@ -46,5 +46,5 @@ def find_faces(images: Sequence[Path]) -> list[tuple[Path, float]]:
     with ThreadPoolExecutor() as pool:
         scores = list(pool.map(lambda path: best_score(detector, read_picture(path).pixels), images))
     return [
-        (path, score) for path, score in zip(images, scores, strict=True) if score >= detector.score_begin
+        (path, score) for path, score in zip(images, scores, strict=True) if score >= detector.score_last_look
     ]

@@ -39,13 +39,13 @@ def verify(
 ) -> Verified:
     """Look for faces on ``safe``, which was made of ``raw`` by covering ``boxes`` and ``zones``.
 
-    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels). A detection of ``score_begin`` or more
-    grows the region once, then covers all of the frame. Raises DetectionError when the detector fails:
+    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels). A detection of ``score_last_look`` or
+    more grows the region once, then covers all of the frame. Raises DetectionError when the detector fails:
     then nothing is known about the image.
     """
     if safe.whole:
         return Verified(safe)
-    found = detector.detect(safe.pixels).at_least(detector.score_begin).boxes
+    found = detector.detect(safe.pixels).at_least(detector.score_last_look).boxes
     if not len(found):
         return Verified(safe)
     more = np.concatenate([boxes, geometry.grow(found, GROWTH, GROWTH, GROWTH)]).astype(np.float32)
@@ -53,6 +53,6 @@ def verify(
         again = blur.anonymize(raw, more, config, zones)
     except Exception as error:
         raise DetectionError(Reason.BLUR_ERROR, f"{type(error).__name__}: {error}") from error
-    if len(detector.detect(again.pixels).at_least(detector.score_begin).boxes):
+    if len(detector.detect(again.pixels).at_least(detector.score_last_look).boxes):
         return Verified(blur.cover_whole(raw), regrown=True, escalated=True)
     return Verified(again, regrown=True)

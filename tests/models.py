@@ -28,6 +28,7 @@ GOOD = Contract(
     normalisation="none",
     score_begin=0.5,
     score_continue=0.3,
+    score_last_look=0.5,
     score_reason="made up",
     nms_iou=0.3,
     precision="fp32",

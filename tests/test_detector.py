@@ -128,7 +128,8 @@ def test_averaging_is_opencvs(width: int, height: int, off: int) -> None:
 def test_the_shipped_file_states_what_it_is(detector: Detector) -> None:
     stated = detector.session.contract
     assert (stated.name, stated.licence, stated.precision) == ("centerface", "MIT", "fp32")
-    assert (stated.score_begin, stated.score_continue, stated.nms_iou) == (0.35, 0.2, 0.3)
+    assert (stated.score_begin, stated.score_continue, stated.nms_iou) == (0.2, 0.15, 0.3)
+    assert stated.score_last_look == 0.35
     model = onnx.load_from_string(read_detector(None).data)
     assert not any(node.domain for node in model.graph.node)
     sides = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]

@@ -161,7 +161,7 @@ class ByNumber:
     """Finds FACE where it is to be seen; what goes wrong depends on the number of the picture alone."""
 
     session = FakeSession()
-    score_begin, score_continue = 0.35, 0.2
+    score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
     looks = 1
 
     def __init__(self, blind: set[int], broken: set[int], slow: set[int]) -> None:

@@ -77,7 +77,7 @@ class FakeDetector:
     """Finds FACE, except where ``trouble`` says otherwise by call number."""
 
     session = FakeSession()
-    score_begin, score_continue = 0.35, 0.2
+    score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
     looks = 1
 
     def __init__(self, trouble: dict[int, Callable[[], Detections]] | None = None) -> None:

@@ -73,7 +73,8 @@ def test_every_metadata_key_is_needed(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"contract_version": 3}, "version 3"),
+        ({"contract_version": 2}, "version 2"),
+        ({"contract_version": 4}, "version 4"),
         ({"letterbox": "centre"}, "letterbox"),
         ({"letterbox_multiple": 0}, "letterbox_multiple"),
         ({"precision": "fp64"}, "precision"),
@@ -81,6 +82,9 @@ def test_every_metadata_key_is_needed(tmp_path: Path, key: str) -> None:
         ({"nms_iou": 1.5}, "nms_iou"),
         ({"score_continue": 0.9}, "score_continue"),
         ({"score_begin": float("nan")}, "score_continue"),
+        ({"score_last_look": 0.4}, "score_last_look"),
+        ({"score_last_look": 1.0}, "score_last_look"),
+        ({"score_last_look": float("nan")}, "score_last_look"),
         ({"source_sha256": "abc"}, "source_sha256"),
         ({"tools": "[]"}, "tools"),
         ({"parity": "{"}, "parity"),

@@ -23,7 +23,7 @@ ZONE = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.0, 0.1))
 class Scripted:
     """Answers as told, call by call, and keeps what it was shown."""
 
-    score_begin = 0.35
+    score_last_look = 0.35
 
     def __init__(self, *answers: list[list[float]]) -> None:
         self._answers = list(answers)
@@ -54,7 +54,7 @@ def test_a_face_that_was_not_covered_is_found_and_covered(
     last = verify(frame, safe, NONE, small_detector, BlurConfig(), (ZONE,))
     assert last.regrown
     assert not last.escalated
-    assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_begin).boxes)
+    assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
     x1, y1, x2, y2 = small_detector.detect(astronaut).boxes[0].astype(int)
     assert (last.frame.pixels[y1:y2, x1:x2] != astronaut[y1:y2, x1:x2]).mean() > 0.9
     assert (last.frame.pixels[:30, :30] == blur.GREY).all()  # the zone is still covered
@@ -69,7 +69,7 @@ def test_a_region_that_lies_beside_the_face_is_mended(
     safe = blur.anonymize(frame, beside, settings)
     last = verify(frame, safe, beside, small_detector, settings)
     assert last.regrown
-    assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_begin).boxes)
+    assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
     x1, y1, x2, y2 = beside[0].astype(int)
     assert (last.frame.pixels[y1:y2, x1:x2] != astronaut[y1:y2, x1:x2]).mean() > 0.9  # still covered
 
@@ -111,9 +111,9 @@ def test_a_face_that_is_found_again_covers_all(raw: Make) -> None:
 
 
 @pytest.mark.parametrize(("score", "taken"), [(0.3, False), (0.349, False), (0.35, True), (0.99, True)])
-def test_score_begin_is_the_limit(raw: Make, score: float, taken: bool) -> None:
+def test_score_last_look_is_the_limit(raw: Make, score: float, taken: bool) -> None:
     class Unsure(Scripted):
-        score_begin = float(np.float32(0.35))
+        score_last_look = float(np.float32(0.35))
 
         def detect(self, pixels: Pixels) -> Detections:
             return Detections(np.array([[1, 1, 20, 20]], np.float32), np.array([score], np.float32))

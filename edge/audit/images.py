@@ -138,5 +138,5 @@ class Images:
         self.looked_at += 1
         if score >= FACE_SCORE:
             self._findings.wrong("faces", path, f"a face (score {score:.2f})")
-        elif self._look is not None and score >= self._look.detector.score_begin:
+        elif self._look is not None and score >= self._look.detector.score_last_look:
             self._findings.note("faces", path, f"to look at by eye (score {score:.2f})")
