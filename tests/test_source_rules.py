@@ -165,7 +165,7 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
 def test_arrows_point_down() -> None:
     order = [
         {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"},
-        {"pictures", "orientation", "session", "visibility", "motion", "engines", "slot"},
+        {"pictures", "orientation", "unread", "session", "visibility", "motion", "engines", "slot"},
         {"detector", "process", "logs", "progress", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status", "looks"},
         {"capture", "video", "verify", "mqtt", "writer", "settings", "second_look"},
