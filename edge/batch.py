@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from edge.errors import DetectionError, PictureError, StoreError
 from edge.frames import RawFrame
 from edge.pictures import SUFFIXES, read_picture
 from edge.store.encode import write_picture
+from edge.unread import UNREAD, why_unread
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
     """List the files in ``paths`` (files and folders) and where each goes below ``out``.
 
     A file of a folder keeps its path relative to that folder. Nothing below ``out`` is an input, no
-    input is ever a target, and two inputs never share a target.
+    input is ever a target, and two inputs never share a target. Pictures and videos of formats that
+    are not read are refused; files of any other kind in the folders are only counted.
     """
     plan = Plan()
     inputs: list[tuple[Path, Path]] = []
@@ -67,7 +69,7 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
     for path in paths:
         if os.path.isdir(path):  # unlike Path.is_dir, False for what may not be looked at
             for file in _files(path, inside_out, plan):
-                if file.suffix.lower() in (*SUFFIXES, *video.SUFFIXES):
+                if file.suffix.lower() in (*SUFFIXES, *video.SUFFIXES, *UNREAD):
                     inputs.append((file, file.relative_to(path)))
                 else:
                     plan.ignored += 1
@@ -106,7 +108,7 @@ def _problem(source: Path, target: Path, sources: set[Path], targets: dict[Path,
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     if source.suffix.lower() not in (*SUFFIXES, *video.SUFFIXES):
-        return "not a picture or video by its name"
+        return why_unread(source) or "not a picture or video by its name"
     if not source.is_file():
         return "not a regular file"
     if target.resolve() in sources:
@@ -134,7 +136,8 @@ def run(
     options: Options,
     advance: Callable[[int], None],
 ) -> Iterator[Outcome]:
-    """Do the jobs, pictures first, and give the outcome of each as it ends.
+    """Do the jobs, pictures first, and give the outcome of each as it ends; one that ends as an interrupt
+    comes may be given twice.
 
     ``advance`` is called with units done: one per picture, one per video frame.
     """
@@ -147,12 +150,20 @@ def run(
             todo.append(job)
     pictures = [job for job in todo if job.kind == "picture"]
     pool = ThreadPoolExecutor(options.workers)
+    futures: list[Future[Outcome]] = []
+    given = set()
     try:
-        futures = [pool.submit(_safely, job, _picture, detector, config, options) for job in pictures]
+        for job in pictures:
+            futures.append(pool.submit(_safely, job, _picture, detector, config, options))
         for future in as_completed(futures):
             yield future.result()
+            given.add(future)
             advance(1)
-    finally:  # after Ctrl-C: what is begun, and no more
+    except KeyboardInterrupt:  # what is begun ends, and is told
+        pool.shutdown(wait=True, cancel_futures=True)
+        yield from (future.result() for future in futures if not future.cancelled() and future not in given)
+        raise
+    finally:
         pool.shutdown(wait=True, cancel_futures=True)
     for job in todo:
         if job.kind == "video":

@@ -103,7 +103,9 @@ def demo(
 def blur(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Pictures, videos, folders.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; relative paths are kept.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Skip what is done already.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip what is done already; the report keeps its entries.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write boxes and scores as COCO JSON (.json).")
     ] = None,
@@ -150,8 +152,9 @@ def blur(
 
     Pictures: JPEG, PNG, WebP, BMP, TIFF. Videos: MP4, MOV, MKV, AVI, WebM (needs the extra "video").
     Results carry no metadata and, unless asked for, no sound; inputs are never overwritten. A broken
-    or hostile file is listed with its reason, nothing is written for it, the rest goes on, and the
-    exit code is 1.
+    or hostile file, or one of another format (HEIC, AVIF, GIF, camera raw, MTS, WMV and the like), is
+    listed with its reason, nothing is written for it, the rest goes on, and the exit code is 1. Files
+    that are neither pictures nor videos are left alone.
     """
     from edge import batch
     from edge.command_blur import blur_files

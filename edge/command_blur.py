@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from edge import batch, canary
-from edge.coco import CocoReport
+from edge.coco import CocoReport, read_report
 from edge.config import Config
 from edge.detector import open_detector
 from edge.errors import StoreError
@@ -19,6 +19,9 @@ from edge.logs import printable
 from edge.progress import progress_bar
 from edge.session import read_detector
 from edge.store.text import write_text
+
+SHOWN = 5
+"""Names that a line lists at most."""
 
 
 def blur_files(
@@ -29,15 +32,16 @@ def blur_files(
     report: Path | None,
     console: Console,
 ) -> bool:
-    """Anonymize files; return whether every one of them was written or done before.
+    """Anonymize files; return whether each was written or done before, and the report knows them all.
 
-    Raises EdgeError when the detector cannot be trusted or the report cannot be written.
+    Raises EdgeError when the detector cannot be trusted or the report cannot be read or written.
     """
     begin = time.monotonic()
     plan = batch.make_plan(paths, out)
     if report is not None and report.suffix.lower() != ".json":
         # A picture's name here would replace that picture.
         raise StoreError(f"--report {report}: the name must end in .json")
+    coco = read_report(report) if report is not None and options.resume else CocoReport()
     detector = open_detector(read_detector(config.detector.path), config.detector)
     canary.check(detector)
     total = sum(batch.units(job) for job in plan.jobs)
@@ -50,21 +54,45 @@ def blur_files(
             done += count
             update(done, total)
 
-        outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
+        try:
+            outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
+        except KeyboardInterrupt:
+            # --resume will skip what is done, and needs it in the report; one of another run is left alone
+            if report is not None and (options.resume or not report.exists()):
+                _write_report(report, coco, outcomes)
+            raise
+    missing: list[str] = []
     if report is not None:
-        write_text(report, _coco(outcomes).text(), replace=True)
+        missing = [o.name for o in outcomes if o.state == "skipped" and o.name not in coco]
+        _write_report(report, coco, outcomes)
     _summary(outcomes, plan.ignored, time.monotonic() - begin, out, console)
-    return not any(outcome.state == "refused" for outcome in outcomes)
+    if missing:
+        _print(_missing_text(sorted(missing)), console, style="red")
+    return not missing and not any(outcome.state == "refused" for outcome in outcomes)
 
 
-def _coco(outcomes: Sequence[batch.Outcome]) -> CocoReport:
-    coco = CocoReport()
-    for outcome in sorted(outcomes, key=lambda o: o.name):
+def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:
+    """Add what was found in the files that were written now, in place of what was known of them."""
+    for outcome in outcomes:
         if outcome.state == "written":
+            coco.drop(outcome.name)
             for index, (boxes, scores) in enumerate(outcome.faces):
                 frame = index if outcome.is_video else None
                 coco.add(outcome.name, outcome.width, outcome.height, boxes, scores, frame)
-    return coco
+    write_text(path, coco.text(), replace=True)
+
+
+def _missing_text(names: Sequence[str]) -> str:
+    shown = ", ".join(json.dumps(name) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (
+        f"not in the report: {shown}{more}, which an earlier run did without it; run again without --resume, "
+        "or remove their results first"
+    )
+
+
+def _print(text: str, console: Console, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(
@@ -73,13 +101,7 @@ def _summary(
     refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
     for outcome in refused:
         # JSON quotes make a newline in a file name visible
-        console.print(
-            f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}",
-            style="red",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        _print(f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", console, "red")
     states = Counter(outcome.state for outcome in outcomes)
     written = [outcome for outcome in outcomes if outcome.state == "written"]
     frames = sum(outcome.frames for outcome in written)
@@ -94,9 +116,4 @@ def _summary(
         parts.append(f"{ignored} other files left alone")
     parts.append(f"{states['refused']} refused")
     rate = frames / seconds if seconds else 0
-    console.print(
-        f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    _print(f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second", console)

@@ -21,6 +21,7 @@ from edge.detector import Detections, Detector
 from edge.errors import PictureError
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
+from edge.orientation import Orientation, orientation_of, oriented
 
 try:
     import av
@@ -203,11 +204,18 @@ class _Reader:
                 pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
                 if frame.format.name == "bgr24":  # perhaps what the decoder makes the next frame of
                     pixels = pixels.copy()
-                turns = round(-frame.rotation / 90) % 4
-                upright = np.ascontiguousarray(np.rot90(pixels, -turns))
+                upright = oriented(pixels, _orientation(frame))
                 step = round(1 / (self.rate * self.time_base))
                 yield upright, count * step if frame.pts is None else int(frame.pts)
                 count += 1
+
+
+def _orientation(frame: Any) -> Orientation:
+    """How a decoded frame is to be shown. Its ``rotation`` alone would take a mirror for a half turn."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return orientation_of(np.frombuffer(data, np.int32).tolist())
+    return Orientation()
 
 
 def _detected(

@@ -482,7 +482,8 @@ def test_an_interrupt_stops_soon_and_leaves_nothing_partial(tmp_path: Path, edge
     data = HOPPER.read_bytes()
     for number in range(count):
         (source / f"{number}.jpg").write_bytes(data)
-    command = [edge_script, "blur", str(source), "--out", str(out), "--jobs", "1"]
+    report = tmp_path / "report.json"
+    command = [edge_script, "blur", str(source), "--out", str(out), "--jobs", "1", "--report", str(report)]
     with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -500,3 +501,6 @@ def test_an_interrupt_stops_soon_and_leaves_nothing_partial(tmp_path: Path, edge
     assert all(name.endswith(".jpg") and not name.startswith(".") for name in names)
     for name in names:
         assert read_picture(out / name).pixels.size
+    # So that --resume goes on with it
+    reported = [image["file_name"] for image in json.loads(report.read_text())["images"]]
+    assert reported == sorted(names)

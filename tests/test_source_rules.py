@@ -166,7 +166,7 @@ def test_arrows_point_down() -> None:
     order = [
         {"errors", "frames", "contract", "reasons", "boxes", "config", "notify", "temperature", "ladder"}
         | {"address"},
-        {"pictures", "session", "visibility", "motion", "engines", "slot"},
+        {"pictures", "orientation", "unread", "session", "visibility", "motion", "engines", "slot", "views"},
         {"detector", "process", "logs", "progress", "sample", "coco"},
         {"canary", "hold", "blur", "sources", "store", "status", "looks"},
         {"capture", "video", "verify", "mqtt", "writer", "settings", "second_look"},

@@ -170,7 +170,7 @@ def test_every_frame_has_pixels_of_its_own(tmp_path: Path, pix_fmt: str) -> None
 def faces(detector: Detector, frames: Sequence[Pixels]) -> list[tuple[int, float]]:
     """Frames on which a face is found, with the best score."""
     best = [(n, float(detector.detect(frame).scores.max(initial=0))) for n, frame in enumerate(frames)]
-    return [(number, score) for number, score in best if score >= detector.score_begin]
+    return [(number, score) for number, score in best if score >= detector.score_last_look]
 
 
 def files(folder: Path) -> list[str]:

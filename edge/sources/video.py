@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import cv2
 
-from edge.errors import SourceError
-from edge.frames import RawFrame
+from edge.errors import PictureError, SourceError
+from edge.frames import Pixels, RawFrame
+from edge.orientation import Orientation, oriented
 from edge.sources.base import Source
+from edge.sources.display_matrix import read_orientation
 
 DEFAULT_RATE = 25.0
 """Frames per second where neither the file nor the configuration says."""
@@ -48,7 +52,7 @@ class VideoSource(Source):
             if not self.config.loop:
                 return
 
-    def _play(self) -> Iterator[tuple[cv2.typing.MatLike, float]]:
+    def _play(self) -> Iterator[tuple[Pixels, float]]:
         # Path.is_file() raises an error with the source in its text where that is too long for a name
         if not os.path.isfile(self.config.source):
             raise SourceError(f"{self.label}: no such file; correct the camera's source")
@@ -56,12 +60,28 @@ class VideoSource(Source):
         try:
             if not capture.isOpened():
                 raise SourceError(f"{self.label}: cannot be opened as a video")
+            orientation = self._orientation(capture)
             stated = capture.get(cv2.CAP_PROP_FPS)
             rate = self.config.rate_fps or (stated if 0 < stated <= 1000 else DEFAULT_RATE)
             while not self._stop.is_set():
                 good, pixels = capture.read()
                 if not good:
                     return
-                yield pixels, rate
+                yield oriented(cast(Pixels, pixels), orientation), rate
         finally:
             capture.release()
+
+    def _orientation(self, capture: cv2.VideoCapture) -> Orientation:
+        """How the file's pictures are to be shown; from now on ``capture`` gives them as stored."""
+        try:
+            orientation = read_orientation(Path(self.config.source))
+        except (PictureError, OSError) as error:
+            raise SourceError(f"{self.label}: {error}") from error
+        angle = capture.get(cv2.CAP_PROP_ORIENTATION_META)
+        known = 0 <= angle < 360  # a matrix of zeros has no angle
+        if not capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0) or (known and angle != orientation.degrees):
+            raise SourceError(
+                f"{self.label}: OpenCV turns it by {angle:g} degrees, the file's header by "
+                f"{orientation.degrees}; encode the video anew as it is to be shown (ffmpeg -i IN OUT)"
+            )
+        return orientation
