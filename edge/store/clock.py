@@ -7,8 +7,9 @@ It may while both of these hold:
   person found the clock right (``store.clock_confirmed``). A store with neither records nor images is new.
 
 While they do not, each record also holds ``steady``: the last time that could be relied on, carried on by the
-steady clock. The next start is held against that and not against the time of the record. So a wrong clock
-cannot vouch for itself by a restart, and one that is right again is relied on after the next.
+steady clock. The next start is held against that and not against the time of the record. So a clock that is
+wrong by more than ``START_SECONDS`` cannot vouch for itself, however often the process is started again, and one
+that is right again is relied on after the next start.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ _WAY_OUT = "once the clock is right, restart; if that does not help, set store.c
 def read_clocks() -> tuple[float, float]:
     """The wall clock (Unix time) and the steady clock, in seconds.
 
-    Nobody can set CLOCK_BOOTTIME, and unlike CLOCK_MONOTONIC it goes on while the machine is suspended; else
-    each suspension would look as if the wall clock had been set.
+    The steady clock is CLOCK_MONOTONIC, which nobody can set, and which stands still while the machine is
+    suspended. CLOCK_BOOTTIME does not, but how long the machine slept is told by its battery clock, and a
+    wrong one would move both CLOCK_BOOTTIME and the wall clock. So having slept counts like having been off.
     """
-    return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time(), time.monotonic()
 
 
 class Clock:
@@ -99,8 +101,8 @@ class Clock:
         moved = wall - steady - self._ahead
         why = self._at_start
         if not why and abs(moved) > TOLERANCE_SECONDS:
-            way = "forward" if moved > 0 else "back"
-            why = f"since the start the clock was set {way} by {_span(abs(moved))}"
+            how = "gained {}: it was set, or the machine slept" if moved > 0 else "lost {}: it was set back"
+            why = f"since the start the clock has {how.format(_span(abs(moved)))}"
         return f"removal by age is off: {why}; {_WAY_OUT}" if why else ""
 
 
