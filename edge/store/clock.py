@@ -8,8 +8,8 @@ It may while both of these hold:
 
 While they do not, each record also holds ``steady``: the last time that could be relied on, carried on by the
 steady clock. The next start is held against that and not against the time of the record. So a clock that is
-wrong by more than ``START_SECONDS`` cannot vouch for itself, however often the process is started again, and one
-that is right again is relied on after the next start.
+wrong by more than ``START_SECONDS`` cannot vouch for itself, however often the process is started again, and
+one that is right again is relied on after the next start.
 """
 
 from __future__ import annotations
