@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -254,13 +255,30 @@ class StoreConfig(Section):
         None, ge=1, le=1e9, description="all images together; the oldest are removed; without it no limit"
     )
     max_age_days: float | None = Field(
-        None, gt=0, le=36500, description="older images are removed; without it no limit"
+        None,
+        gt=0,
+        le=36500,
+        description="older images are removed while the box's clock can be relied on; without it no limit",
+    )
+    clock_confirmed: datetime | None = Field(
+        None,
+        description="when a person found the box's clock right, such as 2026-07-14T12:00:00Z; only needed "
+        "where the status says so",
     )
     recipient: str | None = Field(
         None,
         description="age public key (age1...): images are stored encrypted, as NAME.age; only the holder of "
         "the private key can read them",
     )
+
+    @field_validator("clock_confirmed")
+    @classmethod
+    def _in_a_time_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(
+                "its time zone is missing: end it with Z for UTC, or with an offset such as +02:00"
+            )
+        return value
 
     @field_validator("recipient")
     @classmethod
@@ -283,7 +301,8 @@ class AuditConfig(Section):
         None,
         gt=0,
         le=36500,
-        description="older log files are removed once all of their images are; without it none",
+        description="older log files are removed once all of their images are, while the clock can be relied "
+        "on; without it none",
     )
 
 

@@ -69,6 +69,8 @@ def _degraded(pipeline: Pipeline) -> list[str]:
         degraded.append(fallback)
     if pipeline.ladder.level != Level.FULL:
         degraded.append(f"load: {pipeline.ladder.level.text} ({pipeline.ladder.cause})")
+    if doubt := pipeline.store.clock_doubt:
+        degraded.append(doubt)
     return degraded
 
 

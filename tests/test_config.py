@@ -36,6 +36,8 @@ def write(folder: Path, text: str) -> Path:
         ("[store]\nformat = 'gif'\n", r"'store\.format'.*'jpeg', 'png' or 'webp'"),
         ("[store]\nquality = 0\n", r"store\.quality"),
         ("[store]\nquality = 'high'\n", r"store\.quality"),
+        ("[store]\nclock_confirmed = 2026-07-14T12:00:00\n", r"store\.clock_confirmed.*zone.*end it with Z"),
+        ("[store]\nclock_confirmed = 'today'\n", r"store\.clock_confirmed"),
         ("[detector]\nscore_begin = 0.2\nscore_continue = 0.3\n", "must not be higher"),
         ("[detector]\nscore_begin = 1.0\n", r"detector\.score_begin"),
         ("[detector]\nsize_pixels = 'big'\n", r"detector\.size_pixels"),

@@ -55,7 +55,8 @@ class Disk:
         self.usage = Usage(self.folder)
         self.usage.start()
         self.usage._thread.join()
-        return Retention(StoreConfig(folder=self.folder, **limits), self.usage, self.record)
+        config = StoreConfig.model_validate({"folder": self.folder, **limits})
+        return Retention(config, self.usage, self.record, lambda: datetime.now(timezone.utc))
 
     @property
     def left(self) -> list[str]:

@@ -69,6 +69,10 @@ def _is_moment(value: Any) -> bool:
     return isinstance(value, str) and moment_of(value) is not None
 
 
+def _is_moment_or_unknown(value: Any) -> bool:
+    return value is None or _is_moment(value)
+
+
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -153,5 +157,6 @@ _NEEDED: dict[str, dict[str, tuple[Test, str]]] = {
 }
 _OPTIONAL: dict[str, tuple[Test, str]] = {
     "damaged": (is_damage, "a file and a number of bytes"),
+    "steady": (_is_moment_or_unknown, "a UTC time or null"),
     "boxes": (_are_boxes, "a list of boxes"),
 }

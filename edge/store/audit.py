@@ -6,15 +6,14 @@ import contextlib
 import fcntl
 import itertools
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edge.errors import StoreError
 from edge.store import chain
+from edge.store.clock import Clock
 from edge.store.durable import FILE_MODE, flush_folder, make_folder, reserve
 
 _WINDOW_BYTES = 1 << 20
@@ -37,10 +36,12 @@ class AuditLog:
     log of a store open.
     """
 
-    def __init__(self, store: Path, rotate_bytes: int) -> None:
+    def __init__(self, store: Path, rotate_bytes: int, clock: Clock | None = None) -> None:
+        """``clock`` stamps the records; without one it is a clock that nobody relies on."""
         self._store = store
         self._folder = store / chain.FOLDER
         self._rotate_bytes = rotate_bytes
+        self._clock = clock or Clock()
         self._file: int | None = None
         self._size = 0
         self._lock: int | None = None
@@ -83,8 +84,7 @@ class AuditLog:
         lines = []
         for event in events:
             number += 1
-            moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-            record = {"n": number, "previous": head, "time": moment, **event}
+            record = {"n": number, "previous": head, **self._clock.stamp(), **event}
             lines.append(chain.encode_record(record))
             head = chain.hash_line(lines[-1])
         data = b"".join(line + b"\n" for line in lines)
@@ -100,10 +100,10 @@ class AuditLog:
         self._size += len(data)
         self.last = (number, head)
 
-    def trim(self, keep_days: float, origin: Mapping[str, Any]) -> None:
-        """Remove the oldest files in which every record is older than this and every image is gone, on
-        record. ``origin`` is what the start had on record, which may be in them. Raises StoreError."""
-        limit = time.time() - keep_days * 86400
+    def trim(self, limit: float, origin: Mapping[str, Any]) -> None:
+        """Remove the oldest files in which every record is older than ``limit`` (Unix time) and every image
+        is gone, on record. ``origin`` is what the start had on record, which may be in them. Raises
+        StoreError."""
         try:
             for path, after in itertools.pairwise(chain.log_files(self._store)):
                 if path.stat().st_mtime > limit:

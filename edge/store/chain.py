@@ -5,7 +5,8 @@ ASCII per line. Every record has ``n`` (counts from 1, without gaps over all fil
 the line before, without its newline; 64 zeros for the first), ``time`` (UTC) and ``event``. A changed, lost
 or inserted line breaks the chain at the next one (Schneier and Kelsey 1999, "Secure Audit Logs to Support
 Computer Forensics", section 4, without its keys: who holds the last hash can tell that all before it is
-unchanged).
+unchanged). Records that were written while nobody could rely on the wall clock also have ``steady``: the UTC
+time by the steady clock, or null where there is none to begin with (edge/store/clock.py).
 
 Events, and what else their records hold:
 

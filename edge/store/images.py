@@ -23,11 +23,12 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import chain
 from edge.store.audit import AuditLog, Tail
+from edge.store.clock import Clock
 from edge.store.durable import flush_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.recovery import images_without_name, remove_temporaries
-from edge.store.retention import MEGABYTE, Retention
+from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Entry:
 class ImageStore:
     """``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC), and ``FOLDER/_audit``.
 
-    For one thread, but ``usage``, ``audit_number`` and ``audit_head`` may be read from any.
+    For one thread, but ``usage``, ``audit_number``, ``audit_head`` and ``clock_doubt`` may be read from any.
     ``encode_seconds`` and ``write_seconds`` say how long the last group took, per image.
     """
 
@@ -79,8 +80,10 @@ class ImageStore:
         self._keep_days = audit.keep_days
         self._settings = dict(settings or {})
         self._origin = {"detector": detector, "config": chain.fingerprint(self._settings)}
-        self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE))
-        self._retention = Retention(config, self.usage, self._record_purge)
+        self._clock = Clock(config.clock_confirmed)
+        self._removes_by_age = config.max_age_days is not None or audit.keep_days is not None
+        self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
+        self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
         self._settled: set[Path] = set()
         self._started = False
@@ -95,6 +98,11 @@ class ImageStore:
     def audit_head(self) -> str:
         """Hash of the last record: who keeps it elsewhere can tell that all before it is unchanged."""
         return self._log.last[1]
+
+    @property
+    def clock_doubt(self) -> str:
+        """Why nothing is removed by age although the configuration wants it; else empty."""
+        return self._clock.doubt if self._removes_by_age else ""
 
     def open(self) -> None:
         """Lock the store and put the start on record; does nothing when that was done. Raises StoreError.
@@ -122,6 +130,7 @@ class ImageStore:
         lost = images_without_name(self.folder, tail.records)
         remove_temporaries(self.folder, tail.records)
         if not self._started:
+            self._clock.judge(tail.records, images=not tail.records and has_images(self.folder))
             start = {"version": edge.__version__, "settings": self._settings, **self._origin}
             event: dict[str, Any] = {"event": "start", **start, "not_stored": lost}
             if tail.damaged:
@@ -166,11 +175,14 @@ class ImageStore:
         return [failed.get(result, result) if isinstance(result, Path) else result for result in results]
 
     def keep(self) -> None:
-        """What is due without any image: old ones and old log files go. Raises StoreError."""
+        """What is due without any image: old ones and old log files go, while the clock can be relied on.
+        Raises StoreError."""
         self.open()
         self._retention.enforce_age()
-        if self._keep_days is not None:
-            self._log.trim(self._keep_days, {"settings": self._settings, **self._origin})
+        now = None if self._keep_days is None else self._clock.now()
+        if now is not None and self._keep_days is not None:
+            limit = now.timestamp() - self._keep_days * 86400
+            self._log.trim(limit, {"settings": self._settings, **self._origin})
 
     def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
         """Put ``counts`` or ``stop`` on record: of each camera, ``dropped`` and ``covered_whole``. Raises

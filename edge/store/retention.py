@@ -14,7 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from edge.config import StoreConfig
@@ -24,6 +24,8 @@ from edge.store.usage import Usage, is_image
 
 Purge = Callable[[list[str], str], None]
 """Puts on record that images (paths below the store) are about to be removed, and why. Raises StoreError."""
+Now = Callable[[], datetime | None]
+"""The time (UTC), or None while nothing may be removed by age (edge/store/clock.py)."""
 
 MEGABYTE = 1_000_000
 _AGE_EVERY_SECONDS = 60.0
@@ -38,13 +40,14 @@ _HEADROOM_BYTES = 8 * MEGABYTE
 class Retention:
     """Keeps the limits of ``[store]``. For one thread."""
 
-    def __init__(self, config: StoreConfig, usage: Usage, purge: Purge) -> None:
+    def __init__(self, config: StoreConfig, usage: Usage, purge: Purge, now: Now) -> None:
         self._folder = config.folder
         self._reserve = int(config.min_free_megabytes * MEGABYTE)
         self._quota = None if config.quota_megabytes is None else int(config.quota_megabytes * MEGABYTE)
         self._age = None if config.max_age_days is None else timedelta(days=config.max_age_days)
         self._usage = usage
         self._purge = purge
+        self._now = now
         self._oldest: deque[Path] = deque()
         self._next_age = 0.0
         self._vain: int | None = None  # free bytes when removing images was seen to be in vain
@@ -61,8 +64,11 @@ class Retention:
         """Remove images that are too old, at most once a minute. Raises StoreError."""
         if self._age is None or time.monotonic() < self._next_age:
             return
+        now = self._now()
+        if now is None:
+            return
         # Names begin with the UTC time of capture, and so compare like times.
-        limit = f"{datetime.now(timezone.utc) - self._age:%Y%m%dT%H%M%S}"
+        limit = f"{now - self._age:%Y%m%dT%H%M%S}"
         while (oldest := self._peek()) is not None and oldest.name < limit:
             old = itertools.takewhile(lambda path: path.name < limit, self._oldest)
             self._remove_group(list(itertools.islice(old, _GROUP)), "age")
@@ -154,6 +160,14 @@ def free_bytes(folder: Path) -> int:
     if state.f_files > 0 and state.f_favail == 0:
         raise StoreError(f"{folder}: full: no inodes left, so no file can be made")
     return state.f_bavail * state.f_frsize
+
+
+def has_images(store: Path) -> bool:
+    """Whether any camera has an image in this store. Raises StoreError."""
+    try:
+        return bool(_oldest_images(store))
+    except OSError as error:
+        raise StoreError(f"{store}: cannot be read: {error.strerror or error}") from error
 
 
 def _settle(folder: Path) -> None:

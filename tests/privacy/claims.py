@@ -99,8 +99,9 @@ CLAIMS = (
     ),
     Claim("whoever alters, removes or adds an image or a record is found out", ("tests/test_audit.py",)),
     Claim(
-        "the oldest images make room, on record; a disk of which nobody knows the room counts as full",
-        ("tests/test_retention.py",),
+        "the oldest images make room, on record; a disk of which nobody knows the room counts as full, and a "
+        "clock that is in doubt removes nothing",
+        ("tests/test_retention.py", "tests/test_store_clock.py"),
     ),
     Claim("with a public key on the box, only the private key opens an image", ("tests/test_encryption.py",)),
     Claim(
