@@ -17,7 +17,7 @@ from edge import blur, canary
 from edge import pipeline as pipeline_module
 from edge.audit.run import AuditResult, Options, audit_store
 from edge.config import CameraConfig, StoreConfig
-from edge.daemon import run_daemon
+from edge.daemon import _report, run_daemon
 from edge.detector import Detector
 from edge.errors import CanaryError, StoreError
 from edge.frames import RawFrame
@@ -31,6 +31,7 @@ from edge.store.encryption import new_identity
 from edge.store.images import Entry, ImageStore
 from edge.writer import Writer
 from tests.clips import write_clip
+from tests.statuses import make_camera, make_status
 from tests.test_audit_log import records_of
 from tests.test_lifecycle import NO_HOLD, Truthful, config, make, number_of, step
 from tests.test_pipeline import Played, check_accounts, picture, stored
@@ -514,6 +515,12 @@ def test_a_detector_that_is_blind_at_the_end_is_no_success(
     assert run_daemon(chosen) is not blind
     assert ("5 of those written removed again" in caplog.text) is blind
     assert len(stored(tmp_path / "store")) == (0 if blind else 5)
+
+
+@pytest.mark.parametrize(("revoked", "told", "good"), [(0, False, True), (3, False, False), (3, True, True)])
+def test_a_file_of_which_images_were_taken_back_is_no_success(revoked: int, told: bool, good: bool) -> None:
+    """A camera that is told to stop has nothing to make up for."""
+    assert _report(make_status(make_camera(revoked=revoked)), told_to_stop=told) is good
 
 
 def test_the_known_face_is_read_once(small_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
