@@ -409,7 +409,11 @@ class PrivacyConfig(Section):
         2, gt=0, le=60, description="an older frame of a live camera is dropped"
     )
     canary_interval_seconds: float = Field(
-        60, gt=0, le=86400, description="how often the detector must find the known face"
+        5,
+        gt=0,
+        le=86400,
+        description="how often the detector must find the known face; when it does not, the images stored "
+        "since the last time are removed",
     )
     verify: Literal["always", "covered", "sampled", "off"] = Field(
         "always",

@@ -28,9 +28,9 @@ MAX_STATUS = 1000
 def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
-    Returns whether all went well: no camera that is down at the end, and a store that works. Where a
-    thread still hangs in a source, the process ends here, with the exit code that belongs to that. Raises
-    EdgeError when the appliance cannot start.
+    Returns whether all went well: no camera that is down at the end, no image of a file taken back, a store
+    that works, and a detector that finds the known face. Where a thread still hangs in a source, the process
+    ends here, with the exit code that belongs to that. Raises EdgeError when the appliance cannot start.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
@@ -55,6 +55,7 @@ def run_daemon(config: Config) -> bool:
         if stopping.is_set():
             log.info("stopping: the frames that wait are stored first")
     good = _report(appliance.status(), told_to_stop=stopping.is_set())
+    good = good and not appliance.pipeline.canary_error  # the last images are gone, or were never made
     if any(camera.capture.hanging for camera in appliance.pipeline.cameras.values()):
         # A thread that comes back from OpenCV while Python shuts down aborts the process.
         logging.shutdown()
@@ -72,14 +73,16 @@ def _report(status: Status, *, told_to_stop: bool) -> bool:
     """Log what each camera did; return whether all went well."""
     for camera in status.cameras:
         log.info(
-            "camera %s: captured %d, written %d, dropped %s, state %s",
+            "camera %s: captured %d, written %d, dropped %s, state %s%s",
             camera.name,
             camera.captured,
             camera.written,
             camera.dropped or "none",
             camera.state,
+            f", {camera.revoked} of those written removed again" if camera.revoked else "",
         )
-    failed = any(camera.state == "down" for camera in status.cameras) and not told_to_stop
+    # What was taken back of a file is missing for good.
+    failed = any(camera.state == "down" or camera.revoked for camera in status.cameras) and not told_to_stop
     return not failed and not status.store_error
 
 

@@ -134,7 +134,8 @@ class Pipeline:
         took = False
         for camera in self.cameras.values():
             camera.capture.supervise()
-            if self._holds_back(camera):
+            camera.capture.slot.held = self._holds_back(camera)
+            if camera.capture.slot.held:
                 took = True  # later
                 continue
             # First, since a newer frame may have come by then.
@@ -177,6 +178,7 @@ class Pipeline:
             if frame is not None:
                 self._look(camera, frame)
         self._looks.close()
+        self._check_canary(last=True)
         for camera in self.cameras.values():
             self._send(camera, camera.hold.flush())
         self.writer.drain()
@@ -187,9 +189,10 @@ class Pipeline:
         self.metrics.captured(camera.capture.camera, captured - camera.seen)
         camera.seen = captured
 
-    def _check_canary(self) -> None:
-        """Look for the known face when it is time, on the same session and path as camera frames."""
-        if time.monotonic() < self._next_canary:
+    def _check_canary(self, *, last: bool = False) -> None:
+        """Look for the known face when it is time, and at ``last``, on the same session and path as camera
+        frames. Images stored since it was found are removed when it is not."""
+        if time.monotonic() < self._next_canary and not last:
             return
         self._looks.finish()
         try:
@@ -197,13 +200,15 @@ class Pipeline:
         # Whatever the cause: the detector has not been seen to work, and the tick must go on.
         except Exception as error:
             if not self.canary_error:
-                log.error("%s; nothing is stored until the known face is found", error)
+                log.error("%s; images stored since it last did are removed, no more are until it does", error)
             self.canary_error = str(error) if isinstance(error, CanaryError) else f"known face: {error!r}"
-            # What waits was detected by the same detector since the last time that it was right.
+            # What waits, and what was stored, was detected since the last time that the detector was right.
             for camera in self.cameras.values():
                 self._drop_waiting(camera, Reason.CANARY)
+            self.writer.revoke()
             self._next_canary = time.monotonic() + CANARY_RETRY_SECONDS
             return
+        self.writer.vouch()
         if self.canary_error:
             log.info("the detector finds the known face again")
         self.canary_error = ""
@@ -240,8 +245,9 @@ class Pipeline:
         return self._round_seconds(now) * (1 / self.ladder.level.busy_share - 1)
 
     def _holds_back(self, camera: _Camera) -> bool:
-        """Whether a file or folder has to wait, so that nothing of it is lost while the box is stopped."""
-        return self.ladder.level == Level.STOPPED and not camera.capture.source.live
+        """Whether a file or folder has to wait, so that nothing of it is lost while nothing is looked at."""
+        stopped = self.ladder.level == Level.STOPPED or self.canary_error != ""
+        return stopped and not camera.capture.source.live
 
     def _may_look(self, camera: _Camera, frame: RawFrame, now: float) -> bool:
         """Whether to look at this frame at all; if not, it is counted."""

@@ -8,7 +8,10 @@ from edge.frames import RawFrame
 
 
 class Slot:
-    """Room for one frame. ``ready`` is shared by all cameras and set whenever one has something."""
+    """Room for one frame. ``ready`` is shared by all cameras and set whenever one has something.
+
+    While it is ``held``, a frame stays in it until it is taken out, as where the slot ``waits``.
+    """
 
     def __init__(self, ready: threading.Event, waits: bool) -> None:
         self._condition = threading.Condition()
@@ -16,11 +19,12 @@ class Slot:
         self._ready = ready
         self._waits = waits
         self._closed = False
+        self.held = False
 
     def put(self, frame: RawFrame) -> RawFrame | None:
         """Put a frame in; return the one that it replaced, if any."""
         with self._condition:
-            while self._waits and self._frame is not None and not self._closed:
+            while (self._waits or self.held) and self._frame is not None and not self._closed:
                 self._condition.wait()
             replaced, self._frame = self._frame, frame
         self._ready.set()

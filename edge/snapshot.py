@@ -90,6 +90,7 @@ def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
         last_error=capture.last_error,
         captured=count("frames_captured", name),
         written=count("images_written", name),
+        revoked=count("images_revoked", name),
         dropped=by_reason("frames_dropped", name),
         covered_whole=by_reason("frames_covered_whole", name),
         regions=count("regions", name),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
+from enum import Enum
 from pathlib import Path
 
 from edge.errors import StoreError
@@ -28,8 +29,19 @@ COUNTS_SECONDS = 3600.0
 """How often the counters go on record, so that a day on which nothing was stored shows why."""
 
 
+class _Order(Enum):
+    """What waits in the queue among the images, and is done after all that came before."""
+
+    VOUCH = "vouch"
+    REVOKE = "revoke"
+    END = "end"
+
+
 class Writer:
     """Stores images, those that wait together as one group.
+
+    An image is provisional until the detector has found the known face after it: ``vouch`` and ``revoke`` say
+    what came of that. What is revoked and cannot be removed is tried again at the next of either.
 
     ``error`` says why the last image could not be stored, since ``error_since`` (UTC); it is empty when
     all is well, and the next image is tried in any case. ``last_images`` has the file of each camera's
@@ -42,7 +54,9 @@ class Writer:
         self.last_images: dict[str, Path] = {}
         self._store = store
         self._metrics = metrics
-        self._jobs: queue.Queue[Entry | None] = queue.Queue(QUEUE_LENGTH)
+        self._jobs: queue.Queue[Entry | _Order] = queue.Queue(QUEUE_LENGTH)
+        self._provisional: list[Path] = []
+        self._revoked: list[Path] = []  # and still there
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     @property
@@ -65,20 +79,30 @@ class Writer:
         more (``regrown``) or all (``escalated``). Waits while the queue is full."""
         self._jobs.put(Entry(frame, held, regrown, escalated))
 
+    def vouch(self) -> None:
+        """All images handed over so far may stay. Waits while the queue is full."""
+        self._jobs.put(_Order.VOUCH)
+
+    def revoke(self) -> None:
+        """Remove all images that were handed over since ``vouch``. Waits while the queue is full."""
+        self._jobs.put(_Order.REVOKE)
+
     def drain(self) -> None:
         """Store what waits, put the end on record, and give the store back."""
-        self._jobs.put(None)
+        self._jobs.put(_Order.END)
         self._thread.join()
         self.usage.stop()
 
     def _run(self) -> None:
         self._guard(self._store.open)
         kept = counted = time.monotonic()
-        more = True
-        while more:
-            entries, more = self._take()
+        order: _Order | None = None
+        while order is not _Order.END:
+            entries, order = self._take()
             if entries:
                 self._write(entries)
+            if order is not None:
+                self._obey(order)
             now = time.monotonic()
             if now - kept >= KEEP_SECONDS:
                 kept = now
@@ -89,19 +113,51 @@ class Writer:
         self._guard(lambda: self._store.record("stop", self._counts()))
         self._store.close()
 
-    def _take(self) -> tuple[list[Entry], bool]:
-        """What waits, after waiting a while for it, and whether more may come."""
+    def _take(self) -> tuple[list[Entry], _Order | None]:
+        """What waits, after waiting a while for it: images, and the order that follows them, if any."""
         entries: list[Entry] = []
         try:
             job = self._jobs.get(timeout=KEEP_SECONDS)
-            while job is not None:
+            while isinstance(job, Entry):
                 entries.append(job)
                 if len(entries) == QUEUE_LENGTH:
-                    return entries, True
+                    return entries, None
                 job = self._jobs.get_nowait()
         except queue.Empty:
-            return entries, True
-        return entries, False
+            return entries, None
+        return entries, job
+
+    def _obey(self, order: _Order) -> None:
+        if order is _Order.REVOKE:
+            self._revoked += self._provisional
+            for path in self._provisional:
+                self.last_images.pop(self._camera(path), None)
+        if order is not _Order.END:
+            self._provisional = []
+        if self._revoked:
+            self._guard(self._remove_revoked)
+        if self._revoked and order is _Order.END:
+            log.error(
+                "store: %d images of a detector gone blind cannot be removed, the first is %s; remove them",
+                len(self._revoked),
+                self._revoked[0],
+            )
+
+    def _remove_revoked(self) -> None:
+        """Remove what was revoked. Raises StoreError: not all of it could be removed."""
+        failed = self._store.take_back(self._revoked)
+        removed = [path for path in self._revoked if path not in failed]
+        self._revoked = list(failed)
+        for path in removed:
+            self._metrics.revoked(self._camera(path))
+        if removed:
+            log.warning("store: %d images removed, since the detector had gone blind", len(removed))
+        if failed:
+            raise next(iter(failed.values()))
+        self._works()
+
+    def _camera(self, path: Path) -> str:
+        return path.relative_to(self._store.folder).parts[0]
 
     def _write(self, entries: list[Entry]) -> None:
         told = [self._with_counts(entry) for entry in entries]
@@ -152,10 +208,9 @@ class Writer:
             self._say(f"{type(error).__name__}: {error}")
 
     def _stored(self, entry: Entry, path: Path) -> None:
-        if self.error:
-            log.info("store: works again")
-        self.error, self.error_since = "", None
+        self._works()
         frame = entry.frame
+        self._provisional.append(path)
         self.last_images[frame.camera] = path
         self._metrics.observe("encode", self._store.encode_seconds)
         self._metrics.observe("write", self._store.write_seconds)
@@ -165,6 +220,13 @@ class Writer:
         self._say(text)
         for entry in entries:
             self._metrics.dropped(entry.frame.camera, Reason.STORE_ERROR)
+
+    def _works(self) -> None:
+        if self._revoked:  # one image could be stored, and yet some cannot be removed
+            return
+        if self.error:
+            log.info("store: works again")
+        self.error, self.error_since = "", None
 
     def _say(self, text: str) -> None:
         if not self.error:

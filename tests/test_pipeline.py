@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge import blur as blur_module
+from edge import canary
 from edge import pipeline as pipeline_module
 from edge.config import CameraConfig, Config, build
 from edge.detector import Detections, Detector
@@ -69,12 +70,20 @@ class Played(Source):
             )
 
 
+KNOWN_FACE = Detections(canary.EXPECTED, np.array([0.9], np.float32))
+
+
+def is_known_face(pixels: Pixels) -> bool:
+    """Whether this is the picture that every detector is shown now and then; frames are smaller here."""
+    return pixels.shape == (512, 512, 3)
+
+
 class FakeSession:
     name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
 
 
 class FakeDetector:
-    """Finds FACE, except where ``trouble`` says otherwise by call number."""
+    """Finds FACE, except where ``trouble`` says otherwise by call number, and the known face."""
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
@@ -85,6 +94,8 @@ class FakeDetector:
         self._calls = count()
 
     def detect(self, pixels: Pixels) -> Detections:
+        if is_known_face(pixels):
+            return KNOWN_FACE
         number = next(self._calls)
         if number in self._trouble:
             return self._trouble[number]()

@@ -52,6 +52,7 @@ class Metrics:
         self._whole = counter("frames_covered_whole", "frames covered all over", "camera", "reason")
         self._regrown = counter("images_regrown", "a face was found after blurring, once", "camera")
         self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
+        self._revoked = counter("images_revoked", "of these, removed: the detector had gone blind", "camera")
         self._verified: dict[str, float] = {}
         self._last_images: dict[str, float] = {}
         self._covered: dict[str, float] = {}
@@ -104,6 +105,10 @@ class Metrics:
 
     def escalated(self, camera: str) -> None:
         self._escalated.labels(camera).inc()
+
+    def revoked(self, camera: str) -> None:
+        """An image that was stored is removed: the detector did not find the known face afterwards."""
+        self._revoked.labels(camera).inc()
 
     def verified(self, camera: str) -> None:
         """A frame of this camera went through the detector and all checks just now."""

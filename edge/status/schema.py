@@ -33,6 +33,7 @@ class CameraStatus(_Model):
     connections: int = Field(description="how often it delivered a first frame after opening")
     captured: int
     written: int
+    revoked: int = Field(description="of these, removed since the known face was not found after them")
     dropped: dict[str, int] = Field(description="frames not stored, by reason; docs/operations.md")
     covered_whole: dict[str, int] = Field(description="frames covered all over, by reason")
     regions: int = Field(description="regions covered in stored images")

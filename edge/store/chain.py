@@ -21,7 +21,8 @@ Events, and what else their records hold:
   ``escalated``, ``detector``, ``config``, ``dropped`` and ``covered_whole`` (frames of this camera by reason
   since the start), and ``boxes`` (``[x1, y1, x2, y2]`` in pixels) only with ``audit.boxes = true``.
 * ``not_stored``: ``images`` of earlier records that could not be stored; ``why``.
-* ``purged``: ``images`` that are removed, written before they are; ``why``: age, quota or min_free.
+* ``purged``: ``images`` that are removed, written before they are; ``why``: age, quota, min_free, or
+  known_face (the detector ceased to find the known face after they were stored).
 * ``log_purged``: log files up to record ``through`` are removed; ``head`` is the hash of that record.
   ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
 * ``counts``, ``stop``: ``cameras``: of each, ``captured``, ``written``, ``dropped`` and ``covered_whole``

@@ -27,11 +27,14 @@ from edge.store.clock import Clock
 from edge.store.durable import flush_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
-from edge.store.recovery import images_without_name, remove_temporaries
+from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.usage import Usage
 
 log = logging.getLogger(__name__)
+
+KNOWN_FACE = "known_face"
+"""Why images are taken back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,7 @@ class ImageStore:
     def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
         remove_temporaries(self.folder, tail.records)
+        finish_removals(self.folder, tail.records, KNOWN_FACE)
         if not self._started:
             self._clock.judge(tail.records, images=not tail.records and has_images(self.folder))
             start = {"version": edge.__version__, "settings": self._settings, **self._origin}
@@ -173,6 +177,16 @@ class ImageStore:
         self.encode_seconds = (encoded - begin) / count
         self.write_seconds = (time.perf_counter() - encoded) / count
         return [failed.get(result, result) if isinstance(result, Path) else result for result in results]
+
+    def take_back(self, images: Sequence[Path]) -> dict[Path, StoreError]:
+        """Remove images that ``write`` returned, since the detector has ceased to find the known face; return
+        those that could not be removed, for another try.
+
+        Raises StoreError when they cannot be put on record; some may be removed by then, and all may be given
+        again.
+        """
+        self.open()
+        return self._retention.remove(images, KNOWN_FACE)
 
     def keep(self) -> None:
         """What is due without any image: old ones and old log files go, while the clock can be relied on.

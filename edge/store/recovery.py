@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.errors import StoreError
 from edge.store.chain import Record
-from edge.store.durable import is_temporary
+from edge.store.durable import flush_folder, is_temporary
 
 TAIL_IMAGES = 16
 """So many of the last images on record may lack their names; a group is smaller."""
@@ -46,6 +46,20 @@ def remove_temporaries(store: Path, records: Sequence[Record]) -> None:
                         path.unlink()
     except OSError as error:
         raise StoreError(f"{store}: {error.strerror or error}") from error
+
+
+def finish_removals(store: Path, records: Sequence[Record], why: str) -> None:
+    """Remove images of which the last records say that they are removed for this reason: the process may have
+    ended before that was done. Raises StoreError."""
+    purged = [record for record in records if record["event"] == "purged" and record["why"] == why]
+    for path in [store / image for record in purged for image in record["images"]]:
+        try:
+            if path.exists():
+                path.unlink()
+                flush_folder(path.parent)
+        except OSError as error:
+            text = f"on record as removed ({why}), but it cannot be: {error.strerror or error}; remove it"
+            raise StoreError(f"{path}: {text}") from error
 
 
 def _last_images(records: Sequence[Record]) -> list[str]:

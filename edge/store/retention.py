@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Retention:
         self._oldest: deque[Path] = deque()
         self._next_age = 0.0
         self._vain: int | None = None  # free bytes when removing images was seen to be in vain
+        self._unfinished: set[Path] = set()  # by ``remove``: on record, and not removed yet
 
     def make_room(self, size: int) -> None:
         """Remove what must go before ``size`` bytes more may be written. Raises StoreError: full."""
@@ -73,6 +74,31 @@ class Retention:
             old = itertools.takewhile(lambda path: path.name < limit, self._oldest)
             self._remove_group(list(itertools.islice(old, _GROUP)), "age")
         self._next_age = time.monotonic() + _AGE_EVERY_SECONDS
+
+    def remove(self, images: Sequence[Path], why: str) -> dict[Path, StoreError]:
+        """Remove just these images; return those that could not be, so that the caller can try again.
+
+        One that is gone already is not put on record, and one that was on record before is not once more.
+        Raises StoreError when they cannot be put on record, or nobody can tell whether they are there.
+        """
+        self._oldest.clear()  # some of these may be among them
+        failed: dict[Path, StoreError] = {}
+        for begin in range(0, len(images), _GROUP):
+            group = [path for path in images[begin : begin + _GROUP] if _is_there(path)]
+            fresh = [path for path in group if path not in self._unfinished]
+            if fresh:
+                self._record(fresh, why)
+                self._unfinished.update(fresh)
+            for path in group:
+                try:
+                    self._unlink(path)
+                except StoreError as error:
+                    failed[path] = error
+                else:
+                    self._unfinished.discard(path)
+            for folder in {path.parent for path in group}:
+                _settle(folder)
+        return failed
 
     def _keep_reserve(self, size: int) -> None:
         free = free_bytes(self._folder)
@@ -112,23 +138,29 @@ class Retention:
         return gone
 
     def _remove_group(self, group: list[Path], why: str) -> int:
-        self._purge([path.relative_to(self._folder).as_posix() for path in group], why)
+        self._record(group, why)
         gone = 0
         for path in group:
-            try:
-                size = path.stat().st_size
-                path.unlink()
-            except FileNotFoundError:  # somebody else was quicker
-                size = 0
-            except OSError as error:
-                raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error
-            else:
-                self._usage.add(-size, -1)
+            gone += self._unlink(path)
             self._oldest.remove(path)
-            gone += size
         for folder in {path.parent for path in group}:
             _settle(folder)
         return gone
+
+    def _record(self, group: list[Path], why: str) -> None:
+        self._purge([path.relative_to(self._folder).as_posix() for path in group], why)
+
+    def _unlink(self, path: Path) -> int:
+        """Remove one image, which is on record, and return its size. Raises StoreError."""
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:  # somebody else was quicker
+            return 0
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error
+        self._usage.add(-size, -1)
+        return size
 
     def _peek(self) -> Path | None:
         """The oldest image there is, as far as the images of the oldest day go."""
@@ -168,6 +200,14 @@ def has_images(store: Path) -> bool:
         return bool(_oldest_images(store))
     except OSError as error:
         raise StoreError(f"{store}: cannot be read: {error.strerror or error}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Raises StoreError when nobody can tell."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
 
 
 def _settle(folder: Path) -> None:

@@ -44,7 +44,7 @@ CLAIMS = (
     ),
     Claim(
         "a failure in hold, blur, last look, visibility or known face leads to no raw face",
-        (f"{_PRIVACY}/test_faults_stages.py", f"{_PRIVACY}/test_faults_blur.py"),
+        (f"{_PRIVACY}/test_faults_stages.py", f"{_PRIVACY}/test_faults_blur.py", "tests/test_known_face.py"),
     ),
     Claim(
         "a failing encoder or disk costs no image that was acknowledged, and leads to no raw face",

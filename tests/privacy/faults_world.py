@@ -237,12 +237,16 @@ def _read(folder: Path) -> dict[int, Stored]:
 
 
 def _check_accounts(run: Run, unanswered: int) -> None:
-    """Every captured frame is stored, or dropped for exactly one reason; every written image is there."""
+    """Every captured frame is stored, or dropped for exactly one reason; every written image is there, unless
+    it was revoked."""
     written, captured = run.count("images_written"), run.count("frames_captured")
     dropped = sum(count for reason, count in run.dropped.items() if reason != Reason.UNDECODABLE)
     lacking = captured - written - dropped
     assert 0 <= lacking <= unanswered, f"{captured} captured, {written} written, {dropped} dropped"
-    assert len(run.images) == written, f"{len(run.images)} stored, {written} written"
+    revoked = run.count("images_revoked")
+    assert len(run.images) == written - revoked, (
+        f"{len(run.images)} stored, {written} written, {revoked} revoked"
+    )
 
 
 @contextlib.contextmanager

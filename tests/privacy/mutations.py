@@ -100,6 +100,13 @@ MUTATIONS = (
         ("tests/test_lifecycle.py",),
     ),
     Mutation(
+        "what a detector stored before it was found to be blind is kept",
+        "edge/pipeline.py",
+        "            self.writer.revoke()\n",
+        "",
+        ("tests/test_known_face.py",),
+    ),
+    Mutation(
         "an image is put on record only after it has its name",
         "edge/store/images.py",
         "        self._append([self._record(entry, path, data) for entry, path, data in ready])\n"

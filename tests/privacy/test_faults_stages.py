@@ -197,7 +197,8 @@ def test_once_the_known_face_is_not_found_nothing_is_stored(
     caplog: pytest.LogCaptureFixture,
     proof: Proof,
 ) -> None:
-    """It is looked for before each frame. What waits in the delay line goes, too."""
+    """It is looked for before each frame, and before the end. What waits in the delay line goes, too, and so
+    does the image that was stored after it had last been found."""
     runs = 0
     for number, case in some(itertools.product(range(FRAMES), CASES)):
         with named(f"from frame {number} on", case):
@@ -210,11 +211,14 @@ def test_once_the_known_face_is_not_found_nothing_is_stored(
                 return 1.0
 
             monkeypatch.setattr(canary, "check", check)
-            run = world.play(case, canary_seconds=1e-6)
-            lost = set(range(max(0, number - case.before), FRAMES))
-            world.check_stored(run, case, lost=lost, dropped={Reason.CANARY: len(lost)})
+            run = world.play(case, source=Script(shots(), live=True), canary_seconds=1e-6)
+            waits = max(0, number - case.before)
+            revoked = {waits - 1} if waits else set()
+            lost = set(range(waits, FRAMES))
+            world.check_stored(run, case, lost=lost | revoked, dropped={Reason.CANARY: len(lost)})
             assert run.pipeline.canary_error
-            assert len(fired) == 1
+            assert run.count("images_revoked") == len(revoked)
+            assert len(fired) == 2
         runs += 1
     check_log(caplog)
     proof(faults=runs)

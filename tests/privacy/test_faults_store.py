@@ -27,7 +27,7 @@ DAY = re.compile(r"/\d{4}-\d\d-\d\d(/|$)")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory, trusted: None) -> World:
     """On a disk: it is the store that is attacked."""
     return World(tmp_path_factory.mktemp("store"))
 
