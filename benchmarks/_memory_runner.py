@@ -40,7 +40,8 @@ def main() -> None:
         from edge.errors import DetectionError
         from edge.session import read_detector
 
-        detector = open_detector(read_detector(file), DetectorConfig(path=file, timeout_seconds=600))
+        config = DetectorConfig(path=file, tiles="1x1", timeout_seconds=600)
+        detector = open_detector(read_detector(file), config)
         # An untrained one sees faces everywhere; that takes no less memory.
         with contextlib.suppress(DetectionError):
             detector.detect(picture)

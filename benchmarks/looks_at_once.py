@@ -43,7 +43,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for verify, cameras in cases:
                 for way, threads in ((ONE, cores), (TWO, 0)):
-                    detector = {"provider": "cpu", "threads": threads}
+                    detector = {"provider": "cpu", "size_pixels": "640x384", "threads": threads}
                     settings = {"detector": detector, "privacy": {"verify": verify}}
                     run, _ = run_appliance([clip] * cameras, draft, settings)
                     runs.setdefault((verify, cameras, way), []).append(run)

@@ -67,7 +67,9 @@ def write_config(path: Path, work: Path, store: Path, cameras: Sequence[Camera],
     # The store is smaller than the reserve that is kept by default.
     lines.append(f"min_free_megabytes = {MIN_FREE_MB}")
     lines.append(f"[blur]\nhold_before_frames = {plan.hold_before_frames}")
-    lines.append(f'[status]\nsocket = "{work / "status.sock"}"\n[detector]\nprovider = "cpu"')
+    lines.append(
+        f'[status]\nsocket = "{work / "status.sock"}"\n[detector]\nprovider = "cpu"\nsize_pixels = "640x384"'
+    )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return load(path)
 

@@ -234,7 +234,7 @@ def detector_row(path: Path, picture: Pixels, threads: int) -> tuple[Row, Detect
     """
     file = read_detector(path)
     target = contract_of(file.data).target
-    config = DetectorConfig(path=path, provider=target, threads=threads, timeout_seconds=600)
+    config = DetectorConfig(path=path, provider=target, tiles="1x1", threads=threads, timeout_seconds=600)
     detector = open_detector(file, config)
     kept = detector.session.contract
     name, parity = row_name(kept.precision, target), json.loads(kept.parity)

@@ -178,9 +178,14 @@ Reference = Callable[[Array], tuple[Floats, Floats]]
 
 
 def open_for_parity(path: Path) -> Detector:
-    """The detector on the CPU."""
+    """The detector on the CPU. It looks at each picture as a whole, as TensorFlow does."""
     config = DetectorConfig(
-        path=path, provider="cpu", score_begin=MIN_SCORE, score_continue=_FLOOR, timeout_seconds=600
+        path=path,
+        provider="cpu",
+        tiles="1x1",
+        score_begin=MIN_SCORE,
+        score_continue=_FLOOR,
+        timeout_seconds=600,
     )
     return open_detector(read_detector(path), config)
 
