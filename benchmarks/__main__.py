@@ -128,6 +128,12 @@ def scenes(
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels")] = "1920x1080",
     frames: Annotated[int, typer.Option(min=1, help="length of each clip")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="scenes at most, for a quick look")] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="BEGIN/CONTINUE, such as 0.35/0.2, to compare with the detector's own; again for each"
+        ),
+    ] = None,
     deface: Annotated[bool, typer.Option(help="compare with deface")] = True,
     wait: Wait = True,
     json: Json = None,
@@ -147,12 +153,13 @@ def scenes(
             size=(int(width), int(height)),
             frames=frames,
             limit=limit,
+            scores=[_scores(pair) for pair in scores or ()],
             deface=Path("build/deface-venv") if deface else None,
             wait=wait,
         )
     except EdgeError as error:
         raise common.give_up(str(error)) from error
-    file = _keep(result, json, f"scenes_{Path(data).name}")
+    file = _keep(result, json, f"scenes_{Path(data).name}_{result.split}")
     scenes_result.plot(result, file.with_suffix(".png"))
     print(scenes_result.as_markdown(result))
 
@@ -165,6 +172,17 @@ def report(
     """Gather the last results into docs/benchmarks.md."""
     written = pages.write(results, out)
     print(f"{out}: {', '.join(written)}")
+
+
+def _scores(text: str) -> tuple[float, float]:
+    begin, _, carry_on = text.partition("/")
+    try:
+        pair = float(begin), float(carry_on)
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not 0 < pair[1] <= pair[0] < 1:
+        raise common.give_up(f"--scores {text}: wanted BEGIN/CONTINUE with 0 < CONTINUE <= BEGIN < 1")
+    return pair
 
 
 def _command() -> str:

@@ -37,7 +37,7 @@ CANVAS = "1536x864"
 SCORES = {"score_begin": 0.35, "score_continue": 0.2}
 """Fixed, so that neither the reference nor what hold is worth follows the shipped thresholds."""
 MTCNN_SURE = 0.8
-"""MTCNN's own threshold. CenterFace's is ``score_begin``; its weak hits are those down to ``score_continue``."""
+"""MTCNN's own threshold. CenterFace's is ``score_begin``; its weak hits go down to ``score_continue``."""
 
 LONG_FRAMES = 600
 """In a clip of more frames than this every second one is skipped where nothing moves; its boxes are

@@ -73,13 +73,15 @@ def measure(
     size: tuple[int, int] = (1920, 1080),
     frames: int = 10,
     limit: int | None = None,
+    scores: Sequence[tuple[float, float]] = (),
     deface: Path | None = Path("build/deface-venv"),
     folder: Path = Path("build"),
     wait: bool = False,
 ) -> ScenesResult:
     """Measure every row; ``split`` None takes ``eval``, or all pictures of a set without splits.
 
-    ``frames`` is the length of each clip, ``limit`` the number of scenes at most. Raises DatasetError when
+    ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``scores`` are pairs of
+    ``score_begin`` and ``score_continue`` to compare with the detector's own. Raises DatasetError when
     the set has no such split or no picture fits, SystemExit (2) when a tool fails.
     """
     python = None if deface is None else common.environment(deface, DEFACE)
@@ -94,6 +96,12 @@ def measure(
                 edge_run("edge run as it comes", work, {}),
                 edge_blur("edge blur as it comes", work, ()),
             ]
+            for begin, carry_on in scores:
+                detector = {"score_begin": begin, "score_continue": carry_on}
+                rows += [
+                    edge_run(f"edge run, scores {begin} and {carry_on}", work, {"detector": detector}),
+                    edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))),
+                ]
             if python is not None:
                 rows += [
                     run_deface(f"deface as it comes{kind}", python, work, files, replace)

@@ -63,6 +63,15 @@ def label(source: str) -> str:
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
+def key_label(key: str) -> str:
+    """The name of a key, section or camera as it may be shown: as it is, unless a URL may stand in its place.
+
+    >>> key_label("sorce"), key_label("<"), key_label("rtsp://admin:secret@10.0.0.9/")
+    ('sorce', '<', 'rtsp://10.0.0.9')
+    """
+    return label(key) if re.search(r"[:@=&?#%]|//", key) else key
+
+
 def place_of(url: str) -> Place | None:
     """Host and port of a URL as RFC 3986 (3.2) reads them, and FFmpeg does; None where they are not valid.
     They may be pieces of a password: what may be shown is ``label``."""

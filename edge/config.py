@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from edge.address import is_address, label
+from edge.address import is_address, key_label, label
 from edge.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -466,7 +466,7 @@ class Config(BaseSettings):
         for name in value:
             if not CAMERA_NAME.fullmatch(name):
                 raise ValueError(
-                    f"camera name {label(name)!r}: use 1 to 32 small letters, digits, - and _, "
+                    f"camera name {key_label(name)!r}: use 1 to 32 small letters, digits, - and _, "
                     "beginning with a letter or digit"
                 )
         return value
@@ -526,7 +526,7 @@ def build(table: Mapping[str, Any], origin: str) -> Config:
         # Keys such as _env_file would be options of pydantic-settings' constructor.
         if key not in Config.model_fields:
             known = list(Config.model_fields)
-            raise ConfigError(f"{origin}: unknown key {label(key)!r}{_nearest(key, known)}")
+            raise ConfigError(f"{origin}: unknown key {key_label(key)!r}{_nearest(key, known)}")
     try:
         return Config(**table)
     except ValidationError as error:
@@ -544,14 +544,14 @@ def _refuse_unknown_environment(environment: Mapping[str, str]) -> None:
         section = variable[len("EDGE_") :].split("__")[0].lower()
         if section not in Config.model_fields:
             raise ConfigError(
-                f"environment variable {label(variable)}: no section {label(section)!r}"
+                f"environment variable {key_label(variable)}: no section {key_label(section)!r}"
                 f"{_nearest(section, list(Config.model_fields))}; unset it or correct its name"
             )
 
 
 def _explain(origin: str, item: Any) -> str:
     location = [str(part) for part in item["loc"]]
-    key = ".".join(map(label, location))
+    key = ".".join(map(key_label, location))
     if item["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
         return f"{origin}: unknown key {key!r}{_nearest(location[-1], known)}"

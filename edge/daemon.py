@@ -34,10 +34,10 @@ def run_daemon(config: Config) -> bool:
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
-        if kind in ("video", "folder") and not os.path.exists(camera.source):
+        if kind in ("video", "folder") and (problem := _missing(camera.source)):
             shown = label(camera.source)
             hint = "" if shown == camera.source else "; a URL begins with rtsp:// or http://"
-            raise ConfigError(f"key 'cameras.{name}.source': no such file or folder: {shown}{hint}")
+            raise ConfigError(f"key 'cameras.{name}.source': {problem}: {shown}{hint}")
     stop = threading.Event()
     stopping = _catch_signals()
     notify("STATUS=opening the detector")
@@ -100,6 +100,17 @@ def _tell(appliance: Appliance) -> None:
     if appliance.pipeline.writer.alive:
         lines.append("WATCHDOG=1")
     notify(*lines)
+
+
+def _missing(source: str) -> str:
+    """Why there is no such file or folder; empty where there is one."""
+    try:
+        os.stat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file or folder"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def _catch_signals() -> threading.Event:

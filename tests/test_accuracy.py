@@ -22,7 +22,7 @@ for _package in ("pycocotools", "matplotlib"):
         pytest.importorskip(_package)
 
 from benchmarks import accuracy_result  # noqa: E402
-from benchmarks.accuracy import LOWEST_SCORE, RAISED_SCORES, look, measure  # noqa: E402
+from benchmarks.accuracy import CANVAS, LOWEST_SCORE, RAISED_SCORES, look, measure  # noqa: E402
 from benchmarks.accuracy_figures import (  # noqa: E402
     GRID,
     MARGIN,
@@ -40,10 +40,12 @@ from benchmarks.accuracy_figures import (  # noqa: E402
 )
 from benchmarks.accuracy_result import AccuracyResult, Found  # noqa: E402
 from benchmarks.datasets import DataSet, DatasetError, Face, Picture, Split, open_dataset  # noqa: E402
-from edge.detector import Detections, Detector  # noqa: E402
+from edge.config import DetectorConfig  # noqa: E402
+from edge.detector import Detections, Detector, open_detector  # noqa: E402
 from edge.errors import DetectionError, DetectorError  # noqa: E402
 from edge.pictures import read_picture  # noqa: E402
 from edge.reasons import Reason  # noqa: E402
+from edge.session import read_detector  # noqa: E402
 from tests import models  # noqa: E402
 from tests.conftest import DATA  # noqa: E402
 
@@ -399,14 +401,15 @@ def test_pictures_that_are_not_as_labelled_are_an_error(tmp_path: Path, small_de
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory, small_detector: Detector) -> AccuracyResult:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> AccuracyResult:
     """The shipped detector on the shipped portraits, whose labels are what it finds there itself."""
     folder = tmp_path_factory.mktemp("portraits")
+    detector = open_detector(read_detector(None), DetectorConfig(provider="cpu", size_pixels=CANVAS))
     lines = []
     for name in ("astronaut.jpg", "hopper.jpg"):
         pixels = read_picture(DATA / name).pixels
         (folder / name).write_bytes((DATA / name).read_bytes())
-        x1, y1, x2, y2 = small_detector.detect(pixels).boxes[0].tolist()
+        x1, y1, x2, y2 = detector.detect(pixels).boxes[0].tolist()
         faces = [{"box": [x1, y1, x2 - x1, y2 - y1], "masked": False}]
         lines.append({"image": name, "width": pixels.shape[1], "height": pixels.shape[0], "faces": faces})
     (folder / "annotations.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")

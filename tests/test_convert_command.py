@@ -156,7 +156,9 @@ def refusal(path: Path, out: Path, options: ModelOptions | None = None, wanted: 
 
 
 def opened(path: Path, **options: Any) -> Detector:
-    return open_detector(read_detector(path), DetectorConfig(path=path, provider="cpu", **options))
+    return open_detector(
+        read_detector(path), DetectorConfig(path=path, provider="cpu", tiles="1x1", **options)
+    )
 
 
 def session_of(path: Path) -> Any:

@@ -184,7 +184,7 @@ def test_a_changed_detector_does_not_start(tmp_path: Path, clip: Path, edge_scri
 
 
 def test_the_demo_succeeds(tmp_path: Path, edge_script: str) -> None:
-    done = run(edge_script, "demo", "--out", tmp_path / "out", "--seconds", "6", cwd=tmp_path)
+    done = run(edge_script, "demo", "--out", tmp_path / "out", "--seconds", "10", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     written = images(tmp_path / "out")
     assert f"No face found on {len(written)} images" in done.stdout

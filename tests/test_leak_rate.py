@@ -194,7 +194,7 @@ def test_a_face_counts_in_the_headline_from_twenty_pixels_of_its_shorter_side() 
 class Scripted:
     """Sees the white square at FACE, but for frames whose first pixel says to miss it or to fail."""
 
-    score_begin = 0.35
+    score_begin = score_last_look = 0.35
     MISS, FAIL = 7, 9
 
     def detect(self, pixels: Pixels) -> Detections:

@@ -107,10 +107,11 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
         command="python -m benchmarks scenes",
         size=(1200, 600),
         frames=3,
+        scores=[(0.5, 0.4)],
         deface=None,
         folder=tmp_path,
     )
-    assert [(row.frames, row.written) for row in result.rows] == [(3, 3), (3, 3), (1, 1)]
+    assert [(row.frames, row.written) for row in result.rows] == [(3, 3), (3, 3), (1, 1), (3, 3), (1, 1)]
     for row in result.rows:
         assert row.share_left(40, None) == (0, (1 if row.frames == 1 else 3) * 2)
         assert row.changed_beside < 0.2

@@ -46,9 +46,9 @@ def anonymize(paths: list[Path], out: Path, detector: Detector) -> list[batch.Ou
 
 
 def faces(detector: Detector, pixels: Pixels) -> Floats:
-    """Boxes that would begin a region."""
+    """Boxes that the last look would take for faces."""
     found = detector.detect(pixels)
-    return found.boxes[found.scores >= detector.score_begin]
+    return found.boxes[found.scores >= detector.score_last_look]
 
 
 def left_over(again: Floats, outcome: batch.Outcome) -> list[list[int]]:
