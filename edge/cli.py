@@ -133,7 +133,11 @@ def blur(
     ] = None,
     provider: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")] = "auto",
     size: Annotated[
-        str, typer.Option(help="native, or WIDTHxHEIGHT that pictures are scaled to for detection.")
+        str,
+        typer.Option(
+            help="native: the picture's own size, and tiles above 1920 pixels; or WIDTHxHEIGHT that pictures "
+            "are scaled to for detection, at the price of small faces."
+        ),
     ] = "native",
     tiles: Annotated[
         str,
