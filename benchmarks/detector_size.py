@@ -96,7 +96,7 @@ def latency(rounds: int, threads: int) -> list[dict[str, Any]]:
 
 def recall(data: Path, canvas: str, limit: int) -> dict[str, Any]:
     """Recall, false boxes per picture and faces left of one canvas size on the train split."""
-    score = 0.2 if "score 0.2" in canvas else None
+    score = 0.2 if "score 0.2" in canvas else 0.35
     config = DetectorConfig(provider="cpu", size_pixels=canvas.split(",")[0], score_begin=score)
     detector = open_detector(read_detector(None), config)
     return _recall(data, canvas, detector, limit)
