@@ -11,7 +11,6 @@ Frames per second are those of the whole process, start included.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from benchmarks.datasets import DataSet, DatasetError, Face, Split
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline import DEFACE
 from benchmarks.scenes_result import SIDES, Count, Row, ScenesResult
+from benchmarks.verify_rate import clip_frames
 from edge.frames import Pixels
 from edge.store import chain
 
@@ -84,6 +84,8 @@ def measure(
     ``score_begin`` and ``score_continue`` to compare with the detector's own. Raises DatasetError when
     the set has no such split or no picture fits, SystemExit (2) when a tool fails.
     """
+    if split is None and "eval" in dataset.splits:
+        split = "eval"
     python = None if deface is None else common.environment(deface, DEFACE)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="scenes-") as name:
@@ -112,7 +114,7 @@ def measure(
         command=command,
         machine=watch.machine,
         dataset=dataset.name,
-        split=split or ("eval" if "eval" in dataset.splits else "all"),
+        split=split or "all",
         size=size,
         stills=len(work.stills),
         clips=len(work.clips),
@@ -129,12 +131,11 @@ def prepare(
     limit: int | None,
     folder: Path,
 ) -> Work:
-    """Pack the scenes and write them to ``folder``. Raises DatasetError."""
-    wanted = split or ("eval" if "eval" in dataset.splits else None)
-    pictures = [picture for picture in dataset.pictures if wanted in (None, picture.split)]
+    """Pack the scenes of a split (None: all pictures) and write them to ``folder``. Raises DatasetError."""
+    pictures = [picture for picture in dataset.pictures if split in (None, picture.split)]
     if not pictures:
         raise DatasetError(
-            f"{dataset.name}: no pictures of split {wanted}; it has {', '.join(dataset.splits)}"
+            f"{dataset.name}: no pictures of split {split}; it has {', '.join(dataset.splits)}"
         )
     width, height = size
     still_scenes, clip_scenes = (
@@ -279,7 +280,6 @@ def _timed(command: list[str]) -> float:
         timeout=RUN_SECONDS,
         check=False,
         cwd=common.ROOT,
-        env=os.environ,
     )
     if done.returncode != 0:
         raise common.give_up(f"{' '.join(command[:3])} failed:\n{(done.stderr or done.stdout)[-2000:]}")
@@ -287,12 +287,7 @@ def _timed(command: list[str]) -> float:
 
 
 def _frames(clip: Path) -> Iterator[Pixels]:
-    film = cv2.VideoCapture(str(clip))
-    try:
-        while (answer := film.read())[0]:
-            yield np.asarray(answer[1], np.uint8)
-    finally:
-        film.release()
+    return (frame.pixels for frame in clip_frames(clip))
 
 
 def _resized(pixels: Pixels, like: Pixels) -> Pixels:
