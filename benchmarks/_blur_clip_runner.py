@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import peak_megabytes
-from edge import blur, canary, video
+from edge import blur
 from edge.config import BlurConfig, DetectorConfig
-from edge.detector import open_detector
+from edge.detection import known_face
+from edge.detection.detector import open_detector
+from edge.detection.session import read_detector
+from edge.files import video
 from edge.frames import AnonymizedFrame
 from edge.process import harden
-from edge.session import read_detector
 
 
 def main() -> None:
@@ -30,7 +32,7 @@ def main() -> None:
     clip, out, size = sys.argv[1:4]
     config = DetectorConfig(size_pixels=size, threads=1, timeout_seconds=120)
     detector = open_detector(read_detector(None), config)
-    canary.check(detector)
+    known_face.check(detector)
     covered: list[list[list[int]]] = []
     anonymize = blur.anonymize
 

@@ -23,12 +23,12 @@ import numpy as np
 
 from benchmarks import _tracks, common
 from benchmarks._tracks import Hit, Track
+from benchmarks.last_look_rate import clip_frames
 from benchmarks.leftover import MIN_SCORE, REQUIREMENTS, independent
-from benchmarks.verify_rate import clip_frames
 from edge.config import DetectorConfig
-from edge.detector import open_detector
+from edge.detection.detector import open_detector
+from edge.detection.session import read_detector
 from edge.frames import RawFrame
-from edge.session import read_detector
 
 UPSCALE = 2
 """MTCNN looks at frames of so many times their size; its hits have sides of 20 pixels there."""

@@ -36,9 +36,9 @@ def main() -> None:
         session.run(None, {given.name: _fitting(picture, given.shape, kinds[given.type])})
     else:
         from edge.config import DetectorConfig
-        from edge.detector import open_detector
+        from edge.detection.detector import open_detector
+        from edge.detection.session import read_detector
         from edge.errors import DetectionError
-        from edge.session import read_detector
 
         config = DetectorConfig(path=file, tiles="1x1", timeout_seconds=600)
         detector = open_detector(read_detector(file), config)

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from benchmarks.machine import peak_megabytes
-from edge.appliance import Appliance
 from edge.config import Config
+from edge.daemon.appliance import Appliance
 from edge.frames import RawFrame
 from edge.process import harden
 from edge.sources.video import VideoSource

@@ -21,7 +21,7 @@ from convert.build import Wanted, build
 from convert.errors import ConvertError
 from convert.options import ModelOptions
 from convert.source import open_source
-from edge.detector import Detector
+from edge.detection.detector import Detector
 from edge.errors import EdgeError
 
 

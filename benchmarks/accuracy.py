@@ -37,11 +37,11 @@ from benchmarks.accuracy_result import FALSE_RATES, AccuracyResult, DetectorAccu
 from benchmarks.datasets import DataSet, DatasetError, Picture
 from benchmarks.machine import watched
 from edge.config import DetectorConfig
-from edge.detector import Detections, Detector, open_detector
+from edge.detection.detector import Detections, Detector, open_detector
+from edge.detection.session import read_detector
 from edge.errors import DetectionError, PictureError
 from edge.pictures import read_picture
 from edge.reasons import Reason
-from edge.session import read_detector
 
 LOWEST_SCORE = GRID[0]
 """At 0.02 the shipped detector overflows on 3 of the first 150 pictures of ``faces``."""

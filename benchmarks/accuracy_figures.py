@@ -33,7 +33,7 @@ from benchmarks.accuracy_result import (
 from benchmarks.datasets import LEVELS, Face
 from edge import boxes as geometry
 from edge.boxes import Floats
-from edge.detector import Detections
+from edge.detection.detector import Detections
 
 MATCH_IOU, MIN_SIDE = 0.4, 12
 """As in the project's other figures: overlap from which a box finds a face; shorter side in pixels from

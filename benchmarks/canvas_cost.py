@@ -1,8 +1,8 @@
 """What scaling a frame to the detector's canvas costs: ``python -m benchmarks.canvas_cost [--json F]``.
 
-``edge.detector.paint`` beside OpenCV's INTER_AREA, which it stands for, taking turns on one thread, for the
-sizes of cameras and the canvas of the shipped detector. The process is closed to others as that of the
-daemon is, so that freed buffers of a megabyte and more go back to the kernel.
+``edge.detection.detector.paint`` beside OpenCV's INTER_AREA, which it stands for, taking turns on one thread,
+for the sizes of cameras and the canvas of the shipped detector. The process is closed to others as that of
+the daemon is, so that freed buffers of a megabyte and more go back to the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import common
 from edge import boxes as geometry
-from edge.detector import paint
+from edge.detection.detector import paint
 from edge.process import harden
 
 CANVAS = (640, 384)
@@ -58,7 +58,7 @@ def main() -> None:
                 "ratio": round(mine / other, 2),
             }
         )
-    header = ["frame", "scaled to", "edge.detector.paint, ms", "INTER_AREA alone, ms", "ratio"]
+    header = ["frame", "scaled to", "edge.detection.detector.paint, ms", "INTER_AREA alone, ms", "ratio"]
     print(common.table(header, [list(row.values()) for row in rows]))
     common.finish(result | {"rows": rows}, arguments.json)
 

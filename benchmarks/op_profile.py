@@ -115,7 +115,7 @@ def profile_session(
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # as edge.session does
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # as edge.detection.session does
     for symbol, side in (free or {}).items():
         options.add_free_dimension_override_by_name(symbol, side)
     if not optimized:

@@ -177,10 +177,10 @@ def _rows(
 
 
 def _row(
-    draft: Path, file: Path, cameras: int, size: str, faces: int | None, threads: int, verify: str
+    draft: Path, file: Path, cameras: int, size: str, faces: int | None, threads: int, last_look: str
 ) -> _Measured:
     runs: list[Run] = []
-    settings = {"detector": {"threads": threads}, "privacy": {"verify": verify}}
+    settings = {"detector": {"threads": threads}, "privacy": {"last_look": last_look}}
 
     def run() -> None:
         runs.append(run_appliance([file] * cameras, draft, settings)[0])
@@ -190,7 +190,8 @@ def _row(
         fps = [_fps(run.frames, run.seconds) for run in runs]
         outside = [(run.cpu_seconds - run.detector_cpu_seconds) / run.frames * 1e3 for run in runs]
         return Row(
-            name=f"{cameras} x {size}, {shown}" + (f", verify = {verify}" if verify != "always" else ""),
+            name=f"{cameras} x {size}, {shown}"
+            + (f", last_look = {last_look}" if last_look != "always" else ""),
             cameras=cameras,
             size=size,
             faces=faces,
@@ -246,7 +247,7 @@ def _ways(clip: Path | None, draft: Path, python: Path | None, frames: int | Non
     if python is not None:
         full, scaled = (partial(_run_deface, python, file, draft, size) for size in ("full", DETECTOR_SIZE))
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
-    always, off = (partial(_run_edge, file, draft, verify) for verify in ("always", "off"))
+    always, off = (partial(_run_edge, file, draft, last_look) for last_look in ("always", "off"))
     ways += [Way(EDGE, "images", always), Way(EDGE_NO_LOOK, "images", off)]
     native, small = (partial(_run_blur, file, draft, size) for size in ("native", DETECTOR_CANVAS))
     return [*ways, Way(EDGE_BLUR, "video", native), Way(EDGE_BLUR_SCALED, "video", small)]
@@ -276,8 +277,8 @@ def _run_clip(command: list[str], *, ellipses: bool = False) -> Taken:
     )
 
 
-def _run_edge(clip: Path, draft: Path, verify: str) -> Taken:
-    settings = {"privacy": {"verify": verify}, "audit": {"boxes": True}}
+def _run_edge(clip: Path, draft: Path, last_look: str) -> Taken:
+    settings = {"privacy": {"last_look": last_look}, "audit": {"boxes": True}}
     run, store = run_appliance([clip], draft, settings)
     covered = {}
     for file in chain.log_files(store):

@@ -13,7 +13,7 @@ COMPARED_SIZE = "720p"
 DETECTOR_CANVAS, DETECTOR_SIZE = "640x384", "640x360"
 """Of our detector, and what a 16:9 frame is scaled to on it."""
 DEFACE_FULL, DEFACE_SCALED = "deface as it comes", f"deface --scale {DETECTOR_SIZE}"
-EDGE, EDGE_NO_LOOK = "edge run as it comes", "edge run, privacy.verify = off"
+EDGE, EDGE_NO_LOOK = "edge run as it comes", "edge run, privacy.last_look = off"
 EDGE_BLUR, EDGE_BLUR_SCALED = "edge blur as it comes", f"edge blur --size {DETECTOR_CANVAS}"
 """It writes a video of a video, as deface does, and like deface it has no last look."""
 FASTER_THAN_DEFACE = 5.0

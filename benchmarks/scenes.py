@@ -28,10 +28,10 @@ import numpy as np
 
 from benchmarks import _left, _scenes, common
 from benchmarks.datasets import DataSet, DatasetError, Face, Split
+from benchmarks.last_look_rate import clip_frames
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline import DEFACE
 from benchmarks.scenes_result import SIDES, Count, Row, ScenesResult
-from benchmarks.verify_rate import clip_frames
 from edge.frames import Pixels
 from edge.store import chain
 

@@ -31,10 +31,10 @@ from benchmarks.soak_checks import Check, Record, judge
 from benchmarks.soak_faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
 from benchmarks.soak_scene import LONGEST_MS, Scene
 from benchmarks.soak_watch import Reader, Watch
-from edge.config import Config, DetectorConfig, load
-from edge.detector import open_detector
-from edge.session import read_detector
-from edge.writer import QUEUE_LENGTH
+from edge.config import Config, DetectorConfig, read_config
+from edge.daemon.writer import QUEUE_LENGTH
+from edge.detection.detector import open_detector
+from edge.detection.session import read_detector
 from tests.rtsp_server import missing
 
 START_SECONDS, STOP_SECONDS = 90.0, 60.0
@@ -71,7 +71,7 @@ def write_config(path: Path, work: Path, store: Path, cameras: Sequence[Camera],
         f'[status]\nsocket = "{work / "status.sock"}"\n[detector]\nprovider = "cpu"\nsize_pixels = "640x384"'
     )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return load(path)
+    return read_config(path)
 
 
 class Soak:

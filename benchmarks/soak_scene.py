@@ -18,7 +18,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from edge.detector import Detector
+from edge.detection.detector import Detector
 from edge.frames import Pixels
 from edge.pictures import read_picture
 
@@ -31,7 +31,7 @@ _PORTRAITS = ("astronaut.jpg", "hopper.jpg")
 _PORTRAIT_SIDE = 320
 FACE_LEFT = 0.45
 """From this correlation of details on, the portrait's face counts as still there (0.8 or more before
-blurring, 0.3 or less after; tests/test_soak.py)."""
+blurring, 0.3 or less after; tests/benchmarks/test_soak.py)."""
 _SEARCH = 6
 """How far around its place the face is looked for, in pixels."""
 

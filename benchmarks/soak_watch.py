@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.soak_scene import FACE_LEFT, Scene, Stamp, read_strip
-from edge.detector import Detector
+from edge.detection.detector import Detector
 from edge.errors import PictureError
 from edge.frames import Pixels
 from edge.pictures import read_picture
 
-_NOT_LOOKED_AT = ("overtaken", "repeated", "stale", "load", "canary")
+_NOT_LOOKED_AT = ("overtaken", "repeated", "stale", "load", "known_face")
 POLL_SECONDS, SAMPLE_SECONDS = 1.0, 5.0
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})Z-\d+")
 

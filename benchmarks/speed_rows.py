@@ -40,11 +40,11 @@ from convert.plan import GENERIC, Plan
 from edge import contract
 from edge.config import DetectorConfig
 from edge.contract import Contract
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
-from edge.session import read_detector
 
 WIDTH, HEIGHT = 1280, 720
 PICTURE = f"hopper.jpg and astronaut.jpg of edge/data side by side, {WIDTH}x{HEIGHT}"

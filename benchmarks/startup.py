@@ -32,8 +32,8 @@ from benchmarks import common
 from benchmarks.soak_cameras import RtspCamera
 from benchmarks.soak_scene import HEIGHT, WIDTH, Scene
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
-from edge.session import read_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from tests.rtsp_server import missing
 
 TARGET_SECONDS = 2.5
@@ -62,16 +62,16 @@ import onnxruntime
 step("import of ONNX Runtime")
 import fastapi, uvicorn, prometheus_client
 step("import of the status endpoint's packages")
-import edge.daemon
+import edge.daemon.run
 step("import of the rest")
-from edge.session import read_detector
+from edge.detection.session import read_detector
 file = read_detector(config.detector.path)
 step("detector read and hashed")
-from edge.detector import open_detector
+from edge.detection.detector import open_detector
 detector = open_detector(file, config.detector)
 step("detector opened and run once")
-from edge import canary
-canary.check(detector)
+from edge.detection import known_face
+known_face.check(detector)
 step("known face")
 json.dump(steps, sys.stdout)
 """

@@ -1,4 +1,4 @@
-"""Where do faces get lost in the dark, in blur and in fog, and does ``edge.visibility`` say so?
+"""Where do faces get lost in the dark, in blur and in fog, and does ``edge.detection.visibility`` say so?
 
 ``python -m benchmarks.visibility [--every N] [--json F]``
 
@@ -29,11 +29,11 @@ from benchmarks import common
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
+from edge.detection.visibility import Visibility, measure
 from edge.frames import Pixels
-from edge.session import read_detector
 from edge.sources.synthetic import draw_wall, view
-from edge.visibility import Visibility, measure
 
 SAME_IOU = 0.4
 SCORE = 0.35

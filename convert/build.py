@@ -343,7 +343,7 @@ def verify(
 
     Raises ConvertError, also when the detector was made from another SavedModel.
     """
-    from edge.session import read_detector
+    from edge.detection.session import read_detector
 
     stages = Stages(progress)
     kept = contract.from_metadata(inspect.metadata_of(read_detector(detector).data))

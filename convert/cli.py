@@ -65,7 +65,7 @@ def _isolated(name: str, *arguments: Any, verbose: bool) -> Any:
     ]
     if missing:
         raise ConvertError(f"not installed: {', '.join(missing)}; run pip install 'edge-anonymizer[convert]'")
-    from convert import isolated, work
+    from convert import child, isolated
 
     with errors.status("start TensorFlow") as status:
 
@@ -74,7 +74,7 @@ def _isolated(name: str, *arguments: Any, verbose: bool) -> Any:
             if not errors.is_terminal:
                 errors.print(f"{stage} ...", markup=False, highlight=False)
 
-        return isolated.run(getattr(work, name), *arguments, progress=progress, verbose=verbose)
+        return isolated.run(getattr(child, name), *arguments, progress=progress, verbose=verbose)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,7 +3,7 @@
 Two comparisons for each picture. *Same canvas*: TensorFlow's network gets the canvas that the box paints,
 and its raw outputs are decoded in NumPy: any difference is one of the conversion, and the limits are
 tight. *Whole path*: TensorFlow gets the picture and does all its own work, from resizing to suppression;
-the detector runs through ``edge.detector``, as camera frames do. There the canvases differ by the rounding
+the detector runs through ``edge.detection``, as camera frames do. There the canvases differ by the rounding
 to bytes, and where two candidates are nearly equal, suppression may keep the other one.
 """
 
@@ -20,9 +20,9 @@ from convert.graphs import Array
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from edge.errors import DetectionError
-from edge.session import read_detector
 
 MIN_SCORE = 0.3
 """TensorFlow's boxes from this score on must be found again."""

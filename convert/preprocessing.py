@@ -18,7 +18,7 @@ from convert.graphs import Array
 from edge import boxes as geometry
 from edge.boxes import Letterbox
 from edge.contract import INTERPOLATIONS
-from edge.detector import paint
+from edge.detection.detector import paint
 
 MAX_LEVELS = 1.0
 """Mean difference allowed between TensorFlow's canvas and ours, in levels of 0..255 (rounding to

@@ -16,9 +16,9 @@ import typer
 from rich.console import Console
 
 import edge
-from edge import install as installation
 from edge import logs, process
-from edge.config import Config, build, load
+from edge.commands import install as installation
+from edge.config import Config, make_config, read_config
 from edge.errors import ConfigError, EdgeError
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78  # 78: EX_CONFIG of sysexits.h
@@ -81,13 +81,13 @@ def demo(
     looks at every stored image again, at four times the pixels. Exit code 0 only if there are images,
     the status endpoint answered, and no face (score 0.5 or more) is found on any of them.
     """
-    from edge.demo import run_demo
-    from edge.tables import demo_table
+    from edge.commands.demo import run_demo
+    from edge.commands.tables import demo_table
 
     logs.start()
     folder = out if out is not None else Path(tempfile.mkdtemp(prefix="edge-demo-"))
     table = {"store": {"folder": folder}, "status": {"port": 0}, "detector": {"provider": "auto"}}
-    result = run_demo(build(table, "edge demo"), seconds, errors.print)
+    result = run_demo(make_config(table, "edge demo"), seconds, errors.print)
     console.print(demo_table(result))
     for path, score in result.hits:
         kind, style = ("face", "red") if (path, score) in result.leaks else ("weak hit", "yellow")
@@ -160,8 +160,8 @@ def blur(
     listed with its reason, nothing is written for it, the rest goes on, and the exit code is 1. Files
     that are neither pictures nor videos are left alone.
     """
-    from edge import batch
-    from edge.command_blur import blur_files
+    from edge.commands.blur import blur_files
+    from edge.files import batch
 
     table: dict[str, Any] = {
         "detector": {
@@ -182,7 +182,7 @@ def blur(
         "privacy": {"allow_reidentifiable": allow_reidentifiable},
     }
     options = batch.Options(resume, convert, keep_audio, quality, jobs or os.cpu_count() or 1)
-    if not blur_files(paths, out, build(table, "edge blur"), options, report, console):
+    if not blur_files(paths, out, make_config(table, "edge blur"), options, report, console):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -198,10 +198,10 @@ def run(
     Exit code 0 after a signal or when all files are done, 1 when something failed, 78 when the
     configuration is bad.
     """
-    from edge.daemon import run_daemon
+    from edge.daemon.run import run_daemon
 
     logs.start(verbose)
-    if not run_daemon(load(config)):
+    if not run_daemon(read_config(config)):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -219,10 +219,10 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from edge.doctor import examine, hanging
-    from edge.tables import doctor_table
+    from edge.commands.doctor import examine, hanging
+    from edge.commands.tables import doctor_table
 
-    checks = list(examine(load(config) if config is not None else build({}, "edge doctor")))
+    checks = list(examine(read_config(config) if config is not None else make_config({}, "edge doctor")))
     if as_json:
         sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=1) + "\n")
     else:
@@ -251,13 +251,13 @@ def config_command(
     --init never overwrites a file. --check prints nothing but "ok" when all is well, and ends with
     exit code 78 and the key in question when it is not.
     """
-    from edge.sample import sample_text
+    from edge.commands.sample import sample_text
     from edge.store.text import write_text
 
     if init == (check is not None):
         raise typer.BadParameter("give either --init or --check FILE")
     if check is not None:
-        checked: Config = load(check)
+        checked: Config = read_config(check)
         if checked.store.recipient is not None:
             from edge.store.encryption import recipient_of
 
@@ -310,7 +310,7 @@ def decrypt(
     another key is listed with its reason, nothing is written for it, the rest goes on, and the exit code
     is 1.
     """
-    from edge.command_decrypt import decrypt_files
+    from edge.commands.decrypt import decrypt_files
 
     if not decrypt_files(paths, out, identity, console):
         raise typer.Exit(EXIT_FAILED)
@@ -326,7 +326,7 @@ def keygen(
     The private key is written to FILE, for its owner alone, and the public one printed. An existing file
     is never overwritten.
     """
-    from edge.command_decrypt import make_key
+    from edge.commands.decrypt import make_key
 
     make_key(out, console)
 
@@ -363,8 +363,9 @@ def audit(
     daemon's pixels) are wrong: then the exit code is 1. The box may go on storing meanwhile. That nothing was
     cut off the end can only be proven with --head, which /status, MQTT and the status page show.
     """
-    from edge import command_audit, command_decrypt
     from edge.audit import Options
+    from edge.commands import audit as command_audit
+    from edge.commands import decrypt as command_decrypt
 
     if head is not None and re.fullmatch(r"[0-9a-fA-F]{64}", head) is None:
         raise typer.BadParameter("--head: not a sha256 (64 hexadecimal digits)")

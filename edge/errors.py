@@ -6,7 +6,7 @@
     +-- ConfigError           the configuration is bad              (exit code 78)
     +-- DetectorError         the detector cannot be trusted
     |   +-- ContractError     the file does not follow edge/contract.py
-    |   +-- CanaryError       it does not find the face that it is known to find
+    |   +-- KnownFaceError       it does not find the face that it is known to find
     |   +-- ProviderError     the wanted execution provider does not run
     |   +-- DetectionError    one detection failed: exception, timeout, NaN, wrong shape
     +-- SourceError           a camera, stream, folder or file cannot be read
@@ -31,7 +31,7 @@ class ContractError(DetectorError):
     """A file does not follow the detector contract."""
 
 
-class CanaryError(DetectorError):
+class KnownFaceError(DetectorError):
     """The detector does not find the known face at its known place."""
 
 

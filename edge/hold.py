@@ -20,7 +20,7 @@ import numpy as np
 
 from edge import boxes as geometry
 from edge.boxes import NO_BOXES, Floats
-from edge.detector import Detections
+from edge.detection.detector import Detections
 from edge.frames import RawFrame
 
 JOIN_IOU = 0.2
@@ -37,7 +37,7 @@ MAX_GAP_SECONDS = 2.0
 that is further back, but for the nearest."""
 SLOW_GAPS, SLOWEST_GAP_SECONDS = 2.0, 60.0
 """They are of one scene all the same when the gap before was nearly as long: then this is the pace of a
-slow box, or a slow camera. Otherwise no frame of it would ever be ``sure``."""
+slow box, or a slow camera. Otherwise no frame of it would ever be ``has_lookahead``."""
 MAX_DOUBT_SECONDS = 1.0
 """An undetected region neither moves nor grows beyond what it does in this time: at a look every 1.4 s, each
 face would otherwise cover half of the picture before it."""
@@ -49,7 +49,7 @@ class Held:
 
     ``seen`` float32 ``[N, 4]`` are boxes that the detector gave for this very frame; ``held`` are
     those added from its neighbours. ``whole`` says that all of the frame must be covered, and
-    ``sure`` that the frames after it were looked at too, as many as the delay line is long.
+    ``has_lookahead`` that the frames after it were looked at too, as many as the delay line is long.
     """
 
     frame: RawFrame
@@ -57,7 +57,7 @@ class Held:
     held: list[Floats] = field(default_factory=list)
     weak: Floats = field(default_factory=lambda: NO_BOXES)
     whole: bool = False
-    sure: bool = True
+    has_lookahead: bool = True
 
     @property
     def boxes(self) -> Floats:
@@ -125,12 +125,12 @@ class Hold:
         """Return all frames that wait, oldest first, and forget all regions.
 
         Nobody will see what comes after them, so weak detections are covered in them as well, and
-        they are marked as not ``sure``.
+        they are marked as not ``has_lookahead``.
         """
         due = list(self._line)
         for waiting in due:
             waiting.held.extend(waiting.weak)
-            waiting.sure = False
+            waiting.has_lookahead = False
         self._line.clear()
         self._regions.clear()
         return due

@@ -25,7 +25,7 @@ class Reason(str, Enum):
     TOO_BLURRED = "too_blurred"
     TOO_BRIGHT = "too_bright"
     OBSTRUCTED = "obstructed"
-    CANARY = "canary"
+    KNOWN_FACE = "known_face"
     ESCALATED = "escalated"
     LOAD = "load"
 
@@ -53,7 +53,7 @@ _TEXTS = {
     Reason.TOO_BLURRED: "too blurred to tell whether a face is there",
     Reason.TOO_BRIGHT: "too bright to tell whether a face is there",
     Reason.OBSTRUCTED: "hardly any structure: the lens seems to be covered",
-    Reason.CANARY: "the detector had ceased to find the known face, so nothing it says is trusted",
+    Reason.KNOWN_FACE: "the detector had ceased to find the known face, so nothing it says is trusted",
     Reason.ESCALATED: "a face was still found after blurring a larger region, so all was covered",
     Reason.LOAD: "the box is too slow or too hot, so fewer frames are looked at, or none",
 }

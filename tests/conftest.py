@@ -14,27 +14,16 @@ from hypothesis import Phase, settings
 
 import edge
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from edge.frames import Pixels, RawFrame
 from edge.pictures import read_picture
-from edge.session import read_detector
 
 # Doctests are collected from every module, and this one needs TensorFlow.
 collect_ignore = [] if importlib.util.find_spec("tensorflow") else ["saved_models.py"]
 # These need the benchmarks, which are not in the wheel.
 if importlib.util.find_spec("benchmarks") is None:
-    names = (
-        "soak",
-        "leak_rate",
-        "reidentify",
-        "speed",
-        "op_profile",
-        "accuracy",
-        "datasets",
-        "pipeline_bench",
-    )
-    collect_ignore += [f"test_{name}.py" for name in (*names, "reference_models")]
-    collect_ignore += ["privacy/proof.py"]
+    collect_ignore += ["benchmarks", "privacy/proof.py"]
 
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from convert.sample import sample_pictures
 from edge import boxes as geometry
-from edge.detector import paint
+from edge.detection.detector import paint
 
 Array = npt.NDArray[Any]
 

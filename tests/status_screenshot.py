@@ -11,8 +11,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from edge.appliance import Appliance
-from edge.config import CameraConfig, build
+from edge.config import CameraConfig, make_config
+from edge.daemon.appliance import Appliance
 from edge.sources import make_source
 from edge.sources.synthetic import SyntheticSource
 from tests.chromium import chromium, find_chromium
@@ -37,7 +37,7 @@ def main() -> None:
 
 def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
     os.chdir(folder)  # the page shows the store's folder as it was given
-    config = build(
+    config = make_config(
         {
             "store": {"folder": "images", "interval_seconds": 0.5},
             "status": {"port": 0, "preview": chosen.preview},

@@ -36,7 +36,7 @@ def make_camera(name: str = "front", **changes: Any) -> CameraStatus:
         covered_share=0.125,
         regrown=0,
         escalated=0,
-        verified_seconds_ago=0.2,
+        checked_seconds_ago=0.2,
         last_image=MOMENT,
     ).model_copy(update=changes)
 
@@ -52,8 +52,8 @@ def make_status(*cameras: CameraStatus, **changes: Any) -> Status:
         detector="centerface",
         detector_sha256="ab" * 32,
         provider="cpu",
-        canary_seconds_ago=12.0,
-        verify="always",
+        known_face_seconds_ago=12.0,
+        last_look="always",
         load_level="full",
         temperature_celsius=61.5,
         reidentifiable_blur=False,

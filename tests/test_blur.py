@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from edge import blur
 from edge.boxes import Floats
-from edge.config import BlurConfig, build
+from edge.config import BlurConfig, make_config
 from edge.errors import ConfigError
 from edge.frames import RawFrame
 
@@ -128,8 +128,8 @@ def test_an_unknown_fill_never_returns_the_picture(raw: Make) -> None:
 @pytest.mark.parametrize("table", [{"fill": "gaussian"}, {"fill": "mosaic"}, {"region": "top"}])
 def test_reidentifiable_blur_needs_the_users_word(table: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="allow_reidentifiable"):
-        build({"blur": table}, "test")
-    allowed = build({"blur": table, "privacy": {"allow_reidentifiable": True}}, "test")
+        make_config({"blur": table}, "test")
+    allowed = make_config({"blur": table, "privacy": {"allow_reidentifiable": True}}, "test")
     assert allowed.blur.reidentifiable
 
 

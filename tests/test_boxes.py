@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from convert.centerface import CANDIDATES
 from edge import boxes as geometry
 from edge.boxes import Floats
-from edge.detector import NATIVE_SIDE
-from edge.views import CLOSE_UP_SIDE, LONGEST_SIDE
+from edge.detection.detector import NATIVE_SIDE
+from edge.detection.views import CLOSE_UP_SIDE, LONGEST_SIDE
 
 coordinate = st.floats(-2000, 6000, width=32)
 box_arrays = hnp.arrays(np.float32, st.tuples(st.integers(0, 12), st.just(4)), elements=coordinate).map(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge import boxes as geometry
 from edge.boxes import NO_BOXES, Floats
-from edge.detector import Detections
+from edge.detection.detector import Detections
 from edge.frames import RawFrame
 from edge.hold import Held, Hold
 
@@ -47,7 +47,7 @@ FACE = (100.0, 100.0, 140.0, 150.0)
 def test_every_frame_comes_out_once_and_in_order() -> None:
     out = play(Hold(5, 1.0, 0.35), [found() for _ in range(40)])
     assert [held.frame.number for held in out] == list(range(40))
-    assert [held.sure for held in out] == [True] * 35 + [False] * 5
+    assert [held.has_lookahead for held in out] == [True] * 35 + [False] * 5
 
 
 def test_a_missed_face_stays_covered_for_the_stated_time_and_no_longer() -> None:
@@ -125,7 +125,7 @@ def test_a_cut_ends_all_regions_but_loses_no_frame(change: str) -> None:
     out += hold.flush()
     assert [held.frame.number for held in out] == list(range(11))
     assert [len(held.boxes) for held in out] == [1] * 10 + [0]
-    assert [held.sure for held in out] == [True] * 7 + [False] * 4
+    assert [held.has_lookahead for held in out] == [True] * 7 + [False] * 4
 
 
 def test_a_frame_that_was_not_looked_at_is_covered_whole() -> None:
@@ -179,14 +179,14 @@ def test_a_camera_that_is_looked_at_rarely_gets_lookahead_too(step: float) -> No
     for number in range(12):
         out += hold.push(frame(number, number * step), found())
     # The first gap cannot be told from one in which the camera was away.
-    assert [held.frame.number for held in out if held.sure] == list(range(1, 10))
+    assert [held.frame.number for held in out if held.has_lookahead] == list(range(1, 10))
 
 
 def test_a_gap_in_a_steady_camera_still_breaks() -> None:
     hold, out = Hold(2, 1.0, 0.35), []
     for number in range(12):
         out += hold.push(frame(number, number / RATE + (5 if number > 5 else 0)), found())
-    assert [held.frame.number for held in out if not held.sure] == [4, 5]
+    assert [held.frame.number for held in out if not held.has_lookahead] == [4, 5]
 
 
 @pytest.mark.parametrize("step", [0.04, 1.4, 2.5, 9.0])

@@ -8,12 +8,14 @@ from typing import get_args
 
 import pytest
 
-from edge import cli, daemon
-from edge.ladder import Level
+from edge import cli
+from edge.daemon import run as daemon
+from edge.daemon.load import LoadLevel
 from edge.reasons import Reason
+from edge.sources.state import CameraState
 from edge.status.gauges import gauges_text
 from edge.status.metrics import Metrics
-from edge.status.schema import CameraState, LoadLevel
+from edge.status.schema import LoadLevelName
 from tests.statuses import make_camera, make_status
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,7 @@ def test_each_drop_reason_has_a_row(reason: str) -> None:
     assert reason in ROWS
 
 
-@pytest.mark.parametrize("word", [*get_args(CameraState), *get_args(LoadLevel)])
+@pytest.mark.parametrize("word", [*get_args(CameraState), *get_args(LoadLevelName)])
 def test_each_state_has_a_row(word: str) -> None:
     assert word in ROWS
 
@@ -47,5 +49,5 @@ def test_each_metric_has_a_row_and_no_other_is_there() -> None:
     assert names == {row for row in ROWS if row.startswith("edge_")}
 
 
-def test_load_levels_are_those_of_the_ladder() -> None:
-    assert [level.name.lower() for level in Level] == list(get_args(LoadLevel))
+def test_load_levels_are_those_of_the_load_control() -> None:
+    assert [level.name.lower() for level in LoadLevel] == list(get_args(LoadLevelName))

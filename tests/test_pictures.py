@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from edge import canary
 from edge.boxes import iou
-from edge.detector import Detector
+from edge.detection import known_face
+from edge.detection.detector import Detector
 from edge.errors import PictureError
 from edge.frames import Pixels
 from edge.pictures import MAX_PICTURE_BYTES, read_picture
@@ -102,7 +102,9 @@ def test_odd_pictures_need_convert(
         assert (picture.pixels == picture.pixels[..., :1]).all()
     # What it became is still a picture in which the detector sees the face.
     found = detector.detect(picture.pixels)
-    assert iou(found.boxes[found.scores >= detector.score_begin], canary.EXPECTED).max() > canary.MIN_IOU
+    assert (
+        iou(found.boxes[found.scores >= detector.score_begin], known_face.EXPECTED).max() > known_face.MIN_IOU
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -120,7 +122,9 @@ def test_a_16_bit_file_with_fewer_bits_stays_visible_to_the_detector(
         return  # refusing it is as good
     assert picture.pixels.max() >= 127
     found = detector.detect(picture.pixels)
-    assert iou(found.boxes[found.scores >= detector.score_begin], canary.EXPECTED).max() > canary.MIN_IOU
+    assert (
+        iou(found.boxes[found.scores >= detector.score_begin], known_face.EXPECTED).max() > known_face.MIN_IOU
+    )
 
 
 def test_floating_point_from_0_to_1_is_not_made_black(tmp_path: Path) -> None:

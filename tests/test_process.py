@@ -109,11 +109,11 @@ def test_telemetry_stays_off_where_the_user_said_nothing(tmp_path: Path) -> None
     """With ``CI`` unset and a fresh home ONNX Runtime would write below ``~/.cache``."""
     done = python(
         "import time\n"
-        "from edge.session import read_detector\n"
-        "from edge.detector import open_detector\n"
+        "from edge.detection.session import read_detector\n"
+        "from edge.detection.detector import open_detector\n"
         "from edge.config import DetectorConfig\n"
-        "from edge import canary\n"
-        "canary.check(open_detector(read_detector(None), DetectorConfig(provider='cpu')))\n"
+        "from edge.detection import known_face\n"
+        "known_face.check(open_detector(read_detector(None), DetectorConfig(provider='cpu')))\n"
         "time.sleep(1)\n"
         "print('done')",
         HOME=str(tmp_path),

@@ -19,14 +19,14 @@ import av
 import numpy as np
 import pytest
 
-from edge import batch
 from edge.blur import regions_of
 from edge.boxes import Floats, iou
 from edge.config import BlurConfig
-from edge.detector import Detector
+from edge.detection.detector import Detector
+from edge.detection.rescan import FACE_SCORE, find_faces
+from edge.files import batch
 from edge.frames import Pixels
 from edge.pictures import read_picture
-from edge.second_look import FACE_SCORE, find_faces
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow]
 

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge.capture import Capture, age_seconds
 from edge.frames import RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
-from edge.status.schema import CameraState
+from edge.sources.capture import Capture, age_seconds
+from edge.sources.state import CameraState
 
 
 class Watch:

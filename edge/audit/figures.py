@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.audit import form
+from edge.audit import record_fields
 from edge.audit.findings import Findings
-from edge.config import REIDENTIFIABLE_FILLS
+from edge.config.blur import REIDENTIFIABLE_FILLS
 from edge.store.chain import Record
 
 
@@ -31,15 +31,15 @@ class CameraFigures:
 @dataclass(frozen=True)
 class Settings:
     """One configuration that was in force. ``first`` is the record from which on, ``images`` were stored
-    under it. ``reidentifiable`` names what leaves people recognisable (empty: nothing does), ``verify`` is
-    privacy.verify (empty: not told). Where the start was removed with old log files, ``known`` is false."""
+    under it. ``reidentifiable`` names what leaves people recognisable (empty: nothing does), ``last_look``
+    is privacy.last_look (empty: not told). ``known`` is false where its start went with old log files."""
 
     config: str
     first: int
     images: int
     known: bool
     reidentifiable: str
-    verify: str
+    last_look: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Figures:
         return [settings for settings in self.settings if settings.reidentifiable]
 
     @property
-    def unverified(self) -> list[Settings]:
+    def without_last_look(self) -> list[Settings]:
         """Those under which images were stored without a last look, or only some had one."""
-        return [settings for settings in self.settings if settings.verify in ("off", "sampled", "covered")]
+        return [settings for settings in self.settings if settings.last_look in ("off", "sampled", "covered")]
 
     @property
     def unknown(self) -> list[Settings]:
@@ -148,7 +148,7 @@ class Tally:
 
     def _add_time(self, record: Record) -> None:
         time = record["time"]
-        before, now = form.moment_of(self._last_time or time), form.moment_of(time)
+        before, now = record_fields.moment_of(self._last_time or time), record_fields.moment_of(time)
         if before is not None and now is not None and now < before:
             self._clock_steps += 1
             text = f"its time is {(before - now).total_seconds():.0f} s before that of the record before"
@@ -199,8 +199,8 @@ def _settings(config: str, first: int, images: int, table: dict[str, Any] | None
     fill, region = _value(known, "blur", "fill"), _value(known, "blur", "region")
     weak = [f"blur.fill = {fill}"] if fill in REIDENTIFIABLE_FILLS else []
     weak += ["blur.region = top"] if region == "top" else []
-    verify = _value(known, "privacy", "verify")
-    return Settings(config, first, images, table is not None, ", ".join(weak), verify)
+    last_look = _value(known, "privacy", "last_look")
+    return Settings(config, first, images, table is not None, ", ".join(weak), last_look)
 
 
 def _value(table: dict[str, Any], section: str, key: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from edge.audit import form
+from edge.audit import record_fields
 from edge.audit.files import exists, log_names, open_below
 from edge.audit.findings import Findings
 from edge.store import chain
@@ -88,7 +88,7 @@ class LogReader:
                 while done < end and (line := file.readline(_LONGEST_LINE)):
                     done += len(line)
                     record = _decode(line)
-                    if record is not None and not form.problem_of(record):
+                    if record is not None and not record_fields.problem_of(record):
                         yield record
 
     def finish(self) -> None:
@@ -205,7 +205,7 @@ class LogReader:
                 text = f"{torn.size} bytes at its end are no record, and record {number} says nothing of them"
                 self._findings.wrong("log", torn.name, text)
         self._torn = []
-        if told or damaged is None or not form.is_damage(damaged):
+        if told or damaged is None or not record_fields.is_damage(damaged):
             return
         file, size = damaged
         if file == name == chain.file_name(number) and size < TORN_BYTES:
@@ -218,13 +218,13 @@ class LogReader:
         """Check what one record says, whatever stands before it."""
         self._findings.looked("form")
         where = f"record {record['n']}"
-        problem = form.problem_of(record)
+        problem = record_fields.problem_of(record)
         if problem:
             self._findings.wrong("form", where, problem)
             return False
         if "settings" in record:
             self._findings.looked("settings")
-            if not form.settings_match(record):
+            if not record_fields.settings_match(record):
                 self._findings.wrong("settings", where, "its settings are not those that its hash names")
         if record["event"] == "log_purged":
             self._removed[record["through"]] = record["head"]

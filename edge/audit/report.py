@@ -67,9 +67,9 @@ def warnings_of(result: AuditResult) -> list[str]:
         for settings in figures.reidentifiable
     ]
     lines += [
-        f"not each image had a last look before it was stored (privacy.verify = {settings.verify}): "
+        f"not each image had a last look before it was stored (privacy.last_look = {settings.last_look}): "
         f"{_under(settings)}"
-        for settings in figures.unverified
+        for settings in figures.without_last_look
     ]
     lines += [
         f"settings not on record any more, so nobody can tell how faces were covered: {_under(settings)}"
@@ -108,7 +108,7 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ),
         ("images by settings", counts({s.config[:SHORT_HASH]: s.images for s in figures.settings})),
         ("people recognisable", _told(figures, ((s, s.reidentifiable) for s in figures.reidentifiable))),
-        ("last look not on each", _told(figures, ((s, s.verify) for s in figures.unverified))),
+        ("last look not on each", _told(figures, ((s, s.last_look) for s in figures.without_last_look))),
     ]
     for name, camera in figures.cameras.items():
         rows.append((f"dropped, {printable(name)}", counts(camera.dropped)))

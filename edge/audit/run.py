@@ -13,15 +13,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge import canary
-from edge.audit.content import Look
+from edge.audit.check_image import Look
+from edge.audit.check_images import Advance, Images
+from edge.audit.expected_images import ExpectedImages, gone_of
 from edge.audit.figures import Figures, Tally
 from edge.audit.files import exists, list_files, opened_folder
 from edge.audit.findings import Check, Findings
-from edge.audit.images import Advance, Images
-from edge.audit.ledger import Ledger, gone_of
 from edge.audit.log import LogReader
-from edge.second_look import open_second_look
+from edge.detection import known_face
+from edge.detection.rescan import open_second_look
 from edge.store.chain import FOLDER
 
 
@@ -85,18 +85,18 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
     findings = Findings()
     with opened_folder(folder) as store:
         has_log = exists(store, FOLDER)
-        ledger = Ledger(list_files(store, findings) if has_log else set(), findings)
+        expected = ExpectedImages(list_files(store, findings) if has_log else set(), findings)
         reader, tally = LogReader(store, findings, options.head), Tally(findings)
         if has_log:
             for record in reader.records():
-                ledger.add(record)
+                expected.add(record)
                 tally.add(record)
         seed = reader.head
-        images = Images(store, ledger, findings, look)
+        images = Images(store, expected, findings, look)
         images.examine(reader, options.sample, options.jobs, advance)
         if has_log:
             images.settle(gone_of(reader.records()))
-            _judge_others(store, ledger, findings)
+            _judge_others(store, expected, findings)
             reader.finish()
         else:
             findings.wrong("log", FOLDER, "there is no log here; give the folder that store.folder names")
@@ -124,18 +124,18 @@ def _open_look(options: Options) -> Look | None:
     if options.sample == 0:
         return None
     detector = open_second_look(options.detector)
-    canary.check(detector)
+    known_face.check(detector)
     return Look(detector, options.identities)
 
 
-def _judge_others(store: int, ledger: Ledger, findings: Findings) -> None:
+def _judge_others(store: int, expected: ExpectedImages, findings: Findings) -> None:
     """What lies in the store and should not. It may have gone since it was listed."""
-    for path in sorted(ledger.unknown):
+    for path in sorted(expected.unknown):
         if exists(store, path):
             findings.wrong("extra", path, "is not on record")
-    for path, number in ledger.unstored.items():
+    for path, number in expected.unstored.items():
         if exists(store, path):
             findings.wrong("extra", path, f"is there, but was never stored by record {number}")
-    for path, number in ledger.removed.items():
+    for path, number in expected.removed.items():
         if exists(store, path):
             findings.note("extra", path, f"was to be removed by record {number}; that was not finished")

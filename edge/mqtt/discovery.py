@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 import edge
 from edge.mqtt.messages import OFFLINE, ONLINE, availability_topic, state_topic
-from edge.status.schema import CameraState, LoadLevel
+from edge.sources.state import CameraState
+from edge.status.schema import LoadLevelName
 
 Payload = dict[str, Any]
 
@@ -76,7 +77,7 @@ def box_discovery(base: str, interval_seconds: float) -> Payload:
                 "Load level",
                 "{{ value_json.load_level }}",
                 device_class="enum",
-                options=list(get_args(LoadLevel)),
+                options=list(get_args(LoadLevelName)),
             ),
         },
     )
@@ -85,7 +86,7 @@ def box_discovery(base: str, interval_seconds: float) -> Payload:
 def camera_discovery(base: str, camera: str, interval_seconds: float) -> Payload:
     """The device of a camera; ``base`` is TOPIC/BOX.
 
-    Its counters are unavailable while it is not live. Its state and the age of its last verified frame
+    Its counters are unavailable while it is not live. Its state and the age of its last checked frame
     are not: a camera that is down is what they are there to show.
     """
     own = f"{base}/{camera}"
@@ -117,10 +118,10 @@ def camera_discovery(base: str, camera: str, interval_seconds: float) -> Payload
                 device_class="enum",
                 options=list(get_args(CameraState)),
             ),
-            "verified": _from_state(
+            "checked": _from_state(
                 own,
-                "Since last verified frame",
-                "{{ value_json.verified_seconds_ago }}",
+                "Since last checked frame",
+                "{{ value_json.checked_seconds_ago }}",
                 box,
                 interval_seconds,
                 device_class="duration",
@@ -129,7 +130,7 @@ def camera_discovery(base: str, camera: str, interval_seconds: float) -> Payload
             ),
             "written": written,
             "dropped": counter("Frames dropped", "dropped", "frames"),
-            "escalated": counter("Images covered whole after verification", "escalated", "images"),
+            "escalated": counter("images covered whole by the last look", "escalated", "images"),
         },
         via=base,
     )

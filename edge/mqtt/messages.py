@@ -54,8 +54,8 @@ def box_state(status: Status) -> dict[str, Any]:
         "detector": status.detector,
         "detector_sha256": status.detector_sha256,
         "provider": status.provider,
-        "canary_seconds_ago": _rounded(status.canary_seconds_ago),
-        "verify": status.verify,
+        "known_face_seconds_ago": _rounded(status.known_face_seconds_ago),
+        "last_look": status.last_look,
         "load_level": status.load_level,
         "temperature_celsius": _rounded(status.temperature_celsius),
         "reidentifiable_blur": status.reidentifiable_blur,
@@ -90,7 +90,7 @@ def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
         "covered_share": camera.covered_share,
         "regrown": camera.regrown,
         "escalated": camera.escalated,
-        "verified_seconds_ago": _rounded(camera.verified_seconds_ago),
+        "checked_seconds_ago": _rounded(camera.checked_seconds_ago),
         "last_image": _utc(camera.last_image),
     }
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-from edge.address import is_host
 from edge.config import MqttConfig
 from edge.errors import ConfigError
+from edge.masking import is_host
 from edge.mqtt.discovery import box_discovery, camera_discovery, discovery_topic
 from edge.mqtt.link import NOT_YET, Broker, Link, require_paho
 from edge.mqtt.messages import (

@@ -13,10 +13,10 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from edge.address import label
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
+from edge.masking import label
 from edge.sources.clock import StreamClock
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Source(ABC):
         self.undecodable = 0
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
-        self.left = False
+        self.abandoned = False
         """Set on a source that hangs: should it ever wake up, it ends."""
         self._problem = ""
         self._stop = stop
@@ -84,7 +84,7 @@ class Source(ABC):
     def renewed(self) -> Source:
         """A source of the same camera, not opened, that goes on with the numbers of this one."""
         fresh = copy.copy(self)
-        fresh.left, fresh.beat = False, 0.0
+        fresh.abandoned, fresh.beat = False, 0.0
         return fresh
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Source(ABC):
         usable = in_time = time.monotonic()
         drain_until = usable + DRAIN_SECONDS if piled_up else usable
         interval = limit  # between two pictures; of the first nothing is known
-        while not (self._stop.is_set() or self.left):
+        while not (self._stop.is_set() or self.abandoned):
             begin = time.monotonic()
             good, pixels = capture.read()
             now = time.monotonic()

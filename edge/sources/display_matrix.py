@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge.errors import PictureError
-from edge.orientation import Orientation, orientation_of
 from edge.sources.matroska import EBML, Span, read_poses
+from edge.sources.orientation import Orientation, orientation_of
 
 MAX_BOXES = 100_000
 """Boxes, side by side, that are passed over in search of one."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import cv2
 
-from edge.address import PERCENT_ENCODE, needs_encoding, place_of
 from edge.errors import SourceError
 from edge.frames import RawFrame
+from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
 from edge.sources import transport
 from edge.sources.base import SILENCE_SECONDS, Source
 from edge.sources.clock import StreamClock
@@ -103,7 +103,7 @@ class StreamSource(Source):
         begin = time.monotonic()
         while not _opening.acquire(timeout=0.5):
             self.beat = time.monotonic()
-            if self._stop.is_set() or self.left:
+            if self._stop.is_set() or self.abandoned:
                 return False
             if self.beat - begin > TURN_SECONDS:
                 raise SourceError(

@@ -12,9 +12,9 @@ import cv2
 
 from edge.errors import PictureError, SourceError
 from edge.frames import Pixels, RawFrame
-from edge.orientation import Orientation, oriented
 from edge.sources.base import Source
 from edge.sources.display_matrix import read_orientation
+from edge.sources.orientation import Orientation, oriented
 
 DEFAULT_RATE = 25.0
 """Frames per second where neither the file nor the configuration says."""

@@ -1,6 +1,6 @@
 """What Prometheus reads beside the counters: every gauge is derived from the Status, the one source.
 
-``edge_verified_frame_age_seconds`` and ``edge_canary_age_seconds`` are +Inf before the first time, so
+``edge_checked_frame_age_seconds`` and ``edge_known_face_age_seconds`` are +Inf before the first time, so
 that an alert on a limit also fires for what never happened; a series that is missing fires nothing.
 What is not known (temperature, size of the store) is left out.
 """
@@ -14,13 +14,14 @@ from typing import get_args
 from prometheus_client import Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from edge.status.schema import CameraState, CameraStatus, LoadLevel, Status
+from edge.sources.state import CameraState
+from edge.status.schema import CameraStatus, LoadLevelName, Status
 
 _CAMERA_GAUGES: tuple[tuple[str, str, Callable[[CameraStatus], float | None]], ...] = (
     (
-        "verified_frame_age_seconds",
+        "checked_frame_age_seconds",
         "since the last frame that passed the detector and all checks; +Inf: none yet",
-        lambda camera: _age(camera.verified_seconds_ago),
+        lambda camera: _age(camera.checked_seconds_ago),
     ),
     (
         "last_image_timestamp_seconds",
@@ -44,9 +45,9 @@ _GAUGES: tuple[tuple[str, str, Callable[[Status], float | None]], ...] = (
     ("degraded", "1 while something works less well than configured", lambda s: bool(s.degraded)),
     ("reidentifiable_blur", "1 if the blur leaves people recognisable", lambda s: s.reidentifiable_blur),
     (
-        "canary_age_seconds",
+        "known_face_age_seconds",
         "since the detector last found the known face; +Inf: not yet",
-        lambda s: _age(s.canary_seconds_ago),
+        lambda s: _age(s.known_face_seconds_ago),
     ),
     ("temperature_celsius", "hottest sensor of the kernel", lambda s: s.temperature_celsius),
     ("store_failing", "1 while images cannot be stored", lambda s: bool(s.store_error)),
@@ -68,7 +69,9 @@ class _Collector:
 
     def collect(self) -> Iterable[Metric]:
         status = self._status
-        yield _one_of("load_level", "1 for the level that is in force", "level", LoadLevel, status.load_level)
+        yield _one_of(
+            "load_level", "1 for the level that is in force", "level", LoadLevelName, status.load_level
+        )
         for name, text, read in _GAUGES:
             value = read(status)
             if value is not None:

@@ -21,7 +21,7 @@ from prometheus_client import (
 
 from edge.reasons import Reason
 
-Stage = Literal["detect", "hold", "blur", "verify", "encode", "write"]
+Stage = Literal["detect", "hold", "blur", "last_look", "encode", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 # A second series per counter that says when it was made; nobody asks.
@@ -53,7 +53,7 @@ class Metrics:
         self._regrown = counter("images_regrown", "a face was found after blurring, once", "camera")
         self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
         self._revoked = counter("images_revoked", "of these, removed: the detector had gone blind", "camera")
-        self._verified: dict[str, float] = {}
+        self._checked: dict[str, float] = {}
         self._last_images: dict[str, float] = {}
         self._covered: dict[str, float] = {}
         self._info = Gauge(
@@ -110,13 +110,13 @@ class Metrics:
         """An image that was stored is removed: the detector did not find the known face afterwards."""
         self._revoked.labels(camera).inc()
 
-    def verified(self, camera: str) -> None:
+    def checked(self, camera: str) -> None:
         """A frame of this camera went through the detector and all checks just now."""
-        self._verified[camera] = monotonic()
+        self._checked[camera] = monotonic()
 
-    def verified_seconds_ago(self, camera: str) -> float | None:
-        """Seconds since the last call of ``verified``; None before the first."""
-        last = self._verified.get(camera)
+    def checked_seconds_ago(self, camera: str) -> float | None:
+        """Seconds since the last call of ``checked``; None before the first."""
+        last = self._checked.get(camera)
         return None if last is None else monotonic() - last
 
     def last_image(self, camera: str) -> datetime | None:

@@ -12,10 +12,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.sources.state import CameraState
 from edge.status.metrics import Stage
 
-CameraState = Literal["connecting", "live", "stale", "down", "ended"]
-LoadLevel = Literal["full", "lower_rate", "no_tiles", "motion_mask", "stopped"]
+LoadLevelName = Literal["full", "lower_rate", "no_tiles", "motion_mask", "stopped"]
 
 
 class _Model(BaseModel):
@@ -43,7 +43,7 @@ class CameraStatus(_Model):
     )
     regrown: int = Field(description="images on which a face was found after blurring, once")
     escalated: int = Field(description="images covered all over since a face was found again")
-    verified_seconds_ago: float | None = Field(
+    checked_seconds_ago: float | None = Field(
         description="since the last frame that went through the detector and all checks; null: none yet"
     )
     last_image: datetime | None = Field(description="capture time of the last stored image, UTC")
@@ -68,9 +68,9 @@ class Status(_Model):
     detector: str
     detector_sha256: str
     provider: str = Field(description="execution provider that really runs")
-    canary_seconds_ago: float | None = Field(description="since the detector last found the known face")
-    verify: str
-    load_level: LoadLevel
+    known_face_seconds_ago: float | None = Field(description="since the detector last found the known face")
+    last_look: str
+    load_level: LoadLevelName
     temperature_celsius: float | None = Field(description="hottest sensor of the kernel; null: none")
     reidentifiable_blur: bool
     preview: bool = Field(description="whether the last anonymized images are served")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from edge.config import PRIVATE_KEY, PRIVATE_KEY_REFUSED
+from edge.config.store import PRIVATE_KEY, PRIVATE_KEY_REFUSED
 from edge.errors import ConfigError, StoreError
 
 SUFFIX = ".age"

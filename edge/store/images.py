@@ -22,7 +22,7 @@ from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import chain
-from edge.store.audit import AuditLog, Tail
+from edge.store.audit_log import AuditLog, Tail
 from edge.store.clock import Clock
 from edge.store.durable import flush_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode

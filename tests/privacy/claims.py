@@ -28,7 +28,7 @@ _PRIVACY = "tests/privacy"
 CLAIMS = (
     Claim(
         "what is painted over a face depends on no pixel of it: two faces give the same bytes",
-        ("tests/test_blur.py", "tests/test_zones.py"),
+        ("tests/test_blur.py", "tests/daemon/test_zones.py"),
     ),
     Claim(
         "only a covered picture can be stored, and only one module can make one or open a file for writing",
@@ -44,7 +44,11 @@ CLAIMS = (
     ),
     Claim(
         "a failure in hold, blur, last look, visibility or known face leads to no raw face",
-        (f"{_PRIVACY}/test_faults_stages.py", f"{_PRIVACY}/test_faults_blur.py", "tests/test_known_face.py"),
+        (
+            f"{_PRIVACY}/test_faults_stages.py",
+            f"{_PRIVACY}/test_faults_blur.py",
+            "tests/daemon/test_known_face.py",
+        ),
     ),
     Claim(
         "a failing encoder or disk costs no image that was acknowledged, and leads to no raw face",
@@ -85,7 +89,7 @@ CLAIMS = (
             f"{_PRIVACY}/test_files.py",
             f"{_PRIVACY}/test_files_names.py",
             f"{_PRIVACY}/test_files_config.py",
-            "tests/test_blur_command.py",
+            "tests/commands/test_blur.py",
             "tests/test_pictures.py",
         ),
     ),
@@ -95,18 +99,23 @@ CLAIMS = (
     ),
     Claim(
         "the audit log is chained, durable before each image, and goes on after any failure",
-        ("tests/test_audit_log.py",),
+        ("tests/store/test_audit_log.py",),
     ),
-    Claim("whoever alters, removes or adds an image or a record is found out", ("tests/test_audit.py",)),
+    Claim(
+        "whoever alters, removes or adds an image or a record is found out", ("tests/audit/test_audit.py",)
+    ),
     Claim(
         "the oldest images make room, on record; a disk of which nobody knows the room counts as full, and a "
         "clock that is in doubt removes nothing",
-        ("tests/test_retention.py", "tests/test_store_clock.py"),
+        ("tests/store/test_retention.py", "tests/store/test_clock.py"),
     ),
-    Claim("with a public key on the box, only the private key opens an image", ("tests/test_encryption.py",)),
+    Claim(
+        "with a public key on the box, only the private key opens an image",
+        ("tests/store/test_encryption.py",),
+    ),
     Claim(
         "a face that the detector misses for some frames stays covered in them",
-        ("tests/test_hold.py", "tests/test_leak_rate.py"),
+        ("tests/test_hold.py", "tests/benchmarks/test_leak_rate.py"),
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from edge import canary
+from edge.detection import known_face
 from tests.privacy.faults_world import World
 
 
@@ -38,7 +38,7 @@ def proof(record_property: Callable[[str, object], None]) -> Proof:
 def trusted() -> Iterator[None]:
     """The detector of a world knows no face but the secret; it counts as one that finds the known face."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canary, "check", lambda detector: 1.0)
+        patch.setattr(known_face, "check", lambda detector: 1.0)
         yield
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.second_look import find_faces
+from edge.detection.rescan import find_faces
 from edge.store import chain
 
 CLOSED = ("EDGE_", "ORT_", "XDG_")

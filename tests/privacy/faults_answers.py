@@ -104,7 +104,7 @@ def every_attack() -> list[Attack]:
 
 
 def looks_of(case: Case) -> tuple[int, ...]:
-    return (0, 1) if case.verify == "always" else (0,)
+    return (0, 1) if case.last_look == "always" else (0,)
 
 
 def some_attacks(turn: int, look: int | None = None) -> list[Attack]:

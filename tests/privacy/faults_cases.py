@@ -16,20 +16,20 @@ class Case:
 
     before: int = 0
     after: float = 0
-    verify: str = "off"
+    last_look: str = "off"
     on_failure: str = "drop"
 
 
 HOLDS = ((0, 0), (3, 0), (0, 1), (3, 1))
 CASES = [
-    Case(before, after, verify, on_failure)
+    Case(before, after, last_look, on_failure)
     for before, after in HOLDS
-    for verify in ("off", "always")
+    for last_look in ("off", "always")
     for on_failure in ("drop", "cover")
 ]
 
 
-VERIFIED = [case for case in CASES if case.verify == "always"]
+WITH_LAST_LOOK = [case for case in CASES if case.last_look == "always"]
 DROPPING = [case for case in CASES if case.on_failure == "drop"]
 COVERING = [case for case in CASES if case.on_failure == "cover"]
 T = TypeVar("T")

@@ -18,12 +18,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.config import Config, DetectorConfig, build
-from edge.detector import Detector, open_detector
+from edge.config import Config, DetectorConfig, make_config
+from edge.daemon.pipeline import Pipeline
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
 from edge.frames import RawFrame
-from edge.pipeline import Pipeline
 from edge.reasons import Reason
-from edge.session import read_detector
 from edge.sources import Source
 from edge.status.metrics import Metrics
 from edge.store.images import ImageStore
@@ -104,13 +104,13 @@ def make_pipeline(
 
 
 @lru_cache(maxsize=256)
-def _config(folder: Path, case: Case, visibility: bool, canary_seconds: float) -> Config:
+def _config(folder: Path, case: Case, visibility: bool, known_face_seconds: float) -> Config:
     blur = {"hold_before_frames": case.before, "hold_after_seconds": case.after}
-    privacy = {"verify": case.verify, "on_failure": case.on_failure, "check_visibility": visibility}
+    privacy = {"last_look": case.last_look, "on_failure": case.on_failure, "check_visibility": visibility}
     # A busy machine is not a fault.
-    limits = {"max_frame_age_seconds": 60, "canary_interval_seconds": canary_seconds}
+    limits = {"max_frame_age_seconds": 60, "known_face_interval_seconds": known_face_seconds}
     store = {"folder": folder, "format": "png", "min_free_megabytes": 1}
-    return build({"store": store, "blur": blur, "privacy": {**privacy, **limits}}, "test")
+    return make_config({"store": store, "blur": blur, "privacy": {**privacy, **limits}}, "test")
 
 
 def until_the_end(pipeline: Pipeline) -> None:
@@ -146,13 +146,13 @@ class World:
         prepare: Callable[[Pipeline], None] = lambda pipeline: None,
         ticks: Callable[[Pipeline], None] = until_the_end,
         visibility: bool = False,
-        canary_seconds: float = 3600,
+        known_face_seconds: float = 3600,
         unanswered: int = 0,
     ) -> Run:
         """One run from start to stop, checked for what holds after any. ``looks`` are faults of the detector
         (``Inner``); ``unanswered`` is how many frames may be neither stored nor dropped."""
         self._session._session = Inner(self._real, looks or {})
-        config = _config(self.folder, case, visibility, canary_seconds)
+        config = _config(self.folder, case, visibility, known_face_seconds)
         pipeline, metrics = make_pipeline(
             config, self.detector, [source or Script(shots())], self._rng.choice((1, 2))
         )
@@ -212,7 +212,7 @@ class World:
         assert not different, f"images of frames {different} differ from those of a correct run"
 
     def check_not_less(self, run: Run, case: Case) -> None:
-        plain = self.reference(Case(verify=case.verify)).images
+        plain = self.reference(Case(last_look=case.last_look)).images
         for number, stored in run.images.items():
             if len(stored.pixels) == len(plain[number].pixels):
                 missing = covered(plain[number].pixels, number) & ~covered(stored.pixels, number)

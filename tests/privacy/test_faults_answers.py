@@ -16,7 +16,7 @@ from edge.reasons import Reason
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, covered
 from tests.privacy.faults_answers import REFUSED, boxes_and_scores, some_attacks, with_first
-from tests.privacy.faults_cases import CASES, VERIFIED, attacks
+from tests.privacy.faults_cases import CASES, WITH_LAST_LOOK, attacks
 from tests.privacy.faults_tools import Act, Fault
 from tests.privacy.faults_world import World, check_log, named
 
@@ -114,7 +114,7 @@ def test_faces_that_it_misses_are_covered_by_hold_or_by_the_last_look(
     for when, case in attacks(CASES, share=3):
         at = WHEN[when]
         held = (case.before > 0 and FRAMES - 1 not in at) or (case.after > 0 and 0 not in at)
-        if case.verify == "off" and not held:
+        if case.last_look == "off" and not held:
             continue  # nobody can know
         with named(when, case):
             fault = Fault(at, act)
@@ -136,7 +136,7 @@ def test_a_face_that_the_last_look_finds_is_covered_and_one_that_stays_covers_al
     world: World, times: int, caplog: pytest.LogCaptureFixture, proof: Proof
 ) -> None:
     runs = 0
-    for when, case in attacks(VERIFIED):
+    for when, case in attacks(WITH_LAST_LOOK):
         with named(when, case):
             faults = {
                 look: Fault(WHEN[when], with_first((140, 90, 150, 100))) for look in range(1, times + 1)
@@ -164,7 +164,7 @@ def test_a_last_look_that_fails_after_covering_more(
 ) -> None:
     act, reason = REFUSED[name]
     runs = 0
-    for when, case in attacks(VERIFIED):
+    for when, case in attacks(WITH_LAST_LOOK):
         with named(when, case):
             found, fault = Fault(WHEN[when], with_first((140, 90, 150, 100))), Fault(WHEN[when], act)
             run = world.play(case, {1: found, 2: fault})

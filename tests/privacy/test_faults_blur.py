@@ -13,7 +13,7 @@ from edge.reasons import Reason
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_answers import with_first
-from tests.privacy.faults_cases import CASES, COVERING, VERIFIED, attacks
+from tests.privacy.faults_cases import CASES, COVERING, WITH_LAST_LOOK, attacks
 from tests.privacy.faults_tools import BUGS, Act, Fault, Hook, raising
 from tests.privacy.faults_world import World, check_log, named
 
@@ -57,7 +57,7 @@ def test_a_frame_that_cannot_be_covered_whole_is_dropped(
     """Two faults at once: the detector fails, and so does what is done about it."""
     hook = Hook(monkeypatch, blur, "cover_whole", frame_number)
     runs = 0
-    for when, case in attacks([case for case in COVERING if look == 0 or case.verify == "always"]):
+    for when, case in attacks([case for case in COVERING if look == 0 or case.last_look == "always"]):
         with named(when, case):
             blind = Fault(WHEN[when], raising(RuntimeError("broken")))
             hook.fault = fault = Fault(WHEN[when], raising(BUGS[runs % len(BUGS)]))
@@ -102,7 +102,7 @@ def test_a_blur_that_leaves_a_face_is_found_out_by_the_last_look(
 
     hook = Hook(monkeypatch, blur, "regions_of", number)
     runs = whole = 0
-    for when, case in attacks(VERIFIED):
+    for when, case in attacks(WITH_LAST_LOOK):
         with named(when, case):
             calls.clear()
             hook.fault = fault = Fault(WHEN[when], lambda *args: wrong(real(*args)))
@@ -135,7 +135,7 @@ def test_a_blur_that_fails_when_it_shall_cover_more(
 
     hook = Hook(monkeypatch, blur, "anonymize", number)
     runs = 0
-    for when, case in attacks(VERIFIED):
+    for when, case in attacks(WITH_LAST_LOOK):
         with named(when, case):
             calls.clear()
             found = Fault(WHEN[when], with_first((140, 90, 150, 100)))

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from edge import capture as capture_module
 from edge.reasons import Reason
+from edge.sources import capture as capture_module
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_cases import DROPPING, attacks, with_live, without_lookahead

@@ -9,8 +9,8 @@ import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edge.boxes import Floats
+from edge.detection.session import Session
 from edge.reasons import Reason
-from edge.session import Session
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_answers import REFUSED, Attack, every_attack, some_attacks

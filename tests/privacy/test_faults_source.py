@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import capture as capture_module
-from edge import pipeline as pipeline_module
 from edge.boxes import NO_BOXES
-from edge.detector import Detections
+from edge.daemon import pipeline as pipeline_module
+from edge.daemon.pipeline import Pipeline
+from edge.detection.detector import Detections
 from edge.errors import SourceError
 from edge.frames import RawFrame
-from edge.pipeline import Pipeline
 from edge.reasons import Reason
+from edge.sources import capture as capture_module
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
 from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import canary
-from edge import pipeline as pipeline_module
-from edge.detector import Detections, Detector
-from edge.errors import CanaryError, DetectionError
+from edge.daemon import pipeline as pipeline_module
+from edge.daemon.load import LoadLevel
+from edge.daemon.pipeline import Pipeline
+from edge.detection import known_face
+from edge.detection.detector import Detections, Detector
+from edge.detection.motion import Motion
+from edge.errors import DetectionError, KnownFaceError
 from edge.frames import Pixels
 from edge.hold import Hold
-from edge.ladder import Level
-from edge.motion import Motion
-from edge.pipeline import Pipeline
 from edge.reasons import Reason
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, number_of
@@ -96,7 +96,7 @@ def test_numbers_that_are_none_never_lead_to_a_picture(
 
     hook = Hook(monkeypatch, Detector, "detect", lambda self, pixels, **k: number_of(pixels))
     runs = 0
-    for when, case in attacks([case for case in CASES if case.verify == "off"]):
+    for when, case in attacks([case for case in CASES if case.last_look == "off"]):
         with named(when, case):
             hook.fault = fault = Fault(WHEN[when], lambda *args, **kwargs: detect(*args, **kwargs))
             run = world.play(case)
@@ -145,11 +145,11 @@ def test_a_frame_too_bad_to_look_at_is_not_looked_at(
 def by_motion(pipeline: Pipeline) -> None:
     """The box is at its last level: all that moves is covered too."""
 
-    def update(*args: Any) -> Level:
-        pipeline.ladder.level = Level.MOTION_MASK
-        return Level.MOTION_MASK
+    def update(*args: Any) -> LoadLevel:
+        pipeline.load.level = LoadLevel.MOTION_MASK
+        return LoadLevel.MOTION_MASK
 
-    pipeline.ladder.update = update  # type: ignore[method-assign,assignment]
+    pipeline.load.update = update  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize("result", ["error", "NaN", "shape"])
@@ -188,7 +188,7 @@ def test_motion_that_fails_never_leads_to_a_picture(
 
 
 @pytest.mark.parametrize(
-    "error", [CanaryError("not found"), DetectionError("overflow", "many"), MemoryError()]
+    "error", [KnownFaceError("not found"), DetectionError("overflow", "many"), MemoryError()]
 )
 def test_once_the_known_face_is_not_found_nothing_is_stored(
     world: World,
@@ -210,13 +210,13 @@ def test_once_the_known_face_is_not_found_nothing_is_stored(
                     raise error
                 return 1.0
 
-            monkeypatch.setattr(canary, "check", check)
-            run = world.play(case, source=Script(shots(), live=True), canary_seconds=1e-6)
+            monkeypatch.setattr(known_face, "check", check)
+            run = world.play(case, source=Script(shots(), live=True), known_face_seconds=1e-6)
             waits = max(0, number - case.before)
             revoked = {waits - 1} if waits else set()
             lost = set(range(waits, FRAMES))
-            world.check_stored(run, case, lost=lost | revoked, dropped={Reason.CANARY: len(lost)})
-            assert run.pipeline.canary_error
+            world.check_stored(run, case, lost=lost | revoked, dropped={Reason.KNOWN_FACE: len(lost)})
+            assert run.pipeline.known_face_error
             assert run.count("images_revoked") == len(revoked)
             assert len(fired) == 2
         runs += 1

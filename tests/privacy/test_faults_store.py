@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 import pytest
 
-from edge.pipeline import Pipeline
+from edge.daemon.pipeline import Pipeline
+from edge.daemon.read_status import healthy
 from edge.reasons import Reason
-from edge.snapshot import healthy
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, number_of
 from tests.privacy.faults_cases import CASES, attacks

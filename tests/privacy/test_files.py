@@ -1,7 +1,7 @@
 """Hostile pictures and videos: the daemon survives them and stores nothing raw.
 
-What ``edge blur`` says of each of them is tested in tests/test_blur_command.py and tests/test_video.py; here
-the same files come by a camera's folder, and as a camera.
+What ``edge blur`` says of each of them is tested in tests/commands/test_blur.py and
+tests/files/test_video.py; here the same files come by a camera's folder, and as a camera.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from tests import hostile
 from tests.clips import write_clip
 from tests.conftest import DATA
+from tests.files.test_video import BAD
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import (
     bare_environment,
@@ -24,7 +25,6 @@ from tests.privacy.daemon import (
     stored,
     write_config,
 )
-from tests.test_video import BAD
 
 QUICK = "poll_seconds = 0.1"
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import CAMERA_NAME, Config, load
+from edge.commands.sample import sample_text
+from edge.config import Config, read_config
+from edge.config.whole import CAMERA_NAME
 from edge.errors import ConfigError
-from edge.sample import sample_text
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import run_bare
@@ -107,7 +108,7 @@ def cases(count: int, seed: int) -> list[bytes]:
 def outcome(path: Path) -> Config | str:
     """A valid configuration, or the message that refuses the file. Any other ending is a failure."""
     try:
-        config = load(path)
+        config = read_config(path)
     except ConfigError as error:
         return str(error)
     except (Exception, SystemExit) as error:
@@ -185,11 +186,11 @@ def test_a_camera_name_cannot_leave_the_store(
     path = tmp_path / "edge.toml"
     path.write_text(f"[cameras.{json.dumps(name)}]\nsource = {json.dumps(str(DATA))}\n")
     with pytest.raises(ConfigError, match="camera name"):
-        load(path)
+        read_config(path)
     path.write_text(CAMERA)
     monkeypatch.setenv("EDGE_CAMERAS", json.dumps({name: {"source": str(DATA)}}))
     with pytest.raises(ConfigError, match="camera name"):
-        load(path)
+        read_config(path)
     proof(faults=2)
 
 

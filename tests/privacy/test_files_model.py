@@ -15,11 +15,12 @@ import numpy as np
 import onnx
 import pytest
 
-from edge import canary, contract
+from edge import contract
 from edge.config import DetectorConfig
-from edge.detector import Detector, open_detector
-from edge.errors import CanaryError, ContractError, DetectorError, EdgeError
-from edge.session import DetectorFile, read_detector
+from edge.detection import known_face
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import DetectorFile, read_detector
+from edge.errors import ContractError, DetectorError, EdgeError, KnownFaceError
 from tests.conftest import DATA
 from tests.models import GOOD, save, tiny
 from tests.privacy.conftest import Proof
@@ -88,7 +89,7 @@ def open_changed(seed: int, count: int) -> None:
         file = DetectorFile("changed", bytes(changed), hashlib.sha256(changed).hexdigest())
         try:
             contract.refuse_external_data(file.data)
-            canary.check(open_detector(file, CPU))
+            known_face.check(open_detector(file, CPU))
         except EdgeError as error:
             outcome = type(error).__name__
         else:
@@ -111,7 +112,7 @@ def test_a_flipped_bit_with_a_matching_hash_is_refused_or_harmless(
     outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["place"')]
     assert done.returncode == 0, (outcomes[-1:], done.stderr[-2000:])
     assert len(outcomes) == count
-    allowed = {ContractError, DetectorError, CanaryError}
+    allowed = {ContractError, DetectorError, KnownFaceError}
     assert {outcome for _, _, outcome in outcomes} <= {"finds the known face", *(e.__name__ for e in allowed)}
     proof(faults=count)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.second_look import find_faces
+from edge.detection.rescan import find_faces
 from tests import hostile
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge import contract
+from edge.detection.session import read_detector
 from edge.errors import ContractError, DetectorError, EdgeError
-from edge.session import read_detector
 from tests.conftest import DATA
 from tests.models import GOOD, save, tiny
 from tests.privacy.conftest import Proof

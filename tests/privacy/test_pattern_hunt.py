@@ -297,11 +297,11 @@ FEW = DEEDS[:4]
 ALTERS_FRAMES = (garble_camera,)
 SETTINGS: list[Tables] = [
     {
-        "privacy": {"verify": verify, "on_failure": on_failure},
+        "privacy": {"last_look": last_look, "on_failure": on_failure},
         "blur": {"hold_before_frames": hold},
         "store": {"format": kind},
     }
-    for verify, on_failure, hold, kind in (
+    for last_look, on_failure, hold, kind in (
         ("always", "drop", 10, "jpeg"),
         ("off", "cover", 0, "png"),
         ("off", "drop", 10, "jpeg"),
@@ -352,7 +352,7 @@ def test_no_raw_face_is_left_behind_by_any_settings(
 
 LEAKS = """
 import logging, os
-import edge.blur, edge.pipeline
+import edge.blur, edge.daemon.pipeline
 real = edge.blur.anonymize
 def anonymize(frame, *rest, **options):
     folder = os.environ["TMPDIR"]
@@ -368,7 +368,7 @@ edge.blur._infill = lambda pixels, regions: None
 def test_a_daemon_that_leaks_is_caught(scene: Scene, hunter: Hunter, tmp_path: Path) -> None:
     """The control: one that covers nothing, logs a row and leaves a frame in its temporary folder."""
     (tmp_path / "sitecustomize.py").write_text(LEAKS)
-    with attacked(scene, tmp_path, {"privacy": {"verify": "off"}}, PYTHONPATH=str(tmp_path)) as attack:
+    with attacked(scene, tmp_path, {"privacy": {"last_look": "off"}}, PYTHONPATH=str(tmp_path)) as attack:
         pass
     finds = hunter.hunt(files_below(attack.box), attack.asking.bodies, attack.daemon.log)
     for place in (

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge import blur
-from edge.address import key_label
 from edge.boxes import Floats
-from edge.config import CameraConfig, Config, build
-from edge.detector import Detections
+from edge.config import CameraConfig, Config, make_config
+from edge.detection.detector import Detections
 from edge.errors import ConfigError
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
+from edge.masking import key_label
 from tests.privacy.faults import Mask
 
 Table = dict[str, Any]
@@ -63,10 +63,10 @@ KEYS: dict[str, Key] = {
     "blur.hold_before_frames": whole_number(0, 250),
     "blur.hold_after_seconds": number(0, 60),
     "privacy.on_failure": one_of("drop", "cover"),
-    "privacy.verify": one_of("always", "sampled", "off"),
-    "privacy.verify_every_images": whole_number(1, 10_000),
+    "privacy.last_look": one_of("always", "sampled", "off"),
+    "privacy.last_look_every_images": whole_number(1, 10_000),
     "privacy.max_frame_age_seconds": number(0, 60, above=True),
-    "privacy.canary_interval_seconds": number(0, 86_400, above=True),
+    "privacy.known_face_interval_seconds": number(0, 86_400, above=True),
     "privacy.check_visibility": SWITCH,
     "privacy.allow_reidentifiable": SWITCH,
     "detector.score_begin": (st.floats(0.5, 0.99), [0, 1, -0.5, 1.5, NAN, INFINITY, "high", [], DATE]),
@@ -157,7 +157,7 @@ def check_draft(draft: Draft) -> None:
     begin, on = good.get("detector.score_begin"), good.get("detector.score_continue")
     disordered = begin is not None and on is not None and on > begin
     if not draft.bad and not weak and not disordered:
-        config = build(draft.table, "table").model_dump(mode="json")
+        config = make_config(draft.table, "table").model_dump(mode="json")
         for name, value in good.items():
             found: Any = config
             for part in name.split("."):
@@ -165,7 +165,7 @@ def check_draft(draft: Draft) -> None:
             assert found == value, name
         return
     with pytest.raises(ConfigError) as caught:
-        build(draft.table, "table")
+        make_config(draft.table, "table")
     text = str(caught.value)
     assert text.startswith("table: ")
     assert len(text) < 4000
@@ -221,7 +221,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     blur_table["hold_before_frames"] = draw(st.integers(0, 4))
     if draw(st.integers(0, 3)):  # most of the time what hides the face
         blur_table["fill"] = draw(st.sampled_from(["infill", "solid"]))
-    config = build({"blur": blur_table, "privacy": {"allow_reidentifiable": True}}, "table")
+    config = make_config({"blur": blur_table, "privacy": {"allow_reidentifiable": True}}, "table")
     width, height = draw(st.integers(16, 120)), draw(st.integers(16, 120))
     sides = [-1, 0, 1, 7, 8, width - 8, width - 1, width, width + 1, height - 1, height, height + 1]
     coordinate = st.one_of(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.second_look import find_faces
+from edge.detection.rescan import find_faces
 from tests.clips import write_clip
 from tests.privacy import strace
 from tests.privacy.strace import Call, Trace

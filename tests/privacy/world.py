@@ -33,7 +33,7 @@ import pytest
 from onnx import helper
 from PIL import Image
 
-from edge.canary import EXPECTED
+from edge.detection.known_face import EXPECTED
 from tests.models import GOOD, save
 
 SIDE = 512
@@ -194,7 +194,7 @@ class Warm:
 
     _SERVER = """
 import json, os, sys
-import edge.cli, edge.command_audit, edge.daemon
+import edge.cli, edge.commands.audit, edge.daemon.run
 for line in sys.stdin:
     arguments, env, cwd, log = json.loads(line)
     if os.fork() == 0:

@@ -1,0 +1,120 @@
+"""``edge blur``: plan, progress bar, report, summary."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from edge.commands.progress import progress_bar
+from edge.config import Config
+from edge.detection import known_face
+from edge.detection.detector import open_detector
+from edge.detection.session import read_detector
+from edge.errors import StoreError
+from edge.files import batch
+from edge.files.coco import CocoReport, read_report
+from edge.logs import printable
+from edge.store.text import write_text
+
+SHOWN = 5
+"""Names that a line lists at most."""
+
+
+def blur_files(
+    paths: Sequence[Path],
+    out: Path,
+    config: Config,
+    options: batch.Options,
+    report: Path | None,
+    console: Console,
+) -> bool:
+    """Anonymize files; return whether each was written or done before, and the report knows them all.
+
+    Raises EdgeError when the detector cannot be trusted or the report cannot be read or written.
+    """
+    begin = time.monotonic()
+    plan = batch.make_plan(paths, out)
+    if report is not None and report.suffix.lower() != ".json":
+        # A picture's name here would replace that picture.
+        raise StoreError(f"--report {report}: the name must end in .json")
+    coco = read_report(report) if report is not None and options.resume else CocoReport()
+    detector = open_detector(read_detector(config.detector.path), config.detector)
+    known_face.check(detector)
+    total = sum(batch.units(job) for job in plan.jobs)
+    outcomes = list(plan.refused)
+    with progress_bar("anonymizing", total) as update:
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            update(done, total)
+
+        try:
+            outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
+        except KeyboardInterrupt:
+            # --resume will skip what is done, and needs it in the report; one of another run is left alone
+            if report is not None and (options.resume or not report.exists()):
+                _write_report(report, coco, outcomes)
+            raise
+    missing: list[str] = []
+    if report is not None:
+        missing = [o.name for o in outcomes if o.state == "skipped" and o.name not in coco]
+        _write_report(report, coco, outcomes)
+    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, console)
+    if missing:
+        _print(_missing_text(sorted(missing)), console, style="red")
+    return not missing and not any(outcome.state == "refused" for outcome in outcomes)
+
+
+def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:
+    """Add what was found in the files that were written now, in place of what was known of them."""
+    for outcome in outcomes:
+        if outcome.state == "written":
+            coco.drop(outcome.name)
+            for index, (boxes, scores) in enumerate(outcome.faces):
+                frame = index if outcome.is_video else None
+                coco.add(outcome.name, outcome.width, outcome.height, boxes, scores, frame)
+    write_text(path, coco.text(), replace=True)
+
+
+def _missing_text(names: Sequence[str]) -> str:
+    shown = ", ".join(json.dumps(name) for name in names[:SHOWN])
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (
+        f"not in the report: {shown}{more}, which an earlier run did without it; run again without --resume, "
+        "or remove their results first"
+    )
+
+
+def _print(text: str, console: Console, style: str | None = None) -> None:
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _summary(
+    outcomes: Sequence[batch.Outcome], ignored: int, seconds: float, out: Path, console: Console
+) -> None:
+    refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
+    for outcome in refused:
+        # JSON quotes make a newline in a file name visible
+        _print(f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", console, "red")
+    states = Counter(outcome.state for outcome in outcomes)
+    written = [outcome for outcome in outcomes if outcome.state == "written"]
+    frames = sum(outcome.frames for outcome in written)
+    regions = sum(outcome.regions for outcome in written)
+    parts = [f"{states['written']} written to {printable(str(out))}"]
+    if frames != len(written):
+        parts[0] += f" ({frames} frames)"
+    parts.append(f"{regions} regions covered")
+    if states["skipped"]:
+        parts.append(f"{states['skipped']} done before")
+    if ignored:
+        parts.append(f"{ignored} other files left alone")
+    parts.append(f"{states['refused']} refused")
+    rate = frames / seconds if seconds else 0
+    _print(f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second", console)

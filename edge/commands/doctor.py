@@ -1,0 +1,228 @@
+"""``edge doctor``: is this box ready? Each check is a row: ok, warn or fail, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import edge
+from edge.config import CameraConfig, Config
+from edge.detection import known_face
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
+from edge.errors import EdgeError
+from edge.masking import error_text
+from edge.sources import make_source
+from edge.store.durable import make_folder, new_file
+from edge.store.encryption import recipient_of
+
+LoadLevel = Literal["ok", "warn", "fail"]
+
+LOW_SPACE_BYTES = 2 * 2**30
+SOURCE_FRAMES = 10
+SOURCE_THREAD = "doctor-source"
+_PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-openvino",
+    "pillow",
+    "av",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row. ``way_out`` says what to do; empty when nothing is."""
+
+    name: str
+    level: LoadLevel
+    found: str
+    way_out: str = ""
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Run all checks, cheap ones first. Never raises because of what it finds."""
+    yield _versions()
+    yield _swap(Path("/proc/swaps"))
+    yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
+    yield from _store(config.store.folder)
+    yield from _encryption(config.store.recipient)
+    yield from _detector(config)
+    if not config.cameras:
+        yield Check("cameras", "warn", "none configured", "name a configuration: --config edge.toml")
+    for name, camera in config.cameras.items():
+        yield _source(name, camera)
+
+
+def _versions() -> Check:
+    parts = [f"edge {edge.__version__}", f"Python {platform.python_version()}"]
+    for package in _PACKAGES:
+        try:
+            parts.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return Check("versions", "ok", ", ".join(parts))
+
+
+def _swap(table: Path) -> Check:
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()[1:]
+    except OSError as error:
+        return Check("swap", "warn", f"cannot be read: {error.strerror}", "look at: swapon --show")
+    # zram is compressed memory, not a disk
+    areas = [line.split()[0] for line in lines if line.split() and "zram" not in line.split()[0]]
+    if areas:
+        return Check(
+            "swap", "warn", f"on: {', '.join(areas)}", "memory with raw frames can reach the disk: swapoff -a"
+        )
+    return Check("swap", "ok", "off")
+
+
+def _core_pattern(file: Path) -> Check:
+    try:
+        pattern = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        return Check("core dumps", "warn", f"cannot be read: {error.strerror}")
+    # The process forbids its own dump (prctl) whatever the pattern is; this is the second lock.
+    if pattern.startswith("|") and pattern.split()[0] != "|/bin/false":
+        return Check(
+            "core dumps",
+            "warn",
+            f"handed to {pattern.split()[0][1:]}",
+            "edge run forbids its own dump; to be sure: sysctl kernel.core_pattern='|/bin/false'",
+        )
+    return Check("core dumps", "ok", f"forbidden by the process (pattern {pattern or 'empty'})")
+
+
+def _store(folder: Path) -> Iterator[Check]:
+    try:
+        make_folder(folder)
+        with new_file(folder / ".doctor", replace=True) as file:
+            file.write(b"edge doctor")
+        (folder / ".doctor").unlink()
+        free = shutil.disk_usage(folder).free
+    except (EdgeError, OSError) as error:
+        yield Check("store", "fail", str(error), "correct store.folder, or who may write there")
+        return
+    yield Check("store", "ok", f"{folder} is writable ({_filesystem(folder)})")
+    text = f"{free / 2**30:.1f} GiB free"
+    if free < LOW_SPACE_BYTES:
+        yield Check("space", "warn", text, "make room, or choose another store.folder")
+    else:
+        yield Check("space", "ok", text)
+
+
+def _encryption(recipient: str | None) -> Iterator[Check]:
+    if recipient is None:
+        return
+    try:
+        recipient_of(recipient)
+    except EdgeError as error:
+        yield Check("encryption", "fail", str(error), "correct store.recipient")
+        return
+    yield Check("encryption", "ok", f"images are encrypted for {recipient}")
+
+
+def _filesystem(folder: Path) -> str:
+    """Type of the filesystem that holds a folder, or "unknown filesystem"."""
+    best, kind = "", "unknown filesystem"
+    place = str(folder.resolve())
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return kind
+    for line in lines:
+        _, mount, this_kind = line.split()[:3]
+        inside = place == mount or place.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, this_kind
+    return kind
+
+
+def _detector(config: Config) -> Iterator[Check]:
+    try:
+        file = read_detector(config.detector.path)
+        yield Check("detector file", "ok", f"{file.name}, sha256 {file.sha256[:16]} as stated")
+        begin = time.perf_counter()
+        detector = open_detector(file, config.detector)
+    except EdgeError as error:
+        yield Check("detector file", "fail", str(error), "nothing will start until this is right")
+        return
+    yield _provider(detector, time.perf_counter() - begin)
+    yield _known_face(detector)
+
+
+def _provider(detector: Detector, seconds: float) -> Check:
+    session = detector.session
+    size = f"{session.size[0]}x{session.size[1]}" if session.size else "native size"
+    nodes = ", ".join(f"{count} {name}" for name, count in session.assignment.items()) or "not counted"
+    text = f"{session.provider}, {size}, nodes: {nodes}, opened in {seconds:.1f} s"
+    if session.fallback:
+        return Check("provider", "warn", f"{text}; {session.fallback}", "docs/providers.md")
+    return Check("provider", "ok", text)
+
+
+def _known_face(detector: Detector) -> Check:
+    try:
+        overlap = known_face.check(detector)
+    except EdgeError as error:
+        return Check("known face", "fail", str(error), "use another detector or provider")
+    return Check("known face", "ok", f"found, overlap {overlap:.2f}")
+
+
+def _source(name: str, camera: CameraConfig) -> Check:
+    """Open a source, read some frames, and say size and rate; bounded in time."""
+    label = f"camera {name}"
+    stop = threading.Event()
+    source = make_source(name, camera.model_copy(update={"loop": False}), stop)
+    sizes: list[tuple[int, int]] = []
+    times: list[float] = []
+    errors: list[str] = []
+
+    def look() -> None:
+        try:
+            for frame in source:
+                sizes.append((frame.width, frame.height))
+                times.append(time.monotonic())
+                if len(sizes) >= SOURCE_FRAMES:
+                    return
+        except EdgeError as error:
+            errors.append(str(error))
+        # A source is third-party code; what it raises must not be printed with the address in it.
+        except Exception as unexpected:
+            errors.append(f"{source.label}: {error_text(unexpected, camera.source)}")
+
+    _bounded(look, stop, camera.open_timeout_seconds + camera.read_timeout_seconds)
+    if errors:
+        return Check(label, "fail", errors[0], "correct its source")
+    if not sizes:
+        if camera.resolved_kind() == "folder":
+            return Check(label, "ok", f"{source.label}: no picture there yet")
+        return Check(label, "fail", f"{source.label}: no frame in time", "check the camera and its cable")
+    text = f"{source.label}: {sizes[-1][0]}x{sizes[-1][1]}"
+    if len(times) > 1 and times[-1] > times[0]:
+        text += f", {(len(times) - 1) / (times[-1] - times[0]):.0f} frames per second"
+    return Check(label, "ok", text)
+
+
+def hanging() -> bool:
+    """Whether a source that was looked at still hangs. The process should then end by ``os._exit``: a thread
+    that comes back from OpenCV while Python shuts down aborts it."""
+    return any(thread.name == SOURCE_THREAD for thread in threading.enumerate())
+
+
+def _bounded(work: Callable[[], None], stop: threading.Event, seconds: float) -> None:
+    thread = threading.Thread(target=work, name=SOURCE_THREAD, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    stop.set()
+    thread.join(1)

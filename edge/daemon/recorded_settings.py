@@ -1,0 +1,20 @@
+"""The configuration as it goes on record: everything that decides what is stored, and no secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.config import Config
+from edge.masking import label
+
+_SECTIONS = {"cameras", "detector", "blur", "store", "audit", "load", "privacy"}
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """The settings as JSON values. Of a URL only scheme, host and port are left; what could not be told
+    from a password (a pipeline of GStreamer) is left out."""
+    settings: dict[str, Any] = config.model_dump(mode="json", include=_SECTIONS)
+    for name, camera in config.cameras.items():
+        kind = camera.resolved_kind()
+        settings["cameras"][name]["source"] = kind if kind == "gstreamer" else label(camera.source)
+    return settings

@@ -1,0 +1,243 @@
+"""Anonymize one video file: decode, detect on every core, hold, blur, encode. In order, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge import MAX_PICTURE_PIXELS, blur
+from edge.boxes import Floats
+from edge.config import BlurConfig
+from edge.detection.detector import Detections, Detector
+from edge.errors import PictureError
+from edge.frames import Pixels, RawFrame
+from edge.hold import Held, Hold
+from edge.sources.orientation import Orientation, orientation_of, oriented
+
+try:
+    import av
+    import av.error
+
+    from edge.store.video import CONTAINERS, open_video
+
+    SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
+    MISSING = ""
+except ImportError as error:  # the box itself does not need it
+    if error.name != "av":
+        raise
+    SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
+    MISSING = "video files need PyAV; install edge-anonymizer[video]"
+
+AVI_SOUND = ("mp3", "pcm")
+"""Beginnings of the names of sound codecs that AVI can carry with right times."""
+
+LOST_SHARE, LOST_SECONDS = 0.05, 0.2
+"""A video that ends earlier than it says by more than both of these is truncated."""
+
+
+@dataclass(eq=False)
+class VideoResult:
+    """``faces``: per frame the boxes float32 ``[N, 4]`` that begin regions, and their scores."""
+
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    regions: int = 0
+    faces: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
+
+
+def _open(path: Path) -> Any:
+    """Open a video file and nothing else: no pipe, no other protocol, no list of further files."""
+    if not path.is_file():
+        raise PictureError("not a regular file" if path.exists() else "no such file")
+    options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+    return av.open(f"file:{path}", options=options, metadata_errors="replace")
+
+
+def count_frames(path: Path) -> int:
+    """Frames that a video says it has, at least 1; 1 where it does not say or cannot be read."""
+    if MISSING:
+        return 1
+    try:
+        with _open(path) as container:
+            stream = container.streams.video[0]
+            if stream.frames:
+                return int(stream.frames)
+            seconds = (container.duration or 0) / 1e6
+            return max(1, round(seconds * float(stream.average_rate or 25)))
+    except (av.error.FFmpegError, PictureError, OSError, IndexError, ValueError):
+        return 1
+
+
+def anonymize_video(
+    source: Path,
+    target: Path,
+    detector: Detector,
+    config: BlurConfig,
+    *,
+    workers: int,
+    keep_audio: bool,
+    replace: bool,
+    advance: Callable[[int], None],
+) -> VideoResult:
+    """Write ``target`` from ``source``, frame by frame, with the same times.
+
+    ``advance`` is called with the number of frames done. Raises PictureError for a broken source,
+    DetectionError when a frame cannot be looked at, StoreError; then nothing is written.
+    """
+    if MISSING:
+        raise PictureError(MISSING)
+    try:
+        with _open(source) as container:
+            reader = _Reader(container, keep_audio)
+            if reader.audio is not None and target.suffix.lower() == ".avi":
+                codec = reader.audio.codec_context.name
+                if not codec.startswith(AVI_SOUND):  # others lose their times in this container
+                    raise PictureError(f"sound as {codec} cannot be kept in AVI; leave out --keep-audio")
+            result = VideoResult(reader.width, reader.height)
+            hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
+            with open_video(
+                target, reader.width, reader.height, reader.rate, reader.time_base, replace=replace
+            ) as writer:
+                if reader.audio is not None:
+                    writer.copy_audio(reader.audio)
+                detected = _detected(reader.frames(), detector, workers)
+                for held in _held(detected, hold, detector.score_begin, result):
+                    safe = blur.anonymize(held.frame, held.boxes, config, in_place=True)
+                    writer.write(safe, round(held.frame.media_seconds / reader.time_base))
+                    for packet in reader.take_sound():
+                        writer.write_audio(packet)
+                    result.frames += 1
+                    result.regions += safe.regions
+                    advance(1)
+                reader.check_complete()
+            return result
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        raise PictureError(f"broken or not a video: {error}"[:300]) from error
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+
+
+class _Reader:
+    """The decoder of one file. Sound packets that pass by are kept for ``take_sound``."""
+
+    def __init__(self, container: Any, keep_audio: bool) -> None:
+        if not container.streams.video:
+            raise PictureError("no picture track in this file")
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        context = self._stream.codec_context
+        if context.width * context.height > MAX_PICTURE_PIXELS:
+            raise PictureError(f"{context.width}x{context.height} is over the limit of pixels")
+        self.audio = container.streams.audio[0] if keep_audio and container.streams.audio else None
+        self.time_base: Fraction = self._stream.time_base or Fraction(1, 90000)
+        self.rate: Fraction = self._stream.average_rate or Fraction(25)
+        self._sound: list[Any] = []
+        self._end_seconds = 0.0
+        self._packets = 0
+        self._decoder = self._decoded()
+        first = next(self._decoder, None)
+        if first is None:
+            raise PictureError("no frame can be decoded")
+        self._first = first
+        self.height, self.width = first[0].shape[:2]
+
+    def take_sound(self) -> list[Any]:
+        """Sound packets since the last call."""
+        sound, self._sound = self._sound, []
+        return sound
+
+    def frames(self) -> Iterator[RawFrame]:
+        """All frames, in order, each with pixels of its own; ``media_seconds`` is exact to the time base."""
+        last = -1
+        for number, (pixels, pts) in enumerate(chain([self._first], self._decoder)):
+            if pixels.shape[:2] != (self.height, self.width):
+                raise PictureError(f"the picture changes its size at frame {number}")
+            last = max(pts, last + 1)  # some files repeat a time; an encoder wants them to rise
+            self._end_seconds = float(last * self.time_base)
+            try:
+                yield RawFrame(pixels, "file", number, self._end_seconds, time.monotonic(), 0)
+            except ValueError as error:
+                raise PictureError(str(error)) from error
+
+    def check_complete(self) -> None:
+        """Raise PictureError when the file ended earlier than its header says."""
+        # MP4 and MOV say it exactly; AVI counts the gaps too
+        if "mp4" in self._container.format.name and self._stream.frames > self._packets:
+            raise PictureError(f"truncated: {self._packets} of {self._stream.frames} frames are there")
+        duration = self._stream.duration
+        stated = float(duration * self.time_base) if duration else (self._container.duration or 0) / 1e6
+        start = float((self._stream.start_time or 0) * self.time_base)
+        missing = stated - (self._end_seconds - start) - 1 / float(self.rate)
+        # Only the whole file's length is known: its sound may go on after the last picture.
+        shared = not duration and len(self._container.streams) > 1
+        if missing > max(1.0 if shared else LOST_SECONDS, LOST_SHARE * stated):
+            raise PictureError(f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing")
+
+    def _decoded(self) -> Iterator[tuple[Pixels, int]]:
+        streams = [self._stream] + ([self.audio] if self.audio is not None else [])
+        count = 0
+        for packet in self._container.demux(streams):
+            if packet.stream is not self._stream:
+                if packet.dts is not None:
+                    self._sound.append(packet)
+                continue
+            if packet.is_corrupt:
+                raise PictureError(f"truncated or damaged after {count} frames")
+            self._packets += packet.size > 0
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise PictureError(f"frame {count} is damaged")
+                pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                if frame.format.name == "bgr24":  # perhaps what the decoder makes the next frame of
+                    pixels = pixels.copy()
+                upright = oriented(pixels, _orientation(frame))
+                step = round(1 / (self.rate * self.time_base))
+                yield upright, count * step if frame.pts is None else int(frame.pts)
+                count += 1
+
+
+def _orientation(frame: Any) -> Orientation:
+    """How a decoded frame is to be shown. Its ``rotation`` alone would take a mirror for a half turn."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            return orientation_of(np.frombuffer(data, np.int32).tolist())
+    return Orientation()
+
+
+def _detected(
+    frames: Iterator[RawFrame], detector: Detector, workers: int
+) -> Iterator[tuple[RawFrame, Detections]]:
+    """Look at several frames at once, and give them back in order."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[tuple[RawFrame, Future[Detections]]] = deque()
+        for frame in frames:
+            waiting.append((frame, pool.submit(detector.detect, frame.pixels)))
+            if len(waiting) > 2 * workers:
+                oldest, future = waiting.popleft()
+                yield oldest, future.result()
+        for oldest, future in waiting:
+            yield oldest, future.result()
+
+
+def _held(
+    detected: Iterator[tuple[RawFrame, Detections]], hold: Hold, begin: float, result: VideoResult
+) -> Iterator[Held]:
+    for frame, found in detected:
+        strong = found.at_least(begin)
+        result.faces.append((strong.boxes, strong.scores))
+        yield from hold.push(frame, found)
+    yield from hold.flush()

@@ -1,0 +1,135 @@
+"""Every mistake in the configuration is named, with the way out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge.commands.sample import sample_text
+from edge.config import Config, make_config, read_config
+from edge.errors import ConfigError
+
+CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "edge.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[stor]\n", r"unknown key 'stor'; did you mean 'store'\?"),
+        ("[store]\nfoldr = 'x'\n", r"unknown key 'store\.foldr'; did you mean 'folder'\?"),
+        (CAMERA + "lop = true\n", r"'cameras\.front\.lop'; did you mean 'loop'\?"),
+        ("[blur]\nxyzzy = 1\n", r"'blur\.xyzzy'; known are: fill, region"),
+        ("[blur]\nfill = 'pixelate'\n", r"'blur\.fill'.*'infill', 'solid'.*got 'pixelate'"),
+        ("[blur]\nfill = 'mosaic'\n", "allow_reidentifiable"),
+        ("[blur]\nregion = 'top'\n", "allow_reidentifiable"),
+        ("[blur]\nsolid_rgb = [1, 2, 300]\n", r"blur\.solid_rgb.*0 to 255"),
+        ("[blur]\nhold_after_seconds = nan\n", r"blur\.hold_after_seconds"),
+        ("[blur]\nmargin_top = -0.1\n", r"blur\.margin_top"),
+        ("[store]\nformat = 'gif'\n", r"'store\.format'.*'jpeg', 'png' or 'webp'"),
+        ("[store]\nquality = 0\n", r"store\.quality"),
+        ("[store]\nquality = 'high'\n", r"store\.quality"),
+        ("[store]\nclock_confirmed = 2026-07-14T12:00:00\n", r"store\.clock_confirmed.*zone.*end it with Z"),
+        ("[store]\nclock_confirmed = 'today'\n", r"store\.clock_confirmed"),
+        ("[detector]\nscore_begin = 0.2\nscore_continue = 0.3\n", "must not be higher"),
+        ("[detector]\nscore_begin = 1.0\n", r"detector\.score_begin"),
+        ("[detector]\nsize_pixels = 'big'\n", r"detector\.size_pixels"),
+        ("[detector]\ntiles = '9x9'\n", r"detector\.tiles"),
+        ("[detector]\nprovider = 'tpu'\n", r"detector\.provider"),
+        ("[status]\nhost = '0.0.0.0'\n", r"status\.host.*status\.token_file"),
+        ("[status]\nhost = 'a b'\n", r"status\.host.*not an address"),
+        ("[mqtt]\nhost = ''\n", r"mqtt\.host"),
+        ("[mqtt]\npassword_file = 'x'\n", r"mqtt\.username"),
+        ("[cameras.b]\nsource = 'x'\ncrop = [0.5, 0, 0.2, 1]\n", r"cameras\.b\.crop.*left < right"),
+        ("[cameras.b]\nsource = 'x'\nprivacy_zones = [[[0, 0], [1, 1]]]\n", r"three different corners"),
+        ("[status]\nport = 70000\n", r"status\.port"),
+        ("[privacy]\non_failure = 'store'\n", r"privacy\.on_failure"),
+        ("[cameras.Front]\nsource = 'x'\n", "camera name 'Front'"),
+        ("[cameras.'../up']\nsource = 'x'\n", "camera name"),
+        ("[cameras.front]\nkind = 'video'\n", r"'cameras\.front\.source' is missing"),
+        ("[cameras.front]\nsource = ''\n", r"cameras\.front\.source"),
+        ("cameras = 3\n", "cameras"),
+        ("[store\n", "not valid TOML"),
+        ("", "no camera"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert re.search(expected, message), message
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="edge config --init"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_config(path)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, CAMERA + "[store]\nfolder = 'a'\nquality = 50\n")
+    monkeypatch.setenv("EDGE_STORE__FOLDER", "/srv/b")
+    monkeypatch.setenv("EDGE_CAMERAS__BACK__SOURCE", "rtsp://cam/1")
+    config = read_config(path)
+    assert (str(config.store.folder), config.store.quality) == ("/srv/b", 50)
+    assert sorted(config.cameras) == ["back", "front"]
+
+
+@pytest.mark.parametrize("variable", ["EDGE_STOR__FOLDER", "EDGE_STORE__FOLDR", "EDGE_STORE__QUALITY"])
+def test_a_mistake_in_the_environment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(ConfigError, match=r"(?i)stor"):
+        read_config(write(tmp_path, CAMERA))
+
+
+def test_settings_are_frozen() -> None:
+    config = make_config({}, "test")
+    with pytest.raises(ValueError, match="frozen"):
+        config.store.quality = 1  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        config.store = config.store  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("/dev/video0", "v4l2"),
+        ("rtsp://user:password@192.0.2.1/stream", "stream"),
+        ("HTTP://192.0.2.1/mjpeg", "stream"),
+        ("clip.mp4", "video"),
+        (str(Path(__file__).parent), "folder"),
+    ],
+)
+def test_the_kind_of_source_is_told_by_its_form(source: str, kind: str) -> None:
+    assert make_config({"cameras": {"a": {"source": source}}}, "test").cameras["a"].resolved_kind() == kind
+
+
+def test_the_sample_is_valid_and_complete(tmp_path: Path) -> None:
+    text = sample_text()
+    assert list(read_config(write(tmp_path, text)).cameras) == ["front"]
+    # With every default written out it is still valid, and says the same.
+    explicit = re.sub(r"(?m)^#(\w+ = (?!\.\.\.).*)$", r"\1", text)
+    assert explicit != text
+    assert read_config(write(tmp_path, explicit)) == read_config(write(tmp_path, text))
+    for name, field in Config.model_fields.items():
+        if name != "cameras":
+            for key, inner in field.annotation.model_fields.items():  # type: ignore[union-attr]
+                assert f"#{key} = " in text
+                assert inner.description

@@ -1,0 +1,336 @@
+"""Videos that are stored turned or mirrored: read as a player shows them, or refused by name."""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from edge.config import BlurConfig, CameraConfig
+from edge.detection.detector import Detector
+from edge.errors import PictureError, SourceError
+from edge.files.video import VideoResult, _Reader, anonymize_video
+from edge.frames import Pixels
+from edge.pictures import read_picture
+from edge.sources import make_source, video
+from edge.sources.display_matrix import read_orientation
+from edge.sources.matroska import read_poses
+from edge.sources.orientation import Orientation, orientation_of
+from tests.hostile import ASTRONAUT
+
+FRAMES = 2
+ONE = 1 << 16
+UPRIGHT = (1, 0, 0, 1)
+
+Show = Callable[[Pixels], Pixels]
+# What a player makes of the matrix (a, b, c, d); FFmpeg's filters of the same effect stand beside it.
+PLAYERS: dict[tuple[int, int, int, int], tuple[Show, str]] = {
+    UPRIGHT: (lambda p: p, "null"),
+    (0, 1, -1, 0): (lambda p: np.rot90(p, -1), "transpose=clock"),
+    (-1, 0, 0, -1): (lambda p: np.rot90(p, 2), "hflip,vflip"),
+    (0, -1, 1, 0): (lambda p: np.rot90(p, 1), "transpose=cclock"),
+    (-1, 0, 0, 1): (np.fliplr, "hflip"),
+    (1, 0, 0, -1): (np.flipud, "vflip"),
+    (0, -1, -1, 0): (lambda p: np.rot90(np.fliplr(p), -1), "transpose=clock_flip"),
+    (0, 1, 1, 0): (lambda p: np.rot90(np.fliplr(p), 1), "transpose=cclock_flip"),
+}
+ALL = pytest.mark.parametrize("parts", PLAYERS, ids=[name for _, name in PLAYERS.values()])
+
+REFUSED = {
+    (1, 0.5, 0, 1): "shears",
+    (2, 0, 0, 1): r"scales the picture by 2\.00 x 1\.00",
+    (0, 0.5, -0.5, 0): r"scales the picture by 0\.50 x 0\.50",
+    (0.7071, 0.7071, -0.7071, 0.7071): "turns the picture by 45 degrees",
+    (0.9994, 0.0349, -0.0349, 0.9994): "turns the picture by 2 degrees",
+    (1, 0, 0, 0): "flattens",
+    (1, 1, 1, 1): "flattens",
+}
+
+
+def nine(parts: Sequence[float]) -> tuple[int, ...]:
+    a, b, c, d = (round(part * ONE) for part in parts)
+    return (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+
+
+@functools.cache
+def shown() -> Pixels:
+    """The picture that a player shows: 128x160, with one face."""
+    seen = read_picture(ASTRONAUT).pixels[:400, 96:416]
+    return np.asarray(cv2.resize(seen, (128, 160), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def clip(path: Path, parts: tuple[int, int, int, int], container_matrix: bool = False) -> Path:
+    """Store the picture so that a player with this matrix shows it; the matrix is set by PyAV, or not yet."""
+    show, _ = PLAYERS[parts]
+    stored = np.ascontiguousarray(show(show(show(shown()))))  # four times is not at all
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=10, options={"crf": "12", "preset": "ultrafast"})
+        stream.height, stream.width = stored.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        if container_matrix:
+            stream.set_display_matrix(list(nine(parts)))
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(stored, format="bgr24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def patch(path: Path, matrix: Sequence[int], kind: bytes = b"tkhd") -> Path:
+    """Put a matrix into the header of an MP4 file (ISO/IEC 14496-12, 8.2.2 and 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    place = data.index(kind) + 4 + {b"mvhd": 36, b"tkhd": 40}[kind]
+    assert data[place : place + 36] == struct.pack(">9i", *nine(UPRIGHT))
+    data[place : place + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
+    return path
+
+
+def watched(path: Path) -> list[Pixels]:
+    """The frames of a camera of the kind ``video``."""
+    config = CameraConfig(source=str(path), pace=False)
+    return [frame.pixels for frame in make_source("yard", config, threading.Event())]
+
+
+def blurred(source: Path, target: Path, detector: Detector) -> tuple[VideoResult, list[Pixels]]:
+    """What ``edge blur`` finds in a file, and the frames that it writes, as they are stored."""
+    target.parent.mkdir(exist_ok=True)
+    result = anonymize_video(
+        source,
+        target,
+        detector,
+        BlurConfig(),
+        workers=1,
+        keep_audio=False,
+        replace=False,
+        advance=lambda _: None,
+    )
+    with av.open(str(target)) as container:
+        written = list(container.decode(video=0))
+    assert not any(data.type.name == "DISPLAYMATRIX" for frame in written for data in frame.side_data)
+    return result, [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in written]
+
+
+def decoded(path: Path) -> list[Pixels]:
+    """The frames that ``edge blur`` looks at."""
+    with av.open(str(path)) as container:
+        return [frame.pixels for frame in _Reader(container, keep_audio=False).frames()]
+
+
+def is_shown(frames: list[Pixels], below: int = 0) -> bool:
+    """Whether all frames are the picture, from one row on."""
+    assert len(frames) == FRAMES
+    return all(
+        frame.shape == shown().shape
+        and float(np.abs(frame[below:].astype(int) - shown()[below:].astype(int)).mean()) < 8
+        for frame in frames
+    )
+
+
+@ALL
+def test_the_table_is_what_ffmpeg_does(parts: tuple[int, int, int, int]) -> None:
+    show, filters = PLAYERS[parts]
+    graph = av.filter.Graph()
+    picture = av.VideoFrame.from_ndarray(shown(), format="bgr24")
+    last = graph.add_buffer(
+        width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1, 10)
+    )
+    for name in filters.split(","):
+        following = graph.add(*name.split("=", 1))
+        last.link_to(following)
+        last = following
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.push(picture)
+    turned: Any = graph.pull()
+    np.testing.assert_array_equal(turned.to_ndarray(format="bgr24"), show(shown()))
+
+
+@ALL
+def test_a_camera_sees_what_a_player_shows(tmp_path: Path, parts: tuple[int, int, int, int]) -> None:
+    path = patch(clip(tmp_path / "clip.mp4", parts), nine(parts))
+    assert is_shown(watched(path))
+
+
+@ALL
+def test_a_file_is_written_as_a_player_shows_it_and_its_face_is_covered(
+    tmp_path: Path, parts: tuple[int, int, int, int], detector: Detector
+) -> None:
+    path = patch(clip(tmp_path / "clip.mp4", parts), nine(parts))
+    result, frames = blurred(path, tmp_path / "out" / "clip.mp4", detector)
+    assert [len(boxes) for boxes, _ in result.faces] == [1] * FRAMES
+    assert is_shown(frames, below=120)
+    assert not is_shown(frames)
+
+
+@pytest.mark.skipif(
+    not hasattr(av.video.stream.VideoStream, "set_display_matrix"), reason="this PyAV writes no matrix"
+)
+@ALL
+def test_matroska_as_well(tmp_path: Path, parts: tuple[int, int, int, int]) -> None:
+    path = clip(tmp_path / "clip.mkv", parts, container_matrix=True)
+    assert is_shown(watched(path))
+    assert is_shown(decoded(path))
+
+
+def test_the_movie_s_matrix_comes_after_the_track_s(tmp_path: Path) -> None:
+    """A flip in the track, then a clockwise quarter in the movie."""
+    path = patch(clip(tmp_path / "clip.mp4", (0, -1, -1, 0)), nine((-1, 0, 0, 1)))
+    patch(path, nine((0, 1, -1, 0)), b"mvhd")
+    assert is_shown(watched(path))
+    assert is_shown(decoded(path))
+
+
+def test_a_matrix_of_zeros_says_nothing(tmp_path: Path) -> None:
+    path = patch(clip(tmp_path / "clip.mp4", UPRIGHT), [0] * 9)
+    assert is_shown(watched(path))
+    assert is_shown(decoded(path))
+
+
+@pytest.mark.parametrize(("parts", "reason"), REFUSED.items())
+def test_anything_else_is_refused_by_name(
+    tmp_path: Path, parts: tuple[float, ...], reason: str, detector: Detector
+) -> None:
+    path = patch(clip(tmp_path / "clip.mp4", UPRIGHT), nine(parts))
+    with pytest.raises(SourceError, match=rf"clip\.mp4: the display matrix {reason}.*Encode"):
+        watched(path)
+    with pytest.raises(PictureError, match=f"the display matrix {reason}.*Encode"):
+        blurred(path, tmp_path / "out" / "clip.mp4", detector)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_perspective_is_refused() -> None:
+    with pytest.raises(PictureError, match="perspective"):
+        orientation_of([ONE, 0, 1 << 20, 0, ONE, 0, 0, 0, 1 << 30])
+
+
+@ALL
+def test_rounding_and_place_do_not_matter(parts: tuple[int, int, int, int]) -> None:
+    matrix = [value + 300 for value in nine(parts)]
+    matrix[2] = matrix[5] = 0
+    assert orientation_of(matrix) == orientation_of(nine(parts))
+
+
+def test_a_file_on_which_opencv_disagrees_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path / "clip.mp4", UPRIGHT)
+    monkeypatch.setattr(video, "read_orientation", lambda _: Orientation(left_right=True))
+    with pytest.raises(SourceError, match=r"OpenCV turns it by 0 degrees, the file's header by 180"):
+        watched(path)
+
+
+# --- headers that no encoder here writes ---
+
+
+def box(kind: bytes, *content: bytes, long: bool = False) -> bytes:
+    data = b"".join(content)
+    if long:
+        return struct.pack(">I4sQ", 1, kind, 16 + len(data)) + data
+    return struct.pack(">I4s", 8 + len(data), kind) + data
+
+
+def track(parts: Sequence[float], handler: bytes = b"vide", version: int = 0) -> bytes:
+    times = 36 if version else 24
+    header = bytes([version]) + bytes(times - 1 + 16) + struct.pack(">9i", *nine(parts))
+    return box(b"trak", box(b"tkhd", header), box(b"mdia", box(b"hdlr", bytes(8) + handler)))
+
+
+def movie(*tracks: bytes, version: int = 0) -> bytes:
+    header = bytes([version]) + bytes(47 if version else 35) + struct.pack(">9i", *nine(UPRIGHT))
+    return box(b"ftyp") + box(b"mdat", bytes(99), long=True) + box(b"moov", box(b"mvhd", header), *tracks)
+
+
+MIRROR = Orientation(left_right=True)
+SOUND = track((2, 0, 0, 2), b"soun")
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (movie(SOUND, track((-1, 0, 0, 1))), MIRROR),
+        (movie(track((-1, 0, 0, 1), version=1), version=1), MIRROR),
+        (movie(track((-1, 0, 0, 1)), track((-1, 0, 0, 1))), MIRROR),
+        (movie(SOUND), Orientation()),
+        (b"RIFF....AVI LIST", Orientation()),
+        (b"", Orientation()),
+    ],
+)
+def test_headers(tmp_path: Path, data: bytes, wanted: Orientation) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(data)
+    assert read_orientation(path) == wanted
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (movie(track((-1, 0, 0, 1)), track(UPRIGHT)), "not turned alike"),
+        (movie(track(UPRIGHT))[:-40], "truncated"),
+        (box(b"ftyp"), "no header"),
+        (box(b"moov", track(UPRIGHT)), "no header"),
+        (box(b"ftyp") + struct.pack(">I4s", 4, b"moov"), "broken or truncated box"),
+        (box(b"ftyp") + box(b"free") * 100_000, "too many boxes"),
+        (b"\x1a\x45\xdf\xa3", "truncated number"),
+        (b"\x1a\x45\xdf\xa3\x80", "no list of tracks"),
+    ],
+)
+def test_broken_headers_are_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+    path = tmp_path / "clip"
+    path.write_bytes(data)
+    with pytest.raises(PictureError, match=reason):
+        read_orientation(path)
+
+
+def element(name: str, *content: bytes, unknown: bool = False) -> bytes:
+    data = b"".join(content)
+    size = b"\x01" + (b"\xff" * 7 if unknown else len(data).to_bytes(7, "big"))
+    return bytes.fromhex(name) + size + data
+
+
+def posed(shape: int, *numbers: bytes) -> bytes:
+    """A Matroska file, its length not known when it was written, with one track of pictures."""
+    projection = element("7670", element("7671", bytes([shape])), *numbers)
+    tracks = element("1654ae6b", element("ae", element("83", b"\x01"), element("e0", projection)))
+    return element("1a45dfa3") + element("18538067", element("ec", bytes(9)), tracks, unknown=True)
+
+
+def degrees(name: str, value: float, form: str = ">d") -> bytes:
+    return element(name, struct.pack(form, value))
+
+
+@pytest.mark.parametrize(
+    ("data", "parts"),
+    [
+        (posed(0), UPRIGHT),
+        (posed(0, degrees("7675", -90, ">f")), (0, 1, -1, 0)),
+        (posed(0, degrees("7673", -180), degrees("7675", 180)), (1, 0, 0, -1)),
+        (posed(1, degrees("7673", 30)), UPRIGHT),  # a sphere
+    ],
+)
+def test_poses(data: bytes, parts: tuple[int, ...]) -> None:
+    assert read_poses(io.BytesIO(data), len(data)) == [nine(parts)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "error", "reason"),
+    [
+        ([degrees("7674", 10)], PictureError, "pitch 10"),
+        ([degrees("7673", 90)], PictureError, "yaw 90"),
+        ([degrees("7675", float("nan"))], ValueError, "NaN"),
+        ([element("7675", bytes(9))], ValueError, "more than 8 bytes"),
+    ],
+)
+def test_bad_poses(numbers: list[bytes], error: type[Exception], reason: str) -> None:
+    data = posed(0, *numbers)
+    with pytest.raises(error, match=reason):
+        read_poses(io.BytesIO(data), len(data))
