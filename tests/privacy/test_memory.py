@@ -184,6 +184,7 @@ def place() -> Iterator[Path]:
 def storing(script: str, place: Path, clip: Path, before: list[str]) -> Iterator[Daemon]:
     """The daemon on a clip that begins again and again, once it has raw frames and has stored images."""
     config = write_config(place, {"front": (clip, "loop = true")})
+    os.chown(config, owner(), -1)  # whatever the umask of this process is by now
     env = bare_environment(place / "home")
     log = clip.parent / "log"
     with running(script, config, log_file=log, env=env, prefix=before) as daemon:
