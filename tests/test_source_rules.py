@@ -162,40 +162,6 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
     assert used <= {"edge", "edge.contract", "edge.errors", *(f"edge.{name}" for name in path_of_a_picture)}
 
 
-def test_arrows_point_down() -> None:
-    order = [
-        {
-            "errors",
-            "frames",
-            "contract",
-            "reasons",
-            "boxes",
-            "config",
-            "masking",
-            "notify",
-            "process",
-            "logs",
-        },
-        {"pictures", "detection"},
-        {"blur", "hold"},
-        {"last_look", "store", "sources", "status"},
-        {"mqtt", "audit", "files"},
-        {"daemon"},
-        {"commands"},
-        {"cli"},
-    ]
-    level = {room: number for number, rooms in enumerate(order) for room in rooms}
-    for path in EDGE:
-        parts = path.relative_to(ROOT / "edge").with_suffix("").parts
-        if parts == ("__init__",):
-            continue
-        here = level[parts[0]]
-        for name in imported(path):
-            pieces = name.split(".")
-            if pieces[0] == "edge" and len(pieces) > 1 and pieces[1] in level and pieces[1] != parts[0]:
-                assert level[pieces[1]] <= here, f"{name_of(path)} imports {name}"
-
-
 def test_the_readme_names_every_command_and_every_reason_has_a_text() -> None:
     import typer
 
