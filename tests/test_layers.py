@@ -56,7 +56,7 @@ def circle(graph: Graph) -> list[str]:
 
 
 def room(module: str) -> str:
-    """The part of edge that a module belongs to: a folder, or a file that lies flat; empty for edge itself."""
+    """The part of edge that a module belongs to: a folder, or a flat file; empty for edge itself."""
     return module.partition(".")[2].partition(".")[0]
 
 
