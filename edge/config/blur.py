@@ -48,5 +48,5 @@ class BlurConfig(Section):
 
     @property
     def reidentifiable(self) -> bool:
-        """Whether people can be recognised in spite of this blur (README.md, "How a face stays covered")."""
+        """Whether people can be recognised in spite of this blur (docs/privacy.md)."""
         return self.fill in REIDENTIFIABLE_FILLS or self.region == "top"
