@@ -70,7 +70,7 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="edge config --init"):
+    with pytest.raises(ConfigError, match="edge config init"):
         read_config(tmp_path / "none.toml")
 
 
