@@ -13,7 +13,7 @@ from edge.config import Config, read_config
 from edge.config.store import PRIVATE_KEY
 from edge.daemon.recorded_settings import settings_of
 from edge.logs import printable
-from edge.masking import is_host, label
+from edge.masking import NOT_SHOWN, is_host, label
 from edge.store.encryption import recipient_of
 from edge.store.text import write_text
 
@@ -66,18 +66,18 @@ def shown_text(config: Config) -> str:
 def _line(key: str, value: Any) -> str:
     if value is None:
         return f"#{key} = ...\n"
-    # A time is not the user's own text any more, and label would take its colons for a URL's.
-    shown = value if key == "clock_confirmed" else _shown(value)
-    return f"{key} = {printable(toml(shown))}\n"
+    return f"{key} = {printable(toml(_shown(key, value)))}\n"
 
 
-def _shown(value: Any) -> Any:
-    """A value without what may be part of a URL or of a password."""
+def _shown(key: str, value: Any) -> Any:
+    """A value without anything that may be part of a URL or a password."""
     if isinstance(value, list):
-        return [_shown(part) for part in value]
-    if isinstance(value, str):
-        return value if is_host(value) else label(value)
-    return value
+        return [_shown(key, part) for part in value]
+    if not isinstance(value, str) or key == "clock_confirmed":  # a time is no text of the user's any more
+        return value
+    if key in ("host", "allowed_hosts"):
+        return value if is_host(value) else NOT_SHOWN
+    return label(value)
 
 
 def _checked(file: Path) -> Config:

@@ -135,7 +135,7 @@ def _inside(root: Path, program: Path) -> Path:
 
 
 def _check_program(root: Path, program: Path, inside: Path) -> Iterator[str]:
-    """Warn of what would keep the service from starting ``program``; in the running system raise EdgeError."""
+    """Warn of what would keep the service from starting ``program``, or raise EdgeError on this system."""
     problems = []
     if not program.is_file():
         problems.append(f"{program} is missing: install the wheel into this virtual environment")

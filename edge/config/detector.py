@@ -56,7 +56,7 @@ class DetectorConfig(Section):
         0,
         ge=0,
         le=256,
-        description="CPU threads of one run of the detector; 0: all cores, shared by up to two runs at a time",
+        description="CPU threads of one run of the detector; 0: all cores, shared by two runs at most",
     )
 
     @property

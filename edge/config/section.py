@@ -34,7 +34,7 @@ class Section(BaseModel):
         known = info.field_name in ("source", "username")
         if not known and isinstance(value, (str, Path)) and is_address(str(value)):
             raise ValueError(
-                "a URL cannot stand here; a camera's URL belongs in cameras.NAME.source, and mqtt.host takes only "
-                "the broker's name or address"
+                "a URL cannot stand here; a camera's URL belongs in cameras.NAME.source, and mqtt.host takes "
+                "only the broker's name or address"
             )
         return value
