@@ -258,5 +258,5 @@ def audit(
     """
     from edge.commands.audit import audit_folder, audit_options
 
-    wanted = audit_options(sample=sample, head=head, identity=identity, detector=detector, jobs=jobs)
-    exit_unless(audit_folder(folder, wanted, json_file, html_file, console))
+    work = audit_options(sample=sample, head=head, identity=identity, detector=detector, jobs=jobs)
+    exit_unless(audit_folder(folder, work, json_file, html_file, console))

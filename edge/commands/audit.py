@@ -29,7 +29,7 @@ from edge.store.text import write_text
 def audit_options(
     *, sample: int | None, head: str | None, identity: Path | None, detector: Path | None, jobs: int
 ) -> Options:
-    """How to audit; ``jobs`` 0 means one per core. Raises ConfigError when the identity file is no good."""
+    """How to audit; ``jobs`` 0 means one per core. Raises ConfigError when ``identity`` cannot be used."""
     return Options(
         sample=sample,
         head=head,

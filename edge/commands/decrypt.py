@@ -29,8 +29,8 @@ _LARGEST_IDENTITY_BYTES = 2**16
 
 @dataclass
 class _Found:
-    """Files, each with its place below the output folder; names and reasons of those that cannot be read; how
-    many other files the folders hold."""
+    """Files with their places below the output folder, refused names with the reason, and the number of
+    other files."""
 
     files: list[tuple[Path, Path]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -41,7 +41,7 @@ def decrypt_files(paths: Sequence[Path], out: Path, identity: Path, console: Con
     """Decrypt files and folders; return whether each file is below ``out`` now.
 
     A file of a folder keeps its path relative to that folder, without ``.age``. Raises ConfigError when the
-    identity file is no good.
+    identity file cannot be used.
     """
     begin = time.monotonic()
     errors = Console(stderr=True)

@@ -69,7 +69,7 @@ def demo(out: Path | None, seconds: float, console: Console, errors: Console) ->
 
 
 def run_demo(config: Config, seconds: float, announce: Callable[[str], None]) -> DemoResult:
-    """Run the pipeline for ``seconds`` of synthetic video, then look for faces on every image.
+    """Run the pipeline for ``seconds`` of synthetic video, then search every image for faces.
 
     Raises EdgeError when the appliance does not start, and ConfigError when the images would be encrypted.
     """

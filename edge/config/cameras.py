@@ -60,7 +60,7 @@ class CameraConfig(Section):
     @classmethod
     def _not_empty(cls, value: tuple[float, float, float, float] | None) -> Any:
         if value is not None and (value[2] <= value[0] or value[3] <= value[1]):
-            raise ValueError("wanted [left, top, right, bottom] with left < right and top < bottom")
+            raise ValueError("must be [left, top, right, bottom] with left < right and top < bottom")
         return value
 
     @field_validator("privacy_zones")

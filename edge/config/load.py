@@ -14,15 +14,15 @@ class LoadConfig(Section):
         1,
         gt=0,
         le=3600,
-        description="longest time between two runs of the detector for a camera; if it takes longer (and "
+        description="longest time between two runs of the detector for a camera; when it takes longer (and "
         "longer than store.interval_seconds), the load level goes one step down",
     )
     hot_celsius: float = Field(
         85, ge=30, le=120, description="temperature from which the load level goes one step down"
     )
     step_down_seconds: float = Field(
-        5, ge=0, le=600, description="how long either must last before a step down"
+        5, ge=0, le=600, description="how long the box must be too slow or too hot before a step down"
     )
     step_up_seconds: float = Field(
-        30, ge=1, le=3600, description="how long neither must be the case before a step up"
+        30, ge=1, le=3600, description="how long the box must be neither before a step up"
     )
