@@ -66,7 +66,7 @@ def _check_target(path: Path | None, option: str, ending: str, store: Path) -> N
         # A picture's name here would replace that picture.
         raise StoreError(f"{option} {path}: the name must end in {ending}")
     if path.resolve().is_relative_to(store.resolve()):
-        raise StoreError(f"{option} {path}: it would lie in the store, and the next audit would object to it")
+        raise StoreError(f"{option} {path}: lies in the store, where the next audit would object to it")
 
 
 def _print(result: AuditResult, console: Console) -> None:

@@ -70,7 +70,7 @@ def _number(text: str | float) -> float:
 def sha256(text: str) -> str:
     """The value of --head, in small letters."""
     if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
-        raise typer.BadParameter("not a SHA-256 (64 hexadecimal digits)")
+        raise typer.BadParameter("not a sha256 (64 hexadecimal digits)")
     return text.lower()
 
 

@@ -228,7 +228,7 @@ def test_config_writes_a_sample_that_it_accepts(tmp_path: Path, edge_script: str
     assert "File exists" in again.stderr
 
 
-@pytest.mark.parametrize("command", ["", "demo", "blur", "run", "doctor", "config"])
+@pytest.mark.parametrize("command", ["", "demo", "blur", "run", "doctor", "config", "config show"])
 def test_help_is_shown(tmp_path: Path, edge_script: str, command: str) -> None:
     done = run(edge_script, *command.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -243,7 +243,9 @@ def test_every_command_and_option_says_what_it_does() -> None:
     assert sorted(commands) == [
         "audit", "blur", "config", "decrypt", "demo", "doctor", "install", "keygen", "run", "uninstall"
     ]  # fmt: skip
-    for name, command in commands.items():
+    subcommands = commands["config"].commands
+    assert sorted(subcommands) == ["check", "init", "show"]
+    for name, command in {**commands, **subcommands}.items():
         assert command.help, name
         for parameter in command.params:
             text = getattr(parameter, "help", None)
