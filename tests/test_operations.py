@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from edge import cli
+from edge.commands import endings
 from edge.daemon import run as daemon
 from edge.daemon.load import LoadLevel
 from edge.reasons import Reason
@@ -34,7 +34,7 @@ def test_each_state_has_a_row(word: str) -> None:
 
 
 def test_each_exit_code_has_a_row_and_no_other_is_there() -> None:
-    codes = {value for name, value in vars(cli).items() if name.startswith("EXIT_")}
+    codes = {value for name, value in vars(endings).items() if name.startswith("EXIT_")}
     codes |= {daemon.EXIT_SECOND_SIGNAL, 2}  # 2 is the command line library's own
     assert {str(code) for code in codes} == {row for row in ROWS if row.isdigit()}
 

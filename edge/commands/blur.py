@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import typer
 from rich.console import Console
 
 from edge.commands.progress import progress_bar
-from edge.config import Config
+from edge.commands.terminal import print_plain
+from edge.config import Config, make_config
+from edge.config.blur import REIDENTIFIABLE_FILLS, Fill, Region
+from edge.config.detector import Provider
 from edge.detection import known_face
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
@@ -22,7 +28,60 @@ from edge.logs import printable
 from edge.store.text import write_text
 
 SHOWN = 5
-"""Names that a line lists at most."""
+"""Most names that a line lists."""
+
+DETECTION_TIMEOUT_SECONDS = 120
+"""Pictures may be far larger than a camera's, and nothing waits for the next frame."""
+
+
+def blur_config(
+    *,
+    fill: Fill,
+    region: Region,
+    top_fraction: float,
+    allow_reidentifiable: bool,
+    detector: Path | None,
+    provider: Provider,
+    size: str,
+    tiles: str,
+    score: float | None,
+) -> Config:
+    """The configuration that the options of ``edge blur`` stand for; the environment overrides it.
+
+    Raises typer.BadParameter when a fill or region leaves people recognisable and neither the option nor the
+    environment accepts that, ConfigError when a variable in the environment is wrong.
+    """
+    table: dict[str, Any] = {"privacy": {"allow_reidentifiable": allow_reidentifiable}}
+    allowed = make_config(table, "edge blur").privacy.allow_reidentifiable
+    for option, value, weak in (("--fill", fill, REIDENTIFIABLE_FILLS), ("--region", region, ("top",))):
+        if value in weak and not allowed:
+            raise typer.BadParameter(
+                f"{value} leaves people recognisable; to accept that, add --allow-reidentifiable",
+                param_hint=f"'{option}'",
+            )
+    table["blur"] = {"fill": fill, "region": region, "top_fraction": top_fraction}
+    table["detector"] = {
+        "path": detector,
+        "provider": provider,
+        # A fixed size belongs to the detector file; native suits the shipped one.
+        "size_pixels": "auto" if detector is not None and size == "native" else size,
+        "tiles": tiles,
+        "threads": 1,
+        "score_begin": score,
+        "timeout_seconds": DETECTION_TIMEOUT_SECONDS,
+    }
+    return make_config(table, "edge blur")
+
+
+def blur_options(*, resume: bool, convert: bool, keep_audio: bool, quality: int, jobs: int) -> batch.Options:
+    """How to work through the files; ``jobs`` 0 means one worker per core."""
+    return batch.Options(
+        resume=resume,
+        convert=convert,
+        keep_audio=keep_audio,
+        quality=quality,
+        workers=jobs or os.cpu_count() or 1,
+    )
 
 
 def blur_files(
@@ -33,7 +92,7 @@ def blur_files(
     report: Path | None,
     console: Console,
 ) -> bool:
-    """Anonymize files; return whether each was written or done before, and the report knows them all.
+    """Anonymize files; return whether each was written or done before and has its entry in the report.
 
     Raises EdgeError when the detector cannot be trusted or the report cannot be read or written.
     """
@@ -58,7 +117,7 @@ def blur_files(
         try:
             outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
         except KeyboardInterrupt:
-            # --resume will skip what is done, and needs it in the report; one of another run is left alone
+            # --resume will skip what is done and needs it in the report; another run's report is left alone
             if report is not None and (options.resume or not report.exists()):
                 _write_report(report, coco, outcomes)
             raise
@@ -68,12 +127,12 @@ def blur_files(
         _write_report(report, coco, outcomes)
     _summary(outcomes, plan.ignored, time.monotonic() - begin, out, console)
     if missing:
-        _print(_missing_text(sorted(missing)), console, style="red")
+        print_plain(console, _missing_text(sorted(missing)), style="red")
     return not missing and not any(outcome.state == "refused" for outcome in outcomes)
 
 
 def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:
-    """Add what was found in the files that were written now, in place of what was known of them."""
+    """Replace the entries of the files that this run has written, and write the report."""
     for outcome in outcomes:
         if outcome.state == "written":
             coco.drop(outcome.name)
@@ -87,13 +146,9 @@ def _missing_text(names: Sequence[str]) -> str:
     shown = ", ".join(json.dumps(name) for name in names[:SHOWN])
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return (
-        f"not in the report: {shown}{more}, which an earlier run did without it; run again without --resume, "
-        "or remove their results first"
+        f"not in the report: {shown}{more}, which an earlier run did without a report; run again without "
+        "--resume, or remove their results first"
     )
-
-
-def _print(text: str, console: Console, style: str | None = None) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(
@@ -102,7 +157,7 @@ def _summary(
     refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
     for outcome in refused:
         # JSON quotes make a newline in a file name visible
-        _print(f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", console, "red")
+        print_plain(console, f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", style="red")
     states = Counter(outcome.state for outcome in outcomes)
     written = [outcome for outcome in outcomes if outcome.state == "written"]
     frames = sum(outcome.frames for outcome in written)
@@ -117,4 +172,4 @@ def _summary(
         parts.append(f"{ignored} other files left alone")
     parts.append(f"{states['refused']} refused")
     rate = frames / seconds if seconds else 0
-    _print(f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second", console)
+    print_plain(console, f"{', '.join(parts)}; {seconds:.1f} s, {rate:.1f} pictures per second")

@@ -1,4 +1,4 @@
-"""``edge decrypt`` and ``edge keygen``: for the holder of the private key, elsewhere than on the box."""
+"""``edge decrypt`` and ``edge keygen``: for the holder of the private key, not on the box."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from edge.commands.terminal import print_plain
 from edge.errors import ConfigError, StoreError
 from edge.logs import printable
 from edge.store.durable import make_folder, write_bytes
 from edge.store.encryption import SUFFIX, decrypt, identities_of, new_identity
 from edge.store.text import write_text
 
-_LARGEST_BYTES = 2**30  # a file and its content are in memory, since nothing is written before all is proven
+_LARGEST_BYTES = 2**30
+"""Largest encrypted file: it is decrypted in memory, since nothing is written before all of it is proven."""
 _LARGEST_IDENTITY_BYTES = 2**16
 
 
 @dataclass
 class _Found:
-    """Files, each with its place below the output folder; what cannot be read; how many others lie there."""
+    """Files with their places below the output folder, refused names with the reason, and the number of
+    other files."""
 
     files: list[tuple[Path, Path]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
@@ -35,10 +38,10 @@ class _Found:
 
 
 def decrypt_files(paths: Sequence[Path], out: Path, identity: Path, console: Console) -> bool:
-    """Decrypt files and folders; return whether every one of them is below ``out`` now.
+    """Decrypt files and folders; return whether each file is below ``out`` now.
 
     A file of a folder keeps its path relative to that folder, without ``.age``. Raises ConfigError when the
-    identity file is no good.
+    identity file cannot be used.
     """
     begin = time.monotonic()
     errors = Console(stderr=True)
@@ -58,40 +61,36 @@ def decrypt_files(paths: Sequence[Path], out: Path, identity: Path, console: Con
             found.refused.append((str(source), error.strerror or str(error)))
     for name, reason in sorted(found.refused):
         # JSON quotes make a newline in a file name visible
-        _print(console, f"refused {json.dumps(name)}: {printable(reason)}", style="red")
+        print_plain(console, f"refused {json.dumps(name)}: {printable(reason)}", style="red")
     parts = [f"{written} decrypted to {printable(str(out))}"]
     if there:
         parts.append(f"{there} there already")
     if found.ignored:
         parts.append(f"{found.ignored} other files left alone")
     parts.append(f"{len(found.refused)} refused")
-    _print(console, f"{', '.join(parts)}; {time.monotonic() - begin:.1f} s")
+    print_plain(console, f"{', '.join(parts)}; {time.monotonic() - begin:.1f} s")
     return not found.refused
 
 
 def make_key(out: Path, console: Console) -> None:
     """Write a new private key to ``out`` (mode 0600) and print the public one.
 
-    Raises StoreError when there is such a file already, ConfigError without the extra ``encrypt``.
+    Raises StoreError when the file exists already, ConfigError without the extra ``encrypt``.
     """
     text, public = new_identity()
     write_text(out, text)
     shown = printable(shlex.quote(str(out)))
-    _print(console, f"public key: {public}")
-    _print(console, f"  for the box, in edge.toml:  [store]  recipient = {json.dumps(public)}")
-    _print(console, f"private key: {shown}")
-    _print(console, f"  to read the images:  edge decrypt IMAGES --identity {shown} --out DIR")
-    _print(
+    print_plain(console, f"public key: {public}")
+    print_plain(console, f"  for the box, in edge.toml:  [store]  recipient = {json.dumps(public)}")
+    print_plain(console, f"private key: {shown}")
+    print_plain(console, f"  to read the images:  edge decrypt IMAGES --identity {shown} --out DIR")
+    print_plain(
         console, "  It must not be on the box. Keep a second copy offline: without it the images are lost."
     )
 
 
-def _print(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
 def read_identities(path: Path, errors: Console) -> list[Any]:
-    """The private keys in a file as age-keygen writes it; a warning where others can read it.
+    """The private keys in a file as age-keygen writes it; warns on ``errors`` when other users can read it.
 
     Raises ConfigError.
     """
@@ -110,7 +109,7 @@ def read_identities(path: Path, errors: Console) -> list[Any]:
         raise ConfigError(f"--identity {shown}: not a file of private keys")
     identities = identities_of(text, f"--identity {shown}")
     if stat.S_ISREG(state.st_mode) and state.st_mode & 0o077:
-        _print(
+        print_plain(
             errors,
             f"edge: other users can read {shown} (mode {stat.S_IMODE(state.st_mode):04o}): chmod 600",
             style="yellow",
@@ -121,7 +120,7 @@ def read_identities(path: Path, errors: Console) -> list[Any]:
 def _find(paths: Sequence[Path], out: Path) -> _Found:
     found = _Found()
     for path in paths:
-        if os.path.isdir(path):  # unlike Path.is_dir, False for what may not be looked at
+        if os.path.isdir(path):  # unlike Path.is_dir, False where access is denied
             _walk(path, out.resolve(), found)
         elif not _is_encrypted(path.name):
             missing = not os.path.lexists(path)

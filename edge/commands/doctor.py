@@ -1,19 +1,27 @@
-"""``edge doctor``: is this box ready? Each check is a row: ok, warn or fail, and what to do."""
+"""``edge doctor``: is this box ready? Each check is a row: ok, warn or fail, what was found, what to do."""
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import shutil
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 import edge
-from edge.config import CameraConfig, Config
+from edge.commands.endings import EXIT_FAILED, EXIT_OK
+from edge.config import CameraConfig, Config, make_config, read_config
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import read_detector
@@ -23,11 +31,12 @@ from edge.sources import make_source
 from edge.store.durable import make_folder, new_file
 from edge.store.encryption import recipient_of
 
-LoadLevel = Literal["ok", "warn", "fail"]
+Level = Literal["ok", "warn", "fail"]
 
 LOW_SPACE_BYTES = 2 * 2**30
 SOURCE_FRAMES = 10
 SOURCE_THREAD = "doctor-source"
+STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -41,16 +50,45 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Check:
-    """One row. ``way_out`` says what to do; empty when nothing is."""
+    """One row. ``way_out`` says what to do; empty when there is nothing to do."""
 
     name: str
-    level: LoadLevel
+    level: Level
     found: str
     way_out: str = ""
 
 
+def doctor(config_file: Path | None, as_json: bool, console: Console) -> bool:
+    """Run all checks and print them; return whether none failed.
+
+    Raises ConfigError when the configuration is bad. Ends the process itself when a source still hangs.
+    """
+    config = read_config(config_file) if config_file is not None else make_config({}, "edge doctor")
+    checks = list(examine(config))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=1) + "\n")
+    else:
+        console.print(doctor_table(checks))
+    good = not any(check.level == "fail" for check in checks)
+    if hanging():
+        sys.stdout.flush()
+        os._exit(EXIT_OK if good else EXIT_FAILED)
+    return good
+
+
+def doctor_table(checks: Sequence[Check]) -> Table:
+    """The checks as rows for the terminal."""
+    table = Table("check", "state", "found", "what to do")
+    for check in checks:
+        # Text, not markup: a path may hold square brackets
+        table.add_row(
+            Text(check.name), Text(check.level, STYLES[check.level]), Text(check.found), Text(check.way_out)
+        )
+    return table
+
+
 def examine(config: Config) -> Iterator[Check]:
-    """Run all checks, cheap ones first. Never raises because of what it finds."""
+    """Run all checks, the cheap ones first. What a check finds never raises an error."""
     yield _versions()
     yield _swap(Path("/proc/swaps"))
     yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
@@ -58,7 +96,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield from _encryption(config.store.recipient)
     yield from _detector(config)
     if not config.cameras:
-        yield Check("cameras", "warn", "none configured", "name a configuration: --config edge.toml")
+        yield Check("cameras", "warn", "none configured", "give a configuration: --config edge.toml")
     for name, camera in config.cameras.items():
         yield _source(name, camera)
 
@@ -77,12 +115,12 @@ def _swap(table: Path) -> Check:
     try:
         lines = table.read_text(encoding="utf-8").splitlines()[1:]
     except OSError as error:
-        return Check("swap", "warn", f"cannot be read: {error.strerror}", "look at: swapon --show")
+        return Check("swap", "warn", f"cannot be read: {error.strerror}", "list swap areas: swapon --show")
     # zram is compressed memory, not a disk
     areas = [line.split()[0] for line in lines if line.split() and "zram" not in line.split()[0]]
     if areas:
         return Check(
-            "swap", "warn", f"on: {', '.join(areas)}", "memory with raw frames can reach the disk: swapoff -a"
+            "swap", "warn", f"on: {', '.join(areas)}", "raw frames in memory can reach the disk: swapoff -a"
         )
     return Check("swap", "ok", "off")
 
@@ -92,13 +130,13 @@ def _core_pattern(file: Path) -> Check:
         pattern = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         return Check("core dumps", "warn", f"cannot be read: {error.strerror}")
-    # The process forbids its own dump (prctl) whatever the pattern is; this is the second lock.
+    # The process forbids its own dump (prctl) whatever the pattern is; the pattern is a second safeguard.
     if pattern.startswith("|") and pattern.split()[0] != "|/bin/false":
         return Check(
             "core dumps",
             "warn",
             f"handed to {pattern.split()[0][1:]}",
-            "edge run forbids its own dump; to be sure: sysctl kernel.core_pattern='|/bin/false'",
+            "edge run forbids its own dump; to be doubly sure: sysctl kernel.core_pattern='|/bin/false'",
         )
     return Check("core dumps", "ok", f"forbidden by the process (pattern {pattern or 'empty'})")
 
@@ -111,7 +149,7 @@ def _store(folder: Path) -> Iterator[Check]:
         (folder / ".doctor").unlink()
         free = shutil.disk_usage(folder).free
     except (EdgeError, OSError) as error:
-        yield Check("store", "fail", str(error), "correct store.folder, or who may write there")
+        yield Check("store", "fail", str(error), "correct store.folder, or its permissions")
         return
     yield Check("store", "ok", f"{folder} is writable ({_filesystem(folder)})")
     text = f"{free / 2**30:.1f} GiB free"
@@ -151,11 +189,13 @@ def _filesystem(folder: Path) -> str:
 def _detector(config: Config) -> Iterator[Check]:
     try:
         file = read_detector(config.detector.path)
-        yield Check("detector file", "ok", f"{file.name}, sha256 {file.sha256[:16]} as stated")
+        yield Check("detector file", "ok", f"{file.name}, sha256 {file.sha256[:16]} as expected")
         begin = time.perf_counter()
         detector = open_detector(file, config.detector)
     except EdgeError as error:
-        yield Check("detector file", "fail", str(error), "nothing will start until this is right")
+        yield Check(
+            "detector file", "fail", str(error), "correct this first: without a detector nothing starts"
+        )
         return
     yield _provider(detector, time.perf_counter() - begin)
     yield _known_face(detector)
@@ -180,7 +220,7 @@ def _known_face(detector: Detector) -> Check:
 
 
 def _source(name: str, camera: CameraConfig) -> Check:
-    """Open a source, read some frames, and say size and rate; bounded in time."""
+    """Open a source, read a few frames, and report their size and rate, within the camera's timeouts."""
     label = f"camera {name}"
     stop = threading.Event()
     source = make_source(name, camera.model_copy(update={"loop": False}), stop)
@@ -188,7 +228,7 @@ def _source(name: str, camera: CameraConfig) -> Check:
     times: list[float] = []
     errors: list[str] = []
 
-    def look() -> None:
+    def read() -> None:
         try:
             for frame in source:
                 sizes.append((frame.width, frame.height))
@@ -197,11 +237,11 @@ def _source(name: str, camera: CameraConfig) -> Check:
                     return
         except EdgeError as error:
             errors.append(str(error))
-        # A source is third-party code; what it raises must not be printed with the address in it.
+        # A source calls third-party code, whose errors may quote the address.
         except Exception as unexpected:
             errors.append(f"{source.label}: {error_text(unexpected, camera.source)}")
 
-    _bounded(look, stop, camera.open_timeout_seconds + camera.read_timeout_seconds)
+    _bounded(read, stop, camera.open_timeout_seconds + camera.read_timeout_seconds)
     if errors:
         return Check(label, "fail", errors[0], "correct its source")
     if not sizes:
@@ -215,8 +255,8 @@ def _source(name: str, camera: CameraConfig) -> Check:
 
 
 def hanging() -> bool:
-    """Whether a source that was looked at still hangs. The process should then end by ``os._exit``: a thread
-    that comes back from OpenCV while Python shuts down aborts it."""
+    """Whether a source that was checked still hangs. The process must then end by ``os._exit``: a thread that
+    returns from OpenCV while Python shuts down aborts the process."""
     return any(thread.name == SOURCE_THREAD for thread in threading.enumerate())
 
 

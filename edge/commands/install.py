@@ -1,8 +1,8 @@
 """``edge install``: put the service's files where systemd looks for them, and take them away again.
 
-Each file but the configuration begins with a line that holds the hash of the rest. So a file that
-somebody changed is known, and is never overwritten or removed. Nothing is started, enabled or created
-here besides files: what to run next is said.
+Each file except the configuration begins with a line that holds the hash of the rest. This shows whether
+somebody changed the file, and a changed file is never overwritten or removed. Only files are written here:
+no service is started or enabled and no user created; the commands that do so are printed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PLAIN = {
     "edge.tmpfiles": Path("etc/tmpfiles.d/edge.conf"),
 }
 UNIT_PROGRAM = "/opt/edge/bin/edge"
-"""What the unit in the package starts; replaced by the program that is installed here."""
+"""The program in the packaged unit; replaced by the one that is installed here."""
 
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev/shm")
-"""Folders that the unit replaces by empty ones (ProtectHome=, TemporaryFileSystem=)."""
+"""Folders that appear empty to the service (ProtectHome=, TemporaryFileSystem=)."""
 
 _STAMP = "# Written by edge install. A changed file is kept. sha256 of the other lines: "
 
@@ -65,10 +65,10 @@ def running_program() -> Path:
 
 
 def install(root: Path, drop_ins: Iterable[DropIn], program: Path) -> Iterator[str]:
-    """Write unit, drop-ins, user, folders and, where there is none, the configuration below ``root``.
+    """Write unit, drop-ins, user, folders and, if there is none, the configuration below ``root``.
 
-    Yields a line for each thing done, then what to run next. Raises EdgeError when rights are missing or
-    the service could not start the program, StoreError when a file cannot be written.
+    Yields a line for each file, then the commands to run next. Raises EdgeError without the rights to write
+    there or when the service could not start the program, StoreError when a file cannot be written.
     """
     _need_root(root, "install")
     inside = _inside(root, program)
@@ -85,7 +85,7 @@ def install(root: Path, drop_ins: Iterable[DropIn], program: Path) -> Iterator[s
     yield ""
     yield "Run next:" if _is_system(root) else f"Run next, in the system below {root}:"
     yield "  systemd-sysusers edge.conf && systemd-tmpfiles --create edge.conf"
-    yield f"  edit /{CONFIG}, then: {inside} config --check /{CONFIG}"
+    yield f"  edit /{CONFIG}, then: {inside} config check /{CONFIG}"
     yield "  systemctl daemon-reload && systemctl enable --now edge"
     yield "  journalctl --unit edge --follow"
 
@@ -93,7 +93,8 @@ def install(root: Path, drop_ins: Iterable[DropIn], program: Path) -> Iterator[s
 def uninstall(root: Path) -> Iterator[str]:
     """Remove what ``install`` wrote below ``root`` and nobody changed; configuration and images stay.
 
-    Yields a line for each thing done. Raises EdgeError when rights are missing or the service is enabled.
+    Yields a line for each file. Raises EdgeError without the rights to write there, or while the service is
+    enabled.
     """
     _need_root(root, "uninstall")
     if (root / ENABLED).is_symlink():
@@ -114,7 +115,7 @@ def uninstall(root: Path) -> Iterator[str]:
         if (root / kept).exists():
             yield f"kept    {root / kept} ({what})"
     yield ""
-    yield "Run next: systemctl daemon-reload. The user edge stays, since files may belong to it."
+    yield "Run next: systemctl daemon-reload. The user edge stays, since it may own files."
 
 
 def _is_system(root: Path) -> bool:
@@ -127,18 +128,18 @@ def _need_root(root: Path, command: str) -> None:
 
 
 def _inside(root: Path, program: Path) -> Path:
-    """The program's path as the system below ``root`` sees it."""
+    """The program's path as seen from the system below ``root``."""
     if not _is_system(root) and program.is_relative_to(root.absolute()):
         return Path("/") / program.relative_to(root.absolute())
     return program
 
 
 def _check_program(root: Path, program: Path, inside: Path) -> Iterator[str]:
-    """Say what would keep the service from starting ``program``; refuse it on the running system."""
+    """Warn of what would keep the service from starting ``program``, or raise EdgeError on this system."""
     problems = []
     if not program.is_file():
         problems.append(f"{program} is missing: install the wheel into this virtual environment")
-    # The script starts the virtual environment's interpreter, which is a link to another one.
+    # The script starts the virtual environment's interpreter, which is a link to a Python elsewhere.
     for path in (inside, Path(sys.base_prefix).resolve()):
         if any(path.is_relative_to(hidden) for hidden in HIDDEN):
             problems.append(
@@ -156,7 +157,7 @@ def _check_program(root: Path, program: Path, inside: Path) -> Iterator[str]:
 
 
 def _place(path: Path, text: str) -> str:
-    """Write one file, unless somebody changed the one that is there; then the new one goes beside it."""
+    """Write one file. If somebody changed the existing one, write the new one beside it."""
     content = _stamped(text)
     if not os.path.lexists(path):
         _write(path, content, 0o644)
@@ -173,7 +174,7 @@ def _place(path: Path, text: str) -> str:
 def _place_config(path: Path, text: str) -> str:
     if os.path.lexists(path):
         return f"kept    {path}"
-    # Passwords of cameras will stand in it. systemd-tmpfiles gives it to the group edge.
+    # It will hold camera passwords. systemd-tmpfiles later lets the group edge read it.
     _write(path, text, 0o600)
     return f"wrote   {path} (readable by root alone until systemd-tmpfiles --create)"
 
@@ -181,7 +182,7 @@ def _place_config(path: Path, text: str) -> str:
 def _write(path: Path, text: str, mode: int) -> None:
     missing = [folder for folder in path.parents if not folder.exists()]
     make_folder(path.parent)
-    for folder in missing:  # the store makes folders that only their owner can enter
+    for folder in missing:  # make_folder closes new folders to all but their owner
         folder.chmod(0o755)
     write_text(path, text, replace=True)
     path.chmod(mode)
@@ -196,7 +197,7 @@ def _stamped(text: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether ``install`` wrote this file and nobody changed it since."""
+    """Whether ``install`` wrote this file and nobody has changed it since."""
     if path.is_symlink() or not path.is_file():
         return False
     text = path.read_bytes().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""A progress bar on standard error that also tells how many there are per second."""
+"""A progress bar on standard error that also shows how many are done per second."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar while the block runs, and none afterwards.
+    """Show a bar while the block runs, and remove it afterwards.
 
-    Yields a function that takes how many are done and how many there are (None: as before).
+    Yields a function that takes how many are done and how many there are in all (None: unchanged).
     """
     begin = time.monotonic()
     columns = (

@@ -1,6 +1,6 @@
-"""The configuration: TOML plus environment, read once, frozen, and passed down. A file per section.
+"""The configuration: TOML plus environment, read once, frozen, and passed down. One file per section.
 
-Every key that is a quantity says its unit in its name. An environment variable overrides the file:
+A key that holds a quantity has the unit in its name. An environment variable overrides the file:
 ``EDGE_STORE__FOLDER=/srv/images`` is ``folder`` in ``[store]``.
 """
 

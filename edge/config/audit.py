@@ -1,4 +1,4 @@
-"""``[audit]``: the log of what happened to images."""
+"""``[audit]``: the log of what happened to the images."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from edge.config.section import Section
 
 
 class AuditConfig(Section):
-    """The log of what was stored, dropped and removed, below store.folder (docs/privacy.md)."""
+    """The log below store.folder of what was stored, dropped and removed (docs/privacy.md)."""
 
-    boxes: bool = Field(
-        False, description="also write down where people were: the rectangles that were covered"
-    )
-    rotate_megabytes: float = Field(4, ge=0.001, le=1000, description="a new log file is begun at this size")
+    boxes: bool = Field(False, description="also record where people were: the rectangles that were covered")
+    rotate_megabytes: float = Field(4, ge=0.001, le=1000, description="size at which a new log file is begun")
     keep_days: float | None = Field(
         None,
         gt=0,
         le=36500,
-        description="older log files are removed once all of their images are, while the clock can be relied "
-        "on; without it none",
+        description="log files older than this are removed once all of their images are gone, while the "
+        "box's clock is reliable; unset: no log file is removed",
     )

@@ -1,4 +1,4 @@
-"""``[cameras.NAME]``: where a camera's pictures come from, and what is always covered in them."""
+"""``[cameras.NAME]``: where a camera's frames come from, and what is always covered in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.config.section import Portion, Section
 
 
 class CameraConfig(Section):
-    """One camera. ``[cameras.NAME]``: small letters, digits, ``-`` and ``_``; NAME is its folder."""
+    """One camera. NAME is also its folder in the store: lower-case letters, digits, ``-`` and ``_``."""
 
     source: str = Field(
         min_length=1,
@@ -21,35 +21,46 @@ class CameraConfig(Section):
         "pipeline that ends in appsink (kind = gstreamer)",
     )
     kind: Literal["auto", "video", "folder", "v4l2", "stream", "gstreamer"] = Field(
-        "auto", description="what the source is; auto: tell by its form"
+        "auto", description="what kind of source it is; auto: recognised by its form"
     )
-    transport: Literal["tcp", "udp"] = Field("tcp", description="rtsp: how the pictures travel")
-    loop: bool = Field(False, description="video: start again at the end")
-    pace: bool = Field(True, description="video: play at its own rate instead of as fast as possible")
-    width_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: wanted width")
-    height_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: wanted height")
+    transport: Literal["tcp", "udp"] = Field("tcp", description="rtsp: transport protocol")
+    loop: bool = Field(False, description="video: start again at its end")
+    pace: bool = Field(True, description="video: play at its own frame rate, not as fast as possible")
+    width_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: requested width")
+    height_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: requested height")
     rate_fps: float | None = Field(
-        None, gt=0, le=240, description="v4l2: wanted rate; video: rate where the file does not say"
+        None,
+        gt=0,
+        le=240,
+        description="v4l2: requested frame rate; video: frame rate if the file states none",
     )
-    open_timeout_seconds: float = Field(10, gt=0, le=300, description="stream: time to open it")
-    read_timeout_seconds: float = Field(5, gt=0, le=300, description="stream: time for one frame")
+    open_timeout_seconds: float = Field(10, gt=0, le=300, description="stream: longest time to open it")
+    read_timeout_seconds: float = Field(
+        5, gt=0, le=300, description="stream: longest time to wait for a frame"
+    )
     stale_after_seconds: float = Field(
-        10, gt=0, le=3600, description="live camera: the same picture for so long means that it is frozen"
+        10,
+        gt=0,
+        le=3600,
+        description="live camera: it counts as frozen after showing the same picture this long",
     )
-    poll_seconds: float = Field(1, gt=0, le=3600, description="folder: how often to look for pictures")
-    rotate_degrees: Literal[0, 90, 180, 270] = Field(0, description="turn each frame clockwise")
+    poll_seconds: float = Field(1, gt=0, le=3600, description="folder: how often to check for new pictures")
+    rotate_degrees: Literal[0, 90, 180, 270] = Field(
+        0, description="rotate each frame clockwise by this angle"
+    )
     crop: tuple[Portion, Portion, Portion, Portion] | None = Field(
-        None, description="keep [left, top, right, bottom] of the turned frame, as shares from 0 to 1"
+        None, description="keep [left, top, right, bottom] of the rotated frame, as shares from 0 to 1"
     )
     privacy_zones: tuple[tuple[tuple[Portion, Portion], ...], ...] = Field(
-        (), description="polygons [[x, y], ...] in shares of the turned and cropped frame, always covered"
+        (),
+        description="polygons [[x, y], ...] that are always covered, in shares of the rotated, cropped frame",
     )
 
     @field_validator("crop")
     @classmethod
     def _not_empty(cls, value: tuple[float, float, float, float] | None) -> Any:
         if value is not None and (value[2] <= value[0] or value[3] <= value[1]):
-            raise ValueError("wanted [left, top, right, bottom] with left < right and top < bottom")
+            raise ValueError("must be [left, top, right, bottom] with left < right and top < bottom")
         return value
 
     @field_validator("privacy_zones")
@@ -57,11 +68,11 @@ class CameraConfig(Section):
     def _polygons(cls, value: tuple[tuple[tuple[float, float], ...], ...]) -> Any:
         for zone in value:
             if len(set(zone)) < 3:
-                raise ValueError("a privacy zone needs three different corners or more")
+                raise ValueError("a privacy zone needs at least three different corners")
         return value
 
     def resolved_kind(self) -> Literal["video", "folder", "v4l2", "stream", "gstreamer"]:
-        """The kind of source, told by the form of ``source`` where ``kind`` is ``auto``."""
+        """The kind of source; where ``kind`` is ``auto``, it follows from the form of ``source``."""
         if self.kind != "auto":
             return self.kind
         if re.search(r"!\s*appsink\b", self.source):
@@ -70,5 +81,5 @@ class CameraConfig(Section):
             return "stream"
         if re.fullmatch(r"/dev/video\d+", self.source):
             return "v4l2"
-        # Path.is_dir() raises an error with the source in its text where that is too long for a name
+        # Path.is_dir() would raise an error that quotes the source when it is too long for a file name
         return "folder" if os.path.isdir(self.source) else "video"

@@ -1,4 +1,4 @@
-"""``[detector]``: which detector runs, on what, and how it looks at a frame."""
+"""``[detector]``: which detector runs, on which provider, and at which sizes."""
 
 from __future__ import annotations
 
@@ -10,46 +10,53 @@ from pydantic import Field, model_validator
 from edge.config.section import Section
 
 Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Grid = Annotated[str, Field(pattern=r"^(auto|[1-8]x[1-8])$")]
+Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
+
+SIZE_PATTERN = r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$"
+TILES_PATTERN = r"^(auto|[1-8]x[1-8])$"
 
 
 class DetectorConfig(Section):
     """The detector and how it runs."""
 
-    path: Path | None = Field(None, description="a detector file; without it the shipped CenterFace is used")
-    provider: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"] = Field(
-        "auto", description="execution provider; a named one must really run, or nothing starts"
+    path: Path | None = Field(None, description="detector file (.onnx); unset: the shipped CenterFace")
+    provider: Provider = Field(
+        "auto", description="what runs the detector; a provider named here must really run, or nothing starts"
     )
     provider_fallback: bool = Field(
-        False, description="run on the CPU where the named provider does not run, and say so (degraded)"
+        False, description="if the named provider does not run, use the CPU and report the box as degraded"
     )
     cache_folder: Path = Field(
-        Path("engines"), description="tensorrt: built engines are kept here, for the next start"
+        Path("engines"), description="tensorrt: folder that keeps built engines for the next start"
     )
     size_pixels: str = Field(
         "auto",
-        pattern=r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$",
-        description="WIDTHxHEIGHT that frames are scaled to, at the price of small faces; auto: the "
-        "detector's own size, or that of the frame, at most 1920 pixels long; native: the same, at least 960",
+        pattern=SIZE_PATTERN,
+        description="WIDTHxHEIGHT: scale frames to this size, which is faster but misses small faces; auto: "
+        "the detector's own size or, if it has none, the frame's, at most 1920 pixels long; native: the "
+        "same, but at least 960 pixels long",
     )
     score_begin: Score | None = Field(
-        None, description="score that begins a region; default: the detector's own"
+        None, description="lowest score that begins a region; unset: the detector's own"
     )
     score_continue: Score | None = Field(
-        None, description="score that continues a region; default: the detector's own"
+        None, description="lowest score that continues a region; unset: the detector's own"
     )
-    tiles: Grid = Field(
+    tiles: str = Field(
         "auto",
-        description="COLUMNSxROWS: also look at each tile, for small faces (slower); auto: where a face of "
+        pattern=TILES_PATTERN,
+        description="COLUMNSxROWS: detect on each tile too, to find small faces (slower); auto: if a face of "
         "20 pixels would otherwise shrink to less than 14, unless size_pixels is WIDTHxHEIGHT; 1x1: never",
     )
-    tile_overlap: float = Field(0.2, ge=0, le=0.5, description="share of a tile that its neighbour has too")
+    tile_overlap: float = Field(
+        0.2, ge=0, le=0.5, description="share of a tile that its neighbour covers too"
+    )
     timeout_seconds: float = Field(10, gt=0, le=600, description="longest time for one run of the detector")
     threads: int = Field(
         0,
         ge=0,
         le=256,
-        description="CPU threads of a look; 0: all cores, which two looks at a time may share",
+        description="CPU threads of one run of the detector; 0: all cores, shared by two runs at most",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in sentences that name the key and show no secret."""
+"""What is wrong with a configuration, in sentences that name the key and never show a secret."""
 
 from __future__ import annotations
 
@@ -13,31 +13,48 @@ from edge.config.store import PRIVATE_KEY
 from edge.config.whole import Config
 from edge.masking import key_label, label
 
+RENAMED = {
+    "privacy.canary_interval_seconds": "privacy.known_face_interval_seconds",
+    "privacy.verify": "privacy.last_look",
+    "privacy.verify_every_images": "privacy.last_look_every_images",
+}
+"""Keys that once had another name: old name and new one."""
+
 
 def explain(origin: str, item: Any) -> str:
+    """One item of pydantic's ``ValidationError.errors()`` as a sentence that begins with ``origin``."""
     location = [str(part) for part in item["loc"]]
     key = ".".join(map(key_label, location))
     if item["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        return f"{origin}: unknown key {key!r}{nearest(location[-1], known)}"
+        return f"{origin}: unknown key {key!r}{_way_out(location)}"
     message = PRIVATE_KEY.sub("(private key)", str(item["msg"]).removeprefix("Value error, "))
     if item["type"] == "missing":
         return f"{origin}: key {key!r} is missing"
     if not key:
         return f"{origin}: {message}"
-    if key == "store.recipient":  # may be the private key, or a piece of it
+    if key == "store.recipient":  # may hold the private key, or a piece of it
         return f"{origin}: key {key!r}: {message}"
-    # The source of a camera may hold a password, and so may whatever stands in place of a camera.
+    # A camera's source may hold a password, and so may whatever stands in place of a camera.
     of_cameras = location[0] == "cameras"
-    whole = isinstance(item["input"], Mapping) and item["type"] == "value_error"  # a section: message says it
+    whole = (
+        isinstance(item["input"], Mapping) and item["type"] == "value_error"
+    )  # a section: the message says it all
     if whole or (of_cameras and (len(location) < 3 or location[2] == "source")):
         return f"{origin}: key {key!r}: {message}"
     got = PRIVATE_KEY.sub("(private key)", _shown(item["input"], words=not of_cameras))
     return f"{origin}: key {key!r}: {message} (got {got:.80})"
 
 
+def _way_out(location: list[str]) -> str:
+    """What to write instead of an unknown key."""
+    new = RENAMED.get(".".join(location))
+    if new is not None:
+        return f": it is called {new} now"
+    return nearest(location[-1], _known_keys(location[:-1]))
+
+
 def _shown(value: Any, *, words: bool) -> str:
-    """A value as an error may show it: a word or a path, unless not ``words``, a number, or numbers alone."""
+    """A value as an error may show it: a number, a list of numbers and, with ``words``, a word or a path."""
     if isinstance(value, (str, Path)):
         text = label(str(value))
         return repr(text) if words and text == str(value) else text if words else "a string"
@@ -49,12 +66,12 @@ def _shown(value: Any, *, words: bool) -> str:
         return f"[{', '.join(parts)}]" if plain else "a list"
     try:
         return repr(value)
-    except ValueError:  # Python writes out no number of thousands of digits
-        return "a number of thousands of digits"
+    except ValueError:  # Python does not print integers with thousands of digits
+        return "a number with thousands of digits"
 
 
 def without_keys(text: str) -> str:
-    """The text of an error in TOML, without the names that it quotes: a line may hold a password anywhere.
+    """The text of a TOML error, without the names that it quotes: a password may stand anywhere in a line.
 
     >>> without_keys("Expected '=' after a key in a key/value pair (at line 2, column 9)")
     "Expected '=' after a key in a key/value pair (at line 2, column 9)"
@@ -62,10 +79,10 @@ def without_keys(text: str) -> str:
     'Cannot declare ... (at line 3, column 15)'
     """
     place = re.search(r"\(at (line \d+, column \d+|end of document)\)$", text)
-    said = text[: place.start()] if place else text
-    if not re.fullmatch(r"(?:[\w ,./-]|'\W{1,2}'|\"\W{1,2}\")*", said):
-        said = re.match(r"[A-Za-z ]*", said).group() + "... "  # type: ignore[union-attr]
-    return said + (place.group() if place else "")
+    message = text[: place.start()] if place else text
+    if not re.fullmatch(r"(?:[\w ,./-]|'\W{1,2}'|\"\W{1,2}\")*", message):
+        message = re.match(r"[A-Za-z ]*", message).group() + "... "  # type: ignore[union-attr]
+    return message + (place.group() if place else "")
 
 
 def _known_keys(parents: list[str]) -> list[str]:
@@ -80,6 +97,7 @@ def _known_keys(parents: list[str]) -> list[str]:
 
 
 def nearest(name: str, known: list[str]) -> str:
+    """The known name that ``name`` was probably meant to be, or all known names, as the end of a sentence."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

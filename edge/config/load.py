@@ -1,4 +1,4 @@
-"""``[load]``: when the box gives something up, because it is too slow or too hot."""
+"""``[load]``: when the box does less because it is too slow or too hot."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ class LoadConfig(Section):
         1,
         gt=0,
         le=3600,
-        description="when a camera is looked at less often than this (or than store.interval_seconds, if "
-        "that is longer), step down",
+        description="longest time between two runs of the detector for a camera; when it takes longer (and "
+        "longer than store.interval_seconds), the load level goes one step down",
     )
-    hot_celsius: float = Field(85, ge=30, le=120, description="step down from this temperature on")
-    step_down_seconds: float = Field(5, ge=0, le=600, description="how long before stepping down")
+    hot_celsius: float = Field(
+        85, ge=30, le=120, description="temperature from which the load level goes one step down"
+    )
+    step_down_seconds: float = Field(
+        5, ge=0, le=600, description="how long the box must be too slow or too hot before a step down"
+    )
     step_up_seconds: float = Field(
-        30, ge=1, le=3600, description="how long all must be well before stepping up"
+        30, ge=1, le=3600, description="how long the box must be neither before a step up"
     )

@@ -1,4 +1,4 @@
-"""``[privacy]``: what the promise rests on."""
+"""``[privacy]``: the checks behind the promise, and what happens when one fails."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from edge.config.section import Section
 
 
 class PrivacyConfig(Section):
-    """What the promise rests on."""
+    """The checks behind the promise that no raw face is stored, and what happens when one fails."""
 
     allow_reidentifiable: bool = Field(
-        False, description="accept fills and regions by which people can be recognised"
+        False, description="accept fills and regions that leave people recognisable"
     )
     on_failure: Literal["drop", "cover"] = Field(
-        "drop", description="a frame that could not be looked at: drop it, or cover all of it"
+        "drop", description="what to do with a frame that could not be checked: drop it, or cover all of it"
     )
     max_frame_age_seconds: float = Field(
-        2, gt=0, le=60, description="an older frame of a live camera is dropped"
+        2, gt=0, le=60, description="a live camera's frame that is older than this is dropped"
     )
     known_face_interval_seconds: float = Field(
         5,
         gt=0,
         le=86400,
-        description="how often the detector must find the known face; when it does not, the images stored "
-        "since the last time are removed",
+        description="how often the detector must find the known face; if it does not, the images stored "
+        "since it last did are removed",
     )
     last_look: Literal["always", "covered", "sampled", "off"] = Field(
         "always",
-        description="look for faces on anonymized images before they are stored; covered: on those on which "
-        "anything was covered, since any other is what the detector has just looked at",
+        description="detect faces once more on anonymized images before they are stored; covered: only on "
+        "images on which something was covered, since the others are what the detector has just searched",
     )
     last_look_every_images: int = Field(
-        10, ge=1, le=10000, description="last_look = sampled: each so many images of a camera"
+        10, ge=1, le=10000, description="last_look = sampled: check one in this many images of each camera"
     )
     check_visibility: bool = Field(
-        True, description="a frame too dark, blurred or covered to tell counts as one not looked at"
+        True,
+        description="a frame too dark, bright, blurred or obstructed to show a face counts as unchecked",
     )

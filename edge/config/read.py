@@ -24,17 +24,20 @@ else:
 def read_config(path: Path) -> Config:
     """Read a configuration file and the environment.
 
-    Raises ConfigError that names the file, the key and the way out.
+    Raises ConfigError, which names the file, the key and the way out.
     """
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}; write one with: edge config --init") from error
+        raise ConfigError(f"{path}: {error.strerror or error}; write one with: edge config init") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file in UTF-8") from error
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number with thousands of digits raises a plain ValueError
         raise ConfigError(f"{path}: not valid TOML: {without_keys(str(error))}") from error
     config = make_config(table, str(path))
     if not config.cameras:
@@ -43,9 +46,9 @@ def read_config(path: Path) -> Config:
 
 
 def make_config(table: Mapping[str, Any], origin: str) -> Config:
-    """Make a configuration of a table, as TOML gives it, and the environment.
+    """Make a configuration from a table, as TOML gives it, and the environment.
 
-    ``origin`` is what errors name. Raises ConfigError.
+    Errors begin with ``origin``. Raises ConfigError.
     """
     _refuse_unknown_environment(os.environ)
     for key in table:
@@ -59,7 +62,7 @@ def make_config(table: Mapping[str, Any], origin: str) -> Config:
         raise ConfigError("\n".join(explain(origin, item) for item in error.errors())) from error
     except ValueError as error:  # pydantic-settings raises SettingsError on unreadable variables
         raise ConfigError(f"{origin}: {error}") from error
-    except TypeError as error:  # a table key that is no keyword
+    except TypeError as error:  # a key of the table that cannot be a keyword
         raise ConfigError(f"{origin}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""What every section of the configuration has in common."""
+"""What all sections of the configuration have in common."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ Portion = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
+    """A section of the configuration: frozen, without unknown keys."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
     )
@@ -22,7 +24,7 @@ class Section(BaseModel):
     @classmethod
     def _no_null(cls, value: Any) -> Any:
         if isinstance(value, str) and "\0" in value:
-            raise ValueError("a null character is in no name and in no path")
+            raise ValueError("a null character cannot be part of a name or path")
         return value
 
     @field_validator("*", mode="before")
@@ -32,7 +34,7 @@ class Section(BaseModel):
         known = info.field_name in ("source", "username")
         if not known and isinstance(value, (str, Path)) and is_address(str(value)):
             raise ValueError(
-                "a URL cannot stand here; that of a camera goes to cameras.NAME.source, and to mqtt.host the "
-                "broker's name or address alone"
+                "a URL cannot stand here; a camera's URL belongs in cameras.NAME.source, and mqtt.host takes "
+                "only the broker's name or address"
             )
         return value

@@ -11,20 +11,22 @@ from edge.config.section import Section
 
 
 class StatusConfig(Section):
-    """The status endpoint."""
+    """The status endpoint: health, state, metrics and a page, over HTTP."""
 
-    enabled: bool = Field(True, description="serve /healthz, /readyz, /status, /metrics and a page")
-    host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs token_file")
-    port: int = Field(8377, ge=0, le=65535, description="TCP port; 0: any free one")
-    socket: Path | None = Field(None, description="listen on this unix socket instead")
+    enabled: bool = Field(True, description="serve /healthz, /readyz, /status, /metrics and the page /")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; any but a loopback address needs token_file"
+    )
+    port: int = Field(8377, ge=0, le=65535, description="TCP port; 0: any free port")
+    socket: Path | None = Field(None, description="listen on this Unix socket instead of host and port")
     token_file: Path | None = Field(
-        None, description="file with the bearer token that every request must carry"
+        None, description="file that holds the bearer token that every request must carry"
     )
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="further names and addresses by which the endpoint may be called"
+        (), description="other host names and addresses that requests may use for this box"
     )
     preview: bool = Field(
-        False, description="serve the last anonymized image of each camera, read back from the store"
+        False, description="serve each camera's last anonymized image, read back from the store"
     )
 
     @field_validator("host")

@@ -1,4 +1,4 @@
-"""``[store]``: where anonymized images go, how many of them stay, and for whom they are encrypted."""
+"""``[store]``: where anonymized images go, how many are kept, and who can decrypt them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PRIVATE_KEY_REFUSED = "this is the private key: keep it away from the box, and g
 
 
 class StoreConfig(Section):
-    """Where anonymized images go."""
+    """Where anonymized images go, how many are kept, and who can decrypt them."""
 
     folder: Path = Field(Path("images"), description="images go to FOLDER/CAMERA/YYYY-MM-DD/")
-    format: Literal["jpeg", "png", "webp"] = Field("jpeg", description="file format")
-    quality: int = Field(90, ge=1, le=100, description="jpeg and webp: 1..100")
+    format: Literal["jpeg", "png", "webp"] = Field("jpeg", description="file format of the images")
+    quality: int = Field(90, ge=1, le=100, description="jpeg and webp: quality from 1 to 100")
     interval_seconds: float = Field(
         0, ge=0, le=86400, description="time between two images of a camera; 0: every frame"
     )
@@ -29,26 +29,30 @@ class StoreConfig(Section):
         200,
         ge=1,
         le=1e9,
-        description="stays free on the disk: the oldest images are removed, or none is stored",
+        description="space to leave free on the disk: the oldest images are removed for it; if none is left, "
+        "nothing is stored",
     )
     quota_megabytes: float | None = Field(
-        None, ge=1, le=1e9, description="all images together; the oldest are removed; without it no limit"
+        None,
+        ge=1,
+        le=1e9,
+        description="most space for all images together; the oldest are removed; unset: no limit",
     )
     max_age_days: float | None = Field(
         None,
         gt=0,
         le=36500,
-        description="older images are removed while the box's clock can be relied on; without it no limit",
+        description="images older than this are removed while the box's clock is reliable; unset: no limit",
     )
     clock_confirmed: datetime | None = Field(
         None,
-        description="when a person found the box's clock right, such as 2026-07-14T12:00:00Z; only needed "
-        "where the status says so",
+        description="when a person last found the box's clock to be right, such as 2026-07-14T12:00:00Z; "
+        "only needed if the status asks for it",
     )
     recipient: str | None = Field(
         None,
-        description="age public key (age1...): images are stored encrypted, as NAME.age; only the holder of "
-        "the private key can read them",
+        description="age public key (age1...): images are stored encrypted, as NAME.age, and only the holder "
+        "of the private key can read them; unset: not encrypted",
     )
 
     @field_validator("clock_confirmed")
@@ -66,5 +70,5 @@ class StoreConfig(Section):
         if value is not None and PRIVATE_KEY.search(value):
             raise ValueError(PRIVATE_KEY_REFUSED)
         if value is not None and not PUBLIC_KEY.fullmatch(value):
-            raise ValueError("not an age public key: age1 and 58 more small letters and digits")
+            raise ValueError("not an age public key, which is age1 and 58 more lower-case letters and digits")
         return value

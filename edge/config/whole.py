@@ -1,4 +1,4 @@
-"""All sections together, and the rules that tie one section to another."""
+"""All sections together, and the rules that span several sections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Config(BaseSettings):
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
-        hide_input_in_errors=True,  # it may be a secret in the wrong place; _explain shows what may be seen
+        hide_input_in_errors=True,  # may be a secret in the wrong place; explain shows what may be shown
     )
 
     cameras: dict[str, CameraConfig] = Field(default_factory=dict)
@@ -59,7 +59,7 @@ class Config(BaseSettings):
         for name in value:
             if not CAMERA_NAME.fullmatch(name):
                 raise ValueError(
-                    f"camera name {key_label(name)!r}: use 1 to 32 small letters, digits, - and _, "
+                    f"camera name {key_label(name)!r}: use 1 to 32 lower-case letters, digits, - and _, "
                     "beginning with a letter or digit"
                 )
         return value

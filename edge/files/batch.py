@@ -1,4 +1,4 @@
-"""Anonymize picture and video files: what to do, do it on every core, and say what became of each."""
+"""Anonymize picture and video files: plan the work, do it on every core, and report what became of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edge.store.encode import write_picture
 
 @dataclass(frozen=True)
 class Job:
-    """One file: read ``source``, write ``target``. ``name`` is what reports call it."""
+    """One file: read ``source``, write ``target``. ``name`` is its name in reports."""
 
     source: Path
     target: Path
@@ -35,7 +35,11 @@ class Job:
 
 @dataclass(eq=False)
 class Outcome:
-    """What became of one file. ``faces``: per picture or frame, boxes and scores."""
+    """What became of one file.
+
+    ``faces`` holds, for the picture or each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and
+    scores float32 ``[N]``.
+    """
 
     name: str
     state: Literal["written", "skipped", "refused"]
@@ -50,7 +54,7 @@ class Outcome:
 
 @dataclass
 class Plan:
-    """Jobs, what was refused before it began, and how many other files lie in the folders."""
+    """Jobs, files refused from the start, and how many other files the folders hold."""
 
     jobs: list[Job] = field(default_factory=list)
     refused: list[Outcome] = field(default_factory=list)
@@ -68,7 +72,7 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
     inputs: list[tuple[Path, Path]] = []
     inside_out = out.resolve()
     for path in paths:
-        if os.path.isdir(path):  # unlike Path.is_dir, False for what may not be looked at
+        if os.path.isdir(path):  # unlike Path.is_dir, False where access is denied
             for file in _files(path, inside_out, plan):
                 if file.suffix.lower() in (*SUFFIXES, *video.SUFFIXES, *UNREAD):
                     inputs.append((file, file.relative_to(path)))
@@ -82,17 +86,18 @@ def make_plan(paths: Sequence[Path], out: Path) -> Plan:
         target = out / relative
         problem = _problem(source, target, sources, targets)
         if problem:
-            plan.refused.append(Outcome(str(source), "refused", problem))
+            plan.refused.append(Outcome(name=str(source), state="refused", reason=problem))
             continue
         targets[target] = str(source)
         kind: Literal["picture", "video"] = "picture" if source.suffix.lower() in SUFFIXES else "video"
-        plan.jobs.append(Job(source, target, str(relative), kind))
+        plan.jobs.append(Job(source=source, target=target, name=str(relative), kind=kind))
     return plan
 
 
 def _files(folder: Path, excluded: Path, plan: Plan) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        plan.refused.append(Outcome(str(error.filename), "refused", f"cannot be read: {error.strerror}"))
+        reason = f"cannot be read: {error.strerror}"
+        plan.refused.append(Outcome(name=str(error.filename), state="refused", reason=reason))
 
     for root, folders, names in os.walk(folder, onerror=refuse):
         here = Path(root)
@@ -137,15 +142,16 @@ def run(
     options: Options,
     advance: Callable[[int], None],
 ) -> Iterator[Outcome]:
-    """Do the jobs, pictures first, and give the outcome of each as it ends; one that ends as an interrupt
-    comes may be given twice.
+    """Do the jobs, pictures first, and yield the outcome of each as it ends.
+
+    A job that ends just as an interrupt arrives may be yielded twice.
 
     ``advance`` is called with units done: one per picture, one per video frame.
     """
     todo = []
     for job in jobs:
         if options.resume and _is_done(job):
-            yield Outcome(job.name, "skipped", "done before")
+            yield Outcome(name=job.name, state="skipped", reason="done before")
             advance(units(job))
         else:
             todo.append(job)
@@ -160,7 +166,7 @@ def run(
             yield future.result()
             given.add(future)
             advance(1)
-    except KeyboardInterrupt:  # what is begun ends, and is told
+    except KeyboardInterrupt:  # jobs that have begun are finished and reported
         pool.shutdown(wait=True, cancel_futures=True)
         yield from (future.result() for future in futures if not future.cancelled() and future not in given)
         raise
@@ -177,7 +183,7 @@ def units(job: Job) -> int:
 
 
 def _is_done(job: Job) -> bool:
-    # Files appear whole or not at all, so a name that is there and newer is done.
+    # Files appear whole or not at all, so a target that exists and is newer is done.
     return job.target.is_file() and job.target.stat().st_mtime >= job.source.stat().st_mtime
 
 
@@ -188,14 +194,14 @@ def _safely(
     config: BlurConfig,
     options: Options,
 ) -> Outcome:
-    """Do one job; whatever is wrong with its file becomes the reason of its outcome."""
+    """Do one job; whatever is wrong with its file becomes the reason in its outcome."""
     try:
         return work(job, detector, config, options)
     except (PictureError, DetectionError, StoreError) as error:
-        return Outcome(job.name, "refused", str(error))
-    # One hostile file must not take the others with it, whatever it does to a library.
+        return Outcome(name=job.name, state="refused", reason=str(error))
+    # One hostile file must not stop the others, whatever it does to a library.
     except Exception as error:
-        return Outcome(job.name, "refused", f"{type(error).__name__}: {error}"[:300])
+        return Outcome(name=job.name, state="refused", reason=f"{type(error).__name__}: {error}"[:300])
 
 
 def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options) -> Outcome:
@@ -207,8 +213,14 @@ def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options)
     raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
     safe = blur.anonymize(raw, found.boxes, config)
     write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
-    faces = [(found.boxes, found.scores)]
-    return Outcome(job.name, "written", "", raw.width, raw.height, 1, safe.regions, False, faces)
+    return Outcome(
+        name=job.name,
+        state="written",
+        width=raw.width,
+        height=raw.height,
+        regions=safe.regions,
+        faces=[(found.boxes, found.scores)],
+    )
 
 
 def _video(
@@ -229,13 +241,12 @@ def _video(
         advance=advance,
     )
     return Outcome(
-        job.name,
-        "written",
-        "",
-        result.width,
-        result.height,
-        result.frames,
-        result.regions,
-        True,
-        result.faces,
+        name=job.name,
+        state="written",
+        width=result.width,
+        height=result.height,
+        frames=result.frames,
+        regions=result.regions,
+        is_video=True,
+        faces=result.faces,
     )

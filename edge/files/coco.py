@@ -1,4 +1,4 @@
-"""Detections as COCO JSON (https://cocodataset.org/#format-data), for whoever builds data sets."""
+"""Detections as COCO JSON (https://cocodataset.org/#format-data), for building data sets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CocoReport:
         scores: Floats,
         frame_index: int | None = None,
     ) -> None:
-        """Add one picture with boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and scores."""
+        """Add one picture: boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels), scores float32 ``[N]``."""
         image: Item = {"file_name": file_name, "width": width, "height": height}
         if frame_index is not None:
             image["frame_index"] = frame_index
@@ -51,11 +51,11 @@ class CocoReport:
         self._entries.setdefault(file_name, []).append((image, faces))
 
     def drop(self, file_name: str) -> None:
-        """Forget what is known of a file, if anything is."""
+        """Remove the entries of a file, if there are any."""
         self._entries.pop(file_name, None)
 
     def text(self) -> str:
-        """The report as JSON text: files by name, ids from 1 on without a gap."""
+        """The report as JSON text: files sorted by name, ids counted from 1 without gaps."""
         images: list[Item] = []
         annotations: list[Item] = []
         for _, entries in sorted(self._entries.items()):
@@ -68,9 +68,9 @@ class CocoReport:
 
 
 def read_report(path: Path) -> CocoReport:
-    """What an earlier run wrote to ``path``; an empty report where there is no file.
+    """The report that an earlier run wrote to ``path``; an empty one if there is no file.
 
-    Raises StoreError when the file cannot be read, or holds anything that a report would not keep.
+    Raises StoreError when the file cannot be read, or holds anything that a new report would lose.
     """
     try:
         if not path.exists():
@@ -78,30 +78,30 @@ def read_report(path: Path) -> CocoReport:
         if not path.is_file():
             raise ValueError("not a regular file")
         return _parsed(json.loads(path.read_text(encoding="utf-8")))
-    # RecursionError: lists in lists without end
+    # RecursionError: lists nested too deeply
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
-            f"--report {path}: --resume cannot go on with it: {error}; name another file, or run without "
-            "--resume, which does everything again and replaces it"
+            f"--report {path}: --resume cannot continue it: {error}; name another file, or run without "
+            "--resume, which does everything again and replaces the report"
         ) from error
 
 
 def _parsed(data: Any) -> CocoReport:
     if not isinstance(data, dict) or set(data) != _KEYS:
-        raise ValueError("no report of edge blur")
+        raise ValueError("not a report of edge blur")
     if data["info"] != _INFO or data["categories"] != _CATEGORIES:
         raise ValueError("a report of another program")
     report = CocoReport()
     faces: dict[int, list[Item]] = {}
     for number, image in enumerate(_items(data["images"], id=int, file_name=str, width=int, height=int)):
         if image["id"] in faces:
-            raise ValueError(f"images[{number}]: its id is taken")
+            raise ValueError(f"images[{number}]: its id is used twice")
         faces[image["id"]] = []
         kept = {key: value for key, value in image.items() if key != "id"}
         report._entries.setdefault(image["file_name"], []).append((kept, faces[image["id"]]))
     for number, face in enumerate(_items(data["annotations"], image_id=int, bbox=list)):
         if face["image_id"] not in faces:
-            raise ValueError(f"annotations[{number}]: there is no such image")
+            raise ValueError(f"annotations[{number}]: its image does not exist")
         faces[face["image_id"]].append(
             {key: value for key, value in face.items() if key not in ("id", "image_id")}
         )
@@ -109,10 +109,10 @@ def _parsed(data: Any) -> CocoReport:
 
 
 def _items(items: Any, **kinds: type) -> list[Item]:
-    """The items of a list, each with keys of the right kinds."""
+    """The items of a list, each checked to have keys of the right kinds."""
     if not isinstance(items, list):
         raise ValueError("a list is missing")
     for number, item in enumerate(items):
         if not isinstance(item, dict) or not all(isinstance(item.get(k), kind) for k, kind in kinds.items()):
-            raise ValueError(f"entry {number} is not as edge blur writes it")
+            raise ValueError(f"entry {number} was not written by edge blur")
     return items

@@ -1,4 +1,4 @@
-"""Formats of pictures and videos that are not read: beside other files they must not go unnoticed."""
+"""Formats of pictures and videos that are not read. Unlike other files, they must not be skipped silently."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _VIDEOS = {
     "cinema raw": ".braw .r3d",
 }
 _WRONG_NAMES = {".jfif": ".jpg", ".jpe": ".jpg", ".jif": ".jpg", ".insp": ".jpg", ".dib": ".bmp"}
-"""Endings of formats that are read under another name."""
+"""Unusual endings of formats that are read under their usual ending."""
 
 UNREAD = (
     {
@@ -54,9 +54,9 @@ UNREAD = (
     }
     | {suffix: f"not read under this name; rename it to {name}" for suffix, name in _WRONG_NAMES.items()}
 )
-"""File name endings, in small letters, and why such a file is refused."""
+"""File name endings in lower case, and why such a file is refused."""
 
 
 def why_unread(path: Path) -> str:
-    """Why a picture or video file is not read, by its name; empty for all other files."""
+    """Why a picture or video file with this name is not read; empty for all other files."""
     return UNREAD.get(path.suffix.lower(), "")

@@ -1,4 +1,4 @@
-"""Anonymize one video file: decode, detect on every core, hold, blur, encode. In order, in memory."""
+"""Anonymize one video file: decode, detect on every core, hold, blur and encode, in order and in memory."""
 
 from __future__ import annotations
 
@@ -31,22 +31,26 @@ try:
 
     SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
     MISSING = ""
-except ImportError as error:  # the box itself does not need it
+except ImportError as error:  # the extra "video" is optional
     if error.name != "av":
         raise
     SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
     MISSING = "video files need PyAV; install edge-anonymizer[video]"
 
 AVI_SOUND = ("mp3", "pcm")
-"""Beginnings of the names of sound codecs that AVI can carry with right times."""
+"""How the names of sound codecs begin that AVI can carry with correct times."""
 
 LOST_SHARE, LOST_SECONDS = 0.05, 0.2
-"""A video that ends earlier than it says by more than both of these is truncated."""
+"""A video is truncated when it ends earlier than it states by more than both of these."""
 
 
 @dataclass(eq=False)
 class VideoResult:
-    """``faces``: per frame the boxes float32 ``[N, 4]`` that begin regions, and their scores."""
+    """Size, counts and detections of a video that was written.
+
+    ``faces`` holds, for each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) that begin regions
+    and their scores float32 ``[N]``.
+    """
 
     width: int = 0
     height: int = 0
@@ -59,7 +63,7 @@ _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 
 
 def _open(path: Path) -> Any:
-    """Open a video file and nothing else: no pipe, no other protocol, no list of further files."""
+    """Open a video file and nothing else: no pipe, no other protocol, no list of other files."""
     if not path.is_file():
         raise PictureError("not a regular file" if path.exists() else "no such file")
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
@@ -67,7 +71,7 @@ def _open(path: Path) -> Any:
 
 
 def count_frames(path: Path) -> int:
-    """Frames that a video says it has, at least 1; 1 where it does not say or cannot be read."""
+    """Number of frames that a video states, at least 1; 1 if it states none or cannot be read."""
     if MISSING:
         return 1
     try:
@@ -94,8 +98,9 @@ def anonymize_video(
 ) -> VideoResult:
     """Write ``target`` from ``source``, frame by frame, with the same times.
 
-    ``advance`` is called with the number of frames done. Raises PictureError for a broken source,
-    DetectionError when a frame cannot be looked at, StoreError; then nothing is written.
+    ``advance`` is called with the number of frames done since the last call. Nothing is written when this
+    raises PictureError (the source is broken), DetectionError (detection on a frame failed) or StoreError
+    (the target cannot be written).
     """
     if MISSING:
         raise PictureError(MISSING)
@@ -104,7 +109,7 @@ def anonymize_video(
             reader = _Reader(container, keep_audio)
             if reader.audio is not None and target.suffix.lower() == ".avi":
                 codec = reader.audio.codec_context.name
-                if not codec.startswith(AVI_SOUND):  # others lose their times in this container
+                if not codec.startswith(AVI_SOUND):  # other codecs lose their times in this container
                     raise PictureError(f"sound as {codec} cannot be kept in AVI; leave out --keep-audio")
             result = VideoResult(reader.width, reader.height)
             hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
@@ -131,7 +136,7 @@ def anonymize_video(
 
 
 class _Reader:
-    """The decoder of one file. Sound packets that pass by are kept for ``take_sound``."""
+    """The decoder of one file. Sound packets met on the way are kept for ``take_sound``."""
 
     def __init__(self, container: Any, keep_audio: bool) -> None:
         if not container.streams.video:
@@ -161,12 +166,12 @@ class _Reader:
         return sound
 
     def frames(self) -> Iterator[RawFrame]:
-        """All frames, in order, each with pixels of its own; ``media_seconds`` is exact to the time base."""
+        """All frames in order, each with its own pixels; ``media_seconds`` is exact to the time base."""
         last = -1
         for number, (pixels, pts) in enumerate(chain([self._first], self._decoder)):
             if pixels.shape[:2] != (self.height, self.width):
                 raise PictureError(f"the picture changes its size at frame {number}")
-            last = max(pts, last + 1)  # some files repeat a time; an encoder wants them to rise
+            last = max(pts, last + 1)  # some files repeat a time; an encoder needs rising ones
             self._end_seconds = float(last * self.time_base)
             try:
                 yield RawFrame(pixels, "file", number, self._end_seconds, time.monotonic(), 0)
@@ -175,14 +180,14 @@ class _Reader:
 
     def check_complete(self) -> None:
         """Raise PictureError when the file ended earlier than its header says."""
-        # MP4 and MOV say it exactly; AVI counts the gaps too
+        # MP4 and MOV state the number exactly; AVI counts gaps too
         if "mp4" in self._container.format.name and self._stream.frames > self._packets:
             raise PictureError(f"truncated: {self._packets} of {self._stream.frames} frames are there")
         duration = self._stream.duration
         stated = float(duration * self.time_base) if duration else (self._container.duration or 0) / 1e6
         start = float((self._stream.start_time or 0) * self.time_base)
         missing = stated - (self._end_seconds - start) - 1 / float(self.rate)
-        # Only the whole file's length is known: its sound may go on after the last picture.
+        # Only the whole file's length is known, and its sound may go on after the last picture.
         shared = not duration and len(self._container.streams) > 1
         if missing > max(1.0 if shared else LOST_SECONDS, LOST_SHARE * stated):
             raise PictureError(f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing")
@@ -202,7 +207,7 @@ class _Reader:
                 if frame.is_corrupt:
                     raise PictureError(f"frame {count} is damaged")
                 pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-                if frame.format.name == "bgr24":  # perhaps what the decoder makes the next frame of
+                if frame.format.name == "bgr24":  # the decoder may make the next frame from this buffer
                     pixels = pixels.copy()
                 upright = oriented(pixels, _orientation(frame))
                 step = round(1 / (self.rate * self.time_base))
@@ -211,7 +216,7 @@ class _Reader:
 
 
 def _orientation(frame: Any) -> Orientation:
-    """How a decoded frame is to be shown. Its ``rotation`` alone would take a mirror for a half turn."""
+    """How a decoded frame is to be shown. Its ``rotation`` alone would mistake a mirror for a half turn."""
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":
             return orientation_of(np.frombuffer(data, np.int32).tolist())
@@ -221,7 +226,7 @@ def _orientation(frame: Any) -> Orientation:
 def _detected(
     frames: Iterator[RawFrame], detector: Detector, workers: int
 ) -> Iterator[tuple[RawFrame, Detections]]:
-    """Look at several frames at once, and give them back in order."""
+    """Detect on several frames at once; yield them in order."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[RawFrame, Future[Detections]]] = deque()
         for frame in frames:

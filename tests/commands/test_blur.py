@@ -9,23 +9,21 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from edge.boxes import Floats, iou
+from edge.boxes import iou
 from edge.detection import known_face
 from edge.detection.detector import Detector
 from edge.detection.rescan import find_faces
 from edge.pictures import read_picture
 from tests import hostile
+from tests.commands.blurred import HOPPER, Run, faces_of, files, refusals, shows_the_known_face
 
-HOPPER = hostile.ASTRONAUT.with_name("hopper.jpg")
 GOOD = {
     "good.jpg": "JPEG",
     "capital.JPG": "JPEG",
@@ -40,55 +38,6 @@ GOOD = {
     "b\udcffd.jpg": "JPEG",
 }
 """Good pictures of the mixed folder, and Pillow's names of their formats."""
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def blur(edge_script: str) -> Run:
-    """Run ``edge blur`` with arguments; ``cwd`` and ``timeout`` go to subprocess.run."""
-
-    def run(*arguments: object, **settings: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [edge_script, "blur", *map(str, arguments)],
-            **{"capture_output": True, "text": True, "timeout": 120, "check": False, **settings},
-        )
-
-    return run
-
-
-def files(folder: Path) -> dict[str, str]:
-    """Every regular file below a folder, hidden ones too: relative path and a hash of its bytes."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink()
-    }
-
-
-def refusals(output: str) -> dict[str, str]:
-    """What a run listed as refused: name and reason."""
-    found = re.findall(r'^refused ("(?:[^"\\]|\\.)*"): (.+)$', output, re.MULTILINE)
-    return {json.loads(name): reason for name, reason in found}
-
-
-def faces_of(detector: Detector, path: Path) -> Floats:
-    """Boxes that begin a region in a stored picture."""
-    found = detector.detect(read_picture(path).pixels)
-    return found.boxes[found.scores >= detector.score_begin]
-
-
-def shows_the_known_face(detector: Detector, path: Path) -> bool:
-    """Whether anything is found where the face of the shipped portrait is.
-
-    Boxes around another place do not count: with the head covered, the collar of the suit looks like
-    a face to the detector (score 0.35, in grey 0.53), and in the picture it is a collar.
-    """
-    boxes = faces_of(detector, path)
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    face = known_face.EXPECTED[0]
-    inside = ((face[:2] <= centre) & (centre <= face[2:])).all(axis=1)
-    return bool(inside.any() or (iou(boxes, known_face.EXPECTED) > 0.1).any())
 
 
 @dataclass(frozen=True)
@@ -356,42 +305,6 @@ def test_a_target_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path:
     assert files(out) == {}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "key"),
-    [
-        (["--fill", "mosaic"], "blur.fill = 'mosaic'"),
-        (["--fill", "gaussian"], "privacy.allow_reidentifiable = true"),
-        (["--region", "top"], "blur.region = 'top'"),
-        (["--fill", "pixelate"], "'blur.fill'"),
-        (["--score", "1.5", "--tiles", "9x9"], "'detector.tiles'"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_bad_setting_ends_with_78_and_its_key(
-    tmp_path: Path, blur: Run, arguments: list[str], key: str
-) -> None:
-    done = blur(HOPPER, "--out", tmp_path / "out", *arguments)
-    assert (done.returncode, done.stdout) == (78, "")
-    assert key in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("extra", [["--fill", "mosaic"], ["--region", "top"]])
-def test_reidentifiable_ones_work_for_who_insists(tmp_path: Path, blur: Run, extra: list[str]) -> None:
-    done = blur(HOPPER, "--out", tmp_path / "out", "--allow-reidentifiable", *extra)
-    assert (done.returncode, done.stderr.strip()) == (0, "")
-    assert set(files(tmp_path / "out")) == {"hopper.jpg"}
-
-
-def test_a_constant_fill_is_constant(tmp_path: Path, blur: Run) -> None:
-    assert (
-        blur(hostile.good(tmp_path, "good.png"), "--out", tmp_path / "out", "--fill", "solid").returncode == 0
-    )
-    x1, y1, x2, y2 = known_face.EXPECTED[0].astype(int)
-    assert (read_picture(tmp_path / "out" / "good.png").pixels[y1:y2, x1:x2] == 128).all()
-
-
 @pytest.mark.parametrize("kind", ["missing", "changed"])
 def test_a_bad_detector_fails_clearly_and_writes_nothing(tmp_path: Path, blur: Run, kind: str) -> None:
     path = tmp_path / "other.onnx"
@@ -405,17 +318,6 @@ def test_a_bad_detector_fails_clearly_and_writes_nothing(tmp_path: Path, blur: R
     assert "other" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("arguments", [[str(HOPPER)], ["--out", "out"]])
-def test_a_wrong_command_line_ends_with_2(tmp_path: Path, blur: Run, arguments: list[str]) -> None:
-    assert blur(*arguments, cwd=tmp_path).returncode == 2
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_quality_matters(tmp_path: Path, blur: Run) -> None:
-    assert blur(HOPPER, "--out", tmp_path, "--quality", 30).returncode == 0
-    assert (tmp_path / "hopper.jpg").stat().st_size * 2 < HOPPER.stat().st_size
 
 
 @pytest.mark.parametrize("place", ["in", "out"])

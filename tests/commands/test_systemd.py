@@ -187,7 +187,7 @@ def test_the_program_is_seen_in_the_units_own_folders() -> None:
 
 def test_the_sample_configuration_is_good_and_fits_the_unit() -> None:
     path = source_folder() / "edge.toml"
-    done = CliRunner().invoke(app, ["config", "--check", str(path)])
+    done = CliRunner().invoke(app, ["config", "check", str(path)])
     assert done.exit_code == 0, done.output
     config = read_config(path)
     assert list(config.cameras) == ["front"]

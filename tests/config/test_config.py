@@ -9,6 +9,7 @@ import pytest
 
 from edge.commands.sample import sample_text
 from edge.config import Config, make_config, read_config
+from edge.config.explain import RENAMED
 from edge.errors import ConfigError
 
 CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
@@ -70,7 +71,7 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="edge config --init"):
+    with pytest.raises(ConfigError, match="edge config init"):
         read_config(tmp_path / "none.toml")
 
 
@@ -97,6 +98,27 @@ def test_a_mistake_in_the_environment_is_named(
     monkeypatch.setenv(variable, "x")
     with pytest.raises(ConfigError, match=r"(?i)stor"):
         read_config(write(tmp_path, CAMERA))
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_key_is_told_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    section, key = old.split(".")
+    expected = rf"unknown key '{re.escape(old)}': it is called {re.escape(new)} now$"
+    with pytest.raises(ConfigError, match=expected):
+        read_config(write(tmp_path, f"{CAMERA}[{section}]\n{key} = 7\n"))
+    monkeypatch.setenv(f"EDGE_{section}__{key}".upper(), "7")
+    with pytest.raises(ConfigError, match=expected):
+        read_config(write(tmp_path, CAMERA))
+
+
+def test_no_old_key_is_in_use_again() -> None:
+    for old, new in RENAMED.items():
+        for name, known in ((old, False), (new, True)):
+            section, key = name.split(".")
+            model = Config.model_fields[section].annotation
+            assert (key in model.model_fields) is known, name  # type: ignore[union-attr]
 
 
 def test_settings_are_frozen() -> None:

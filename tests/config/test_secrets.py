@@ -24,7 +24,6 @@ import pytest
 from rich.console import Console
 
 from edge.commands import doctor
-from edge.commands.tables import doctor_table
 from edge.config import CameraConfig, make_config, read_config
 from edge.daemon import read_status as snapshot
 from edge.daemon.pipeline import Pipeline
@@ -137,7 +136,7 @@ def told_of(camera: CameraConfig) -> Iterator[str]:
     check = doctor._source("front", camera)
     yield json.dumps(asdict(check))
     table = io.StringIO()
-    Console(file=table, width=1000).print(doctor_table([check]))
+    Console(file=table, width=1000).print(doctor.doctor_table([check]))
     yield table.getvalue()
 
 

@@ -146,7 +146,7 @@ def test_a_bad_configuration_ends_with_78(
 ) -> None:
     path = settings(tmp_path, clip)
     path.write_text(path.read_text() + f"[blur]\n{change}\n")
-    for command in (["run", "--config"], ["config", "--check"], ["doctor", "--config"]):
+    for command in (["run", "--config"], ["config", "check"], ["doctor", "--config"]):
         done = run(edge_script, *command, path, cwd=tmp_path)
         assert done.returncode == 78
         assert text in done.stderr
@@ -221,14 +221,14 @@ def test_doctor_fails_where_nothing_could_work(tmp_path: Path, edge_script: str)
 
 
 def test_config_writes_a_sample_that_it_accepts(tmp_path: Path, edge_script: str) -> None:
-    assert run(edge_script, "config", "--init", cwd=tmp_path).returncode == 0
-    assert run(edge_script, "config", "--check", "edge.toml", cwd=tmp_path).returncode == 0
-    again = run(edge_script, "config", "--init", cwd=tmp_path)
+    assert run(edge_script, "config", "init", cwd=tmp_path).returncode == 0
+    assert run(edge_script, "config", "check", "edge.toml", cwd=tmp_path).returncode == 0
+    again = run(edge_script, "config", "init", cwd=tmp_path)
     assert again.returncode == 1
     assert "File exists" in again.stderr
 
 
-@pytest.mark.parametrize("command", ["", "demo", "blur", "run", "doctor", "config"])
+@pytest.mark.parametrize("command", ["", "demo", "blur", "run", "doctor", "config", "config show"])
 def test_help_is_shown(tmp_path: Path, edge_script: str, command: str) -> None:
     done = run(edge_script, *command.split(), "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -243,7 +243,9 @@ def test_every_command_and_option_says_what_it_does() -> None:
     assert sorted(commands) == [
         "audit", "blur", "config", "decrypt", "demo", "doctor", "install", "keygen", "run", "uninstall"
     ]  # fmt: skip
-    for name, command in commands.items():
+    subcommands = commands["config"].commands
+    assert sorted(subcommands) == ["check", "init", "show"]
+    for name, command in {**commands, **subcommands}.items():
         assert command.help, name
         for parameter in command.params:
             text = getattr(parameter, "help", None)

@@ -143,7 +143,7 @@ def test_what_the_report_lacks_is_said(tmp_path: Path, blur: Run) -> None:
     assert not good
     assert (
         'not in the report: "b.png", "c.png", "d.png", "e.png", "f.png" and 1 more, which an earlier run did '
-        "without it; run again without --resume, or remove their results first\n"
+        "without a report; run again without --resume, or remove their results first\n"
     ) in output
     assert [i["file_name"] for i in content(tmp_path)["images"]] == ["a.png"]
     # Each way out leads out
@@ -179,16 +179,16 @@ def with_changes(**changes: Any) -> str:
         ("{", "Expecting"),
         ("[" * 100_000, "recursion"),
         ("\xff", "codec can't decode"),
-        ("[]", "no report of edge blur"),
-        ("{}", "no report of edge blur"),
-        (with_changes(licenses=[]), "no report of edge blur"),
+        ("[]", "not a report of edge blur"),
+        ("{}", "not a report of edge blur"),
+        (with_changes(licenses=[]), "not a report of edge blur"),
         (with_changes(info={"description": "my labels"}), "another program"),
         (with_changes(categories=[{"id": 1, "name": "dog"}]), "another program"),
         (with_changes(images={}), "a list is missing"),
-        (with_changes(images=[1]), "entry 0 is not as edge blur writes it"),
-        (with_changes(images=[{"id": 1, "width": 1, "height": 1}]), "entry 0 is not"),
-        (with_changes(images=sample()["images"] * 2), r"images\[1\]: its id is taken"),
-        (with_changes(images=[]), r"annotations\[0\]: there is no such image"),
+        (with_changes(images=[1]), "entry 0 was not written by edge blur"),
+        (with_changes(images=[{"id": 1, "width": 1, "height": 1}]), "entry 0 was not written by edge blur"),
+        (with_changes(images=sample()["images"] * 2), r"images\[1\]: its id is used twice"),
+        (with_changes(images=[]), r"annotations\[0\]: its image does not exist"),
         (with_changes(annotations=None), "a list is missing"),
     ],
 )

@@ -1,7 +1,7 @@
 """Hostile pictures and videos: the daemon survives them and stores nothing raw.
 
 What ``edge blur`` says of each of them is tested in tests/commands/test_blur.py and
-tests/files/test_video.py; here the same files come by a camera's folder, and as a camera.
+tests/files/test_video_refused.py; here the same files come by a camera's folder, and as a camera.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests import hostile
 from tests.clips import write_clip
 from tests.conftest import DATA
-from tests.files.test_video import BAD
+from tests.files.broken_videos import BAD
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import (
     bare_environment,

@@ -1,7 +1,7 @@
 """A configuration of any bytes is either refused by name, or a whole and valid one. No third outcome.
 
 Names of cameras become names of folders, so they are attacked here as well. Run as a program, this file is
-``edge config --check`` on many files: ``python -m tests.privacy.test_files_config FILE...``.
+``edge config check`` on many files: ``python -m tests.privacy.test_files_config FILE...``.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ COMMAND_CASES = [
 
 
 def check_by_command(paths: list[str]) -> None:
-    """What ``edge config --check`` makes of each file: print its exit code, stdout and stderr as JSON.
+    """What ``edge config check`` makes of each file: print its exit code, stdout and stderr as JSON.
 
     Each is a process of its own, forked after the import, which takes most of the time of a command.
     """
@@ -214,7 +214,7 @@ def check_by_command(paths: list[str]) -> None:
             if child == 0:
                 os.dup2(out.fileno(), 1)
                 os.dup2(err.fileno(), 2)
-                app(["config", "--check", path])
+                app(["config", "check", path])
             _, status = os.waitpid(child, 0)
             texts = []
             for file in (out, err):

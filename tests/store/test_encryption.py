@@ -294,7 +294,9 @@ def test_a_box_that_cannot_read_its_images_shows_no_preview(key: tuple[str, str]
         make_config({"store": {"recipient": key[1]}, "status": {"preview": True}}, "test")
 
 
-@pytest.mark.parametrize("command", [("config", "--check"), ("run", "--config"), ("doctor", "--config")])
+@pytest.mark.parametrize(
+    "command", [("config", "check"), ("config", "show"), ("run", "--config"), ("doctor", "--config")]
+)
 def test_no_command_shows_a_private_key(tmp_path: Path, run: Run, command: tuple[str, ...]) -> None:
     path = tmp_path / "edge.toml"
     path.write_text(f"[cameras.a]\nsource = 'x.mp4'\n[store]\nrecipient = '{SECRET}'\n")
