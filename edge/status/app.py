@@ -24,7 +24,7 @@ from edge.config import StatusConfig
 from edge.status.gauges import gauges_text
 from edge.status.guard import Guard, Hosts, read_token
 from edge.status.schema import Status
-from edge.store.latest import MEDIA_TYPES, read_image
+from edge.store.read_back import MEDIA_TYPES, read_image
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

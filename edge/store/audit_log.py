@@ -1,4 +1,4 @@
-"""The audit log, written: records are on the disk before what they speak of is done (edge/store/chain.py)."""
+"""The audit log, written: records are on the disk before what they speak of is done (edge/store/log_format.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import StoreError
-from edge.store import chain
+from edge.store import log_format
 from edge.store.clock import Clock
 from edge.store.durable import FILE_MODE, flush_folder, make_folder, reserve
 
@@ -25,7 +25,7 @@ class Tail:
     """What the last lines of a log say: ``records`` are the last good ones, oldest first; ``damaged`` is
     what follows them in the last file, as ``[file, bytes]``, or empty."""
 
-    records: list[chain.Record] = field(default_factory=list)
+    records: list[log_format.Record] = field(default_factory=list)
     damaged: list[str | int] = field(default_factory=list)
 
 
@@ -39,13 +39,13 @@ class AuditLog:
     def __init__(self, store: Path, rotate_bytes: int, clock: Clock | None = None) -> None:
         """``clock`` stamps the records; without one it is a clock that nobody relies on."""
         self._store = store
-        self._folder = store / chain.FOLDER
+        self._folder = store / log_format.FOLDER
         self._rotate_bytes = rotate_bytes
         self._clock = clock or Clock()
         self._file: int | None = None
         self._size = 0
         self._lock: int | None = None
-        self.last: tuple[int, str] = (0, chain.GENESIS)
+        self.last: tuple[int, str] = (0, log_format.GENESIS)
 
     @property
     def opened(self) -> bool:
@@ -70,7 +70,7 @@ class AuditLog:
         try:
             flush_folder(self._store)  # whoever made the folder may have failed before its name was durable
             self._take_lock()
-            return self._find_end(chain.log_files(self._store))
+            return self._find_end(log_format.log_files(self._store))
         except OSError as error:
             self.close()
             raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
@@ -85,8 +85,8 @@ class AuditLog:
         for event in events:
             number += 1
             record = {"n": number, "previous": head, **self._clock.stamp(), **event}
-            lines.append(chain.encode_record(record))
-            head = chain.hash_line(lines[-1])
+            lines.append(log_format.encode_record(record))
+            head = log_format.hash_line(lines[-1])
         data = b"".join(line + b"\n" for line in lines)
         if self._file is not None and self._size + len(data) > self._rotate_bytes:
             self._close_file()
@@ -105,15 +105,15 @@ class AuditLog:
         is gone, on record. ``origin`` is what the start had on record, which may be in them. Raises
         StoreError."""
         try:
-            for path, after in itertools.pairwise(chain.log_files(self._store)):
+            for path, after in itertools.pairwise(log_format.log_files(self._store)):
                 if path.stat().st_mtime > limit:
                     return
                 records = list(_records_in(path.read_bytes()))
                 images = [record["image"] for record, _ in records if record["event"] == "image"]
                 if any((self._store / image).exists() for image in images):
                     return
-                head = chain.hash_line(records[-1][1])
-                through = chain.first_number(after.name) - 1
+                head = log_format.hash_line(records[-1][1])
+                through = log_format.first_number(after.name) - 1
                 self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
                 path.unlink()
                 flush_folder(self._folder)
@@ -144,8 +144,8 @@ class AuditLog:
         self._lock = handle
 
     def _find_end(self, files: list[Path]) -> Tail:
-        self.last = (0, chain.GENESIS)
-        records: list[chain.Record] = []
+        self.last = (0, log_format.GENESIS)
+        records: list[log_format.Record] = []
         damaged: list[str | int] = []
         newest = files[-1] if files else None
         while files:
@@ -166,7 +166,7 @@ class AuditLog:
         return Tail(records, damaged)
 
     def _new_file(self) -> None:
-        path = self._folder / chain.file_name(self.last[0] + 1)
+        path = self._folder / log_format.file_name(self.last[0] + 1)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with contextlib.suppress(FileNotFoundError):
             # Left by a write that failed and could not be undone. No record of this name was acknowledged.
@@ -198,7 +198,7 @@ class AuditLog:
                 os.close(self._file)
             self._file = None
 
-    def _read_end(self, path: Path) -> tuple[list[chain.Record], list[str], int]:
+    def _read_end(self, path: Path) -> tuple[list[log_format.Record], list[str], int]:
         """The good records at the end of a file, their hashes, and how many bytes follow them.
 
         Raises StoreError when there are none within the window, but more before it.
@@ -209,14 +209,14 @@ class AuditLog:
             data = file.read()
         if size > _WINDOW_BYTES:
             data = data[data.find(b"\n") + 1 :]
-        records: list[chain.Record] = []
+        records: list[log_format.Record] = []
         hashes: list[str] = []
         good = 0
         for record, line in _records_in(data):
             if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
                 break
             records.append(record)
-            hashes.append(chain.hash_line(line))
+            hashes.append(log_format.hash_line(line))
             good += len(line) + 1
         if not records and size > _WINDOW_BYTES:
             raise StoreError(
@@ -226,12 +226,12 @@ class AuditLog:
         return records, hashes, len(data) - good
 
 
-def _records_in(data: bytes) -> Iterator[tuple[chain.Record, bytes]]:
+def _records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
     """Records and their lines up to the first line that is none: from there on it is what a write left that
     was cut short."""
     for line in data.split(b"\n")[:-1]:
         try:
-            record = chain.decode_line(line)
+            record = log_format.decode_line(line)
         except ValueError:
             return
         yield record, line

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from edge.store.chain import Record
+from edge.store.log_format import Record
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import edge
 from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
-from edge.store import chain
+from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
 from edge.store.clock import Clock
 from edge.store.durable import flush_folder, make_folder, write_group
@@ -82,7 +82,7 @@ class ImageStore:
         self._boxes = audit.boxes
         self._keep_days = audit.keep_days
         self._settings = dict(settings or {})
-        self._origin = {"detector": detector, "config": chain.fingerprint(self._settings)}
+        self._origin = {"detector": detector, "config": log_format.fingerprint(self._settings)}
         self._clock = Clock(config.clock_confirmed)
         self._removes_by_age = config.max_age_days is not None or audit.keep_days is not None
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)

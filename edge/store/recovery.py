@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
-from edge.store.chain import Record
+from edge.store.log_format import Record
 from edge.store.durable import flush_folder, is_temporary
 
 TAIL_IMAGES = 16

@@ -33,7 +33,7 @@ from edge.detection.detector import Detector
 from edge.detection.rescan import open_second_look
 from edge.errors import ConfigError, DetectionError, DetectorError, StoreError
 from edge.frames import Pixels, RawFrame
-from edge.store import chain
+from edge.store import log_format
 from edge.store.images import Entry, ImageStore
 from edge.store.retention import MEGABYTE
 from tests.conftest import DATA
@@ -84,7 +84,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for first in (1, 11, 21):
         box = run_box(folder, range(first, first + 3))
     (folder.parent / "head").write_text(box.audit_head)
-    assert len(chain.log_files(folder)) >= 4
+    assert len(log_format.log_files(folder)) >= 4
     return folder
 
 
@@ -125,22 +125,22 @@ def relative(store: Path, path: Path) -> str:
 
 
 def read_records(store: Path) -> list[list[Record]]:
-    files = chain.log_files(store)
-    return [[chain.decode_line(line) for line in path.read_bytes().splitlines()] for path in files]
+    files = log_format.log_files(store)
+    return [[log_format.decode_line(line) for line in path.read_bytes().splitlines()] for path in files]
 
 
 def rechain(store: Path, edit: Edit) -> None:
     """What somebody does who may write everything: change records, and compute every hash anew."""
-    head, files = chain.GENESIS, read_records(store)
+    head, files = log_format.GENESIS, read_records(store)
     records = [record for file in files for record in file]
     edit(records)
-    for path in chain.log_files(store):
+    for path in log_format.log_files(store):
         path.unlink()
     lines = []
     for number, record in enumerate(records, 1):
-        lines.append(chain.encode_record({**record, "n": number, "previous": head}))
-        head = chain.hash_line(lines[-1])
-    (store / chain.FOLDER / chain.file_name(1)).write_bytes(b"".join(line + b"\n" for line in lines))
+        lines.append(log_format.encode_record({**record, "n": number, "previous": head}))
+        head = log_format.hash_line(lines[-1])
+    (store / log_format.FOLDER / log_format.file_name(1)).write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def edit_lines(path: Path, edit: Callable[[list[bytes]], None]) -> None:
@@ -160,7 +160,7 @@ def test_a_store_that_nobody_touched_passes(store: Path) -> None:
     assert looked["chain"] == looked["form"] == 24
     assert looked["missing"] == looked["altered"] == looked["paths"] == 18
     assert looked["settings"] == 3
-    assert looked["log"] == len(chain.log_files(store)) == result.log_files
+    assert looked["log"] == len(log_format.log_files(store)) == result.log_files
     assert result.looked_at == looked["faces"] == 0
 
 
@@ -226,11 +226,11 @@ def add_a_hidden_file(store: Path) -> None:
 
 
 def add_a_file_to_the_log(store: Path) -> None:
-    (store / chain.FOLDER / "faces.jpg").write_bytes(b"x")
+    (store / log_format.FOLDER / "faces.jpg").write_bytes(b"x")
 
 
 def add_a_log_of_another_name(store: Path) -> None:
-    (store / chain.FOLDER / "1.jsonl").write_bytes(b"x")
+    (store / log_format.FOLDER / "1.jsonl").write_bytes(b"x")
 
 
 def add_a_file_with_a_name_like_a_log(store: Path) -> None:
@@ -276,7 +276,7 @@ def add_a_socket(store: Path) -> None:
 
 def change_a_line(store: Path) -> None:
     edit_lines(
-        chain.log_files(store)[1], lambda lines: lines.__setitem__(0, lines[0].replace(b"sha", b"shb"))
+        log_format.log_files(store)[1], lambda lines: lines.__setitem__(0, lines[0].replace(b"sha", b"shb"))
     )
 
 
@@ -284,77 +284,77 @@ def change_a_number_in_a_line(store: Path) -> None:
     def edit(lines: list[bytes]) -> None:
         lines[0] = lines[0].replace(b'"regions":1', b'"regions":0')
 
-    edit_lines(chain.log_files(store)[1], edit)
+    edit_lines(log_format.log_files(store)[1], edit)
 
 
 def spoil_a_line(store: Path) -> None:
-    edit_lines(chain.log_files(store)[1], lambda lines: lines.__setitem__(0, b"{" + lines[0]))
+    edit_lines(log_format.log_files(store)[1], lambda lines: lines.__setitem__(0, b"{" + lines[0]))
 
 
 def spoil_the_line_before_the_last(store: Path) -> None:
-    edit_lines(chain.log_files(store)[-1], lambda lines: lines.__setitem__(-2, b"{" + lines[-2]))
+    edit_lines(log_format.log_files(store)[-1], lambda lines: lines.__setitem__(-2, b"{" + lines[-2]))
 
 
 def remove_a_line(store: Path) -> None:
-    edit_lines(chain.log_files(store)[1], lambda lines: lines.__delitem__(1))
+    edit_lines(log_format.log_files(store)[1], lambda lines: lines.__delitem__(1))
 
 
 def insert_a_line(store: Path) -> None:
-    edit_lines(chain.log_files(store)[1], lambda lines: lines.insert(1, lines[0]))
+    edit_lines(log_format.log_files(store)[1], lambda lines: lines.insert(1, lines[0]))
 
 
 def swap_two_lines(store: Path) -> None:
-    edit_lines(chain.log_files(store)[1], lambda lines: lines.__setitem__(slice(0, 2), lines[1::-1]))
+    edit_lines(log_format.log_files(store)[1], lambda lines: lines.__setitem__(slice(0, 2), lines[1::-1]))
 
 
 def remove_a_log_file_in_the_middle(store: Path) -> None:
-    chain.log_files(store)[1].unlink()
+    log_format.log_files(store)[1].unlink()
 
 
 def remove_the_first_log_file(store: Path) -> None:
-    chain.log_files(store)[0].unlink()
+    log_format.log_files(store)[0].unlink()
 
 
 def remove_the_last_log_file(store: Path) -> None:
-    chain.log_files(store)[-1].unlink()
+    log_format.log_files(store)[-1].unlink()
 
 
 def rename_a_log_file(store: Path) -> None:
-    path = chain.log_files(store)[-1]
-    path.rename(path.with_name(chain.file_name(999)))
+    path = log_format.log_files(store)[-1]
+    path.rename(path.with_name(log_format.file_name(999)))
 
 
 def empty_a_log_file(store: Path) -> None:
-    os.truncate(chain.log_files(store)[1], 0)
+    os.truncate(log_format.log_files(store)[1], 0)
 
 
 def fill_a_log_file(store: Path) -> None:
-    chain.log_files(store)[-1].write_bytes(b"x" * 3 * 2**20)
+    log_format.log_files(store)[-1].write_bytes(b"x" * 3 * 2**20)
 
 
 def link_instead_of_a_log_file(store: Path) -> None:
-    path = chain.log_files(store)[1]
+    path = log_format.log_files(store)[1]
     shutil.move(path, store.parent / "log")
     path.symlink_to(store.parent / "log")
 
 
 def pipe_instead_of_a_log_file(store: Path) -> None:
-    path = chain.log_files(store)[1]
+    path = log_format.log_files(store)[1]
     path.unlink()
     os.mkfifo(path)
 
 
 def remove_the_log(store: Path) -> None:
-    shutil.rmtree(store / chain.FOLDER)
+    shutil.rmtree(store / log_format.FOLDER)
 
 
 def link_instead_of_the_log(store: Path) -> None:
-    shutil.move(store / chain.FOLDER, store.parent / "log")
-    (store / chain.FOLDER).symlink_to(store.parent / "log")
+    shutil.move(store / log_format.FOLDER, store.parent / "log")
+    (store / log_format.FOLDER).symlink_to(store.parent / "log")
 
 
 def remove_all_log_files(store: Path) -> None:
-    for path in chain.log_files(store):
+    for path in log_format.log_files(store):
         path.unlink()
 
 
@@ -438,7 +438,7 @@ def test_a_cut_off_end_can_only_be_found_with_a_hash_that_was_kept(store: Path, 
     found = audit(store, Options(sample=0, head=head))
     assert found
     assert (found.wanted_at, found.number) == (24, 24)
-    edit_lines(chain.log_files(store)[-1], lambda lines: lines.__delitem__(-1))
+    edit_lines(log_format.log_files(store)[-1], lambda lines: lines.__delitem__(-1))
     without = audit(store)
     assert without
     assert "the end can only be proven by a hash that was kept elsewhere" in notes(without, "head")[0]
@@ -448,10 +448,10 @@ def test_a_cut_off_end_can_only_be_found_with_a_hash_that_was_kept(store: Path, 
 
 
 def test_an_earlier_hash_is_found_too(store: Path) -> None:
-    lines = chain.log_files(store)[1].read_bytes().splitlines()
-    result = audit(store, Options(sample=0, head=chain.hash_line(lines[0])))
+    lines = log_format.log_files(store)[1].read_bytes().splitlines()
+    result = audit(store, Options(sample=0, head=log_format.hash_line(lines[0])))
     assert result
-    assert result.wanted_at == chain.decode_line(lines[0])["n"]
+    assert result.wanted_at == log_format.decode_line(lines[0])["n"]
 
 
 def test_a_log_written_anew_is_only_found_with_a_hash_that_was_kept(store: Path, head: str) -> None:
@@ -472,7 +472,7 @@ def forge_settings(records: list[Record]) -> None:
 
 def forge_settings_and_hash(records: list[Record]) -> None:
     forge_settings(records)
-    records[0]["config"] = chain.fingerprint(records[0]["settings"])
+    records[0]["config"] = log_format.fingerprint(records[0]["settings"])
 
 
 def forge_settings_that_are_no_json(records: list[Record]) -> None:
@@ -507,7 +507,7 @@ def forge_an_excuse(records: list[Record]) -> None:
 
 
 def forge_a_damage(records: list[Record]) -> None:
-    records[8]["damaged"] = [chain.file_name(1), 20]
+    records[8]["damaged"] = [log_format.file_name(1), 20]
 
 
 @pytest.mark.parametrize(
@@ -594,7 +594,7 @@ def test_a_path_that_leaves_the_store_is_named_and_never_opened(
 
 
 def torn(store: Path, data: bytes = b'{"n":25,"previous":"12') -> str:
-    path = chain.log_files(store)[-1]
+    path = log_format.log_files(store)[-1]
     with path.open("ab") as file:
         file.write(data)
     return path.name
@@ -624,7 +624,7 @@ def test_a_torn_end_that_the_next_start_tells_of_is_a_note(store: Path) -> None:
 @pytest.mark.parametrize("more", [1, -1])
 def test_a_torn_end_of_another_length_than_told_is_wrong(store: Path, more: int) -> None:
     name = torn(store)
-    path = store / chain.FOLDER / name
+    path = store / log_format.FOLDER / name
     run_box(store, [31])
     path.write_bytes(path.read_bytes() + b"x" if more > 0 else path.read_bytes()[:-1])
     assert f"{name}: {22 + more} bytes at its end are no record" in wrongs(audit(store))["log"][0]
@@ -633,7 +633,7 @@ def test_a_torn_end_of_another_length_than_told_is_wrong(store: Path, more: int)
 def test_a_torn_end_that_is_gone_since_is_wrong(store: Path) -> None:
     name = torn(store)
     run_box(store, [31])
-    path = store / chain.FOLDER / name
+    path = store / log_format.FOLDER / name
     os.truncate(path, path.stat().st_size - 22)
     assert wrongs(audit(store))["log"] == [
         f"record 25: says that 22 bytes of {name} are no record, which is not so"
@@ -641,8 +641,8 @@ def test_a_torn_end_that_is_gone_since_is_wrong(store: Path) -> None:
 
 
 def test_a_torn_end_of_which_no_start_tells_is_wrong(store: Path) -> None:
-    name = chain.log_files(store)[1].name
-    with (store / chain.FOLDER / name).open("ab") as file:
+    name = log_format.log_files(store)[1].name
+    with (store / log_format.FOLDER / name).open("ab") as file:
         file.write(b'{"n":')
     found = wrongs(audit(store))
     assert list(found) == ["log"]
@@ -663,8 +663,8 @@ def test_a_long_torn_end_is_wrong(store: Path) -> None:
 
 
 def test_a_file_of_which_nothing_is_a_record_is_replaced_and_told(store: Path) -> None:
-    name = chain.file_name(25)
-    (store / chain.FOLDER / name).write_bytes(b'{"n":25,')
+    name = log_format.file_name(25)
+    (store / log_format.FOLDER / name).write_bytes(b'{"n":25,')
     result = audit(store)
     assert result
     assert f"{name}: the last 8 bytes are no record" in notes(result, "log")[0]
@@ -675,7 +675,7 @@ def test_a_file_of_which_nothing_is_a_record_is_replaced_and_told(store: Path) -
 
 
 def test_an_empty_last_file_is_a_note(store: Path) -> None:
-    (store / chain.FOLDER / chain.file_name(25)).write_bytes(b"")
+    (store / log_format.FOLDER / log_format.file_name(25)).write_bytes(b"")
     result = audit(store)
     assert result
     assert "holds no record" in notes(result, "log")[0]
@@ -814,7 +814,7 @@ def test_a_removal_of_which_the_record_is_gone_is_wrong(purged: Path) -> None:
 
 def old_log_files_go(store: Path) -> int:
     """Trim all log files of which no image is left; return how many there were."""
-    files = chain.log_files(store)
+    files = log_format.log_files(store)
     for path in files[:-1]:
         os.utime(path, (1, 1))
     box = ImageStore(
@@ -837,7 +837,7 @@ def test_log_files_that_go_on_record_are_no_fault(purged: Path) -> None:
 
 def test_log_files_that_go_without_a_record_are_wrong(purged: Path) -> None:
     assert old_log_files_go(purged) >= 1
-    chain.log_files(purged)[0].unlink()
+    log_format.log_files(purged)[0].unlink()
     assert "are missing, and no record says that they were removed" in wrongs(audit(purged))["log"][0]
 
 
@@ -1208,7 +1208,7 @@ def test_an_empty_log_file_that_the_power_left_is_used_or_passed_over(tmp_path: 
     box = open_box(tmp_path, 100_000)
     box.write([entry(1)])
     box.close()
-    (tmp_path / chain.FOLDER / chain.file_name(3)).write_bytes(b"")
+    (tmp_path / log_format.FOLDER / log_format.file_name(3)).write_bytes(b"")
     for number in (11, *range(21, 150)):
         box = open_box(tmp_path, 100_000)
         box.write([entry(number)])
@@ -1220,7 +1220,7 @@ def test_an_empty_log_file_that_the_power_left_is_used_or_passed_over(tmp_path: 
 
 def test_two_cuts_in_a_row_are_both_on_record(store: Path) -> None:
     torn(store)
-    (store / chain.FOLDER / chain.file_name(25)).write_bytes(b'{"n":25,"prev')
+    (store / log_format.FOLDER / log_format.file_name(25)).write_bytes(b'{"n":25,"prev')
     assert wrongs(audit(store)) == {}
     run_box(store, [31])
     assert wrongs(audit(store)) == {}
@@ -1232,7 +1232,7 @@ def test_a_log_file_with_a_torn_end_can_be_removed_when_it_is_old(tmp_path: Path
     run_box(tmp_path, [11])
     for path in images(tmp_path):
         path.unlink()
-    files = chain.log_files(tmp_path)
+    files = log_format.log_files(tmp_path)
     for path in files[:-1]:
         os.utime(path, (1, 1))
     box = ImageStore(StoreConfig(folder=tmp_path), AuditConfig(keep_days=1))
@@ -1280,7 +1280,7 @@ def test_the_settings_of_a_process_outlive_the_log_of_its_start(tmp_path: Path) 
         if number < 3:
             assert isinstance(path, Path)
             path.unlink()
-    files = chain.log_files(tmp_path)
+    files = log_format.log_files(tmp_path)
     for path in files[:-1]:
         os.utime(path, (1, 1))
     box.keep()

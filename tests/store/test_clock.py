@@ -19,7 +19,7 @@ from edge.config import AuditConfig, BlurConfig, StoreConfig, make_config
 from edge.daemon.read_status import read_status
 from edge.frames import RawFrame
 from edge.status.gauges import gauges_text
-from edge.store import chain, clock, retention
+from edge.store import log_format, clock, retention
 from edge.store.clock import Clock
 from edge.store.images import Entry, ImageStore
 from tests.daemon.test_lifecycle import Truthful, make
@@ -197,7 +197,7 @@ def test_a_box_that_starts_in_the_past_is_right_again_after_a_restart_with_the_r
 
 
 def test_without_a_log_nobody_knows_how_old_the_images_are(box: Box) -> None:
-    for path in chain.log_files(box.folder):
+    for path in log_format.log_files(box.folder):
         path.unlink()
     box.wall += 400 * DAY
     for _ in range(2):
@@ -260,22 +260,22 @@ def test_old_log_files_wait_as_well(box: Box) -> None:
     box.start(max_age_days=None)
     for _ in range(20):
         box.keep()
-    for path in chain.log_files(box.folder):
+    for path in log_format.log_files(box.folder):
         os.utime(path, (box.wall, box.wall))
-    files = chain.log_files(box.folder)
+    files = log_format.log_files(box.folder)
     assert len(files) > 2
     box.wall += 400 * DAY
     box.keep()
     box.start()
     box.keep()
-    assert set(files) <= set(chain.log_files(box.folder))
+    assert set(files) <= set(log_format.log_files(box.folder))
     assert box.doubt
     box.wall -= 400 * DAY
     box.start()
     for path in files[:-1]:
         os.utime(path, (0, 0))
     box.keep()
-    assert not set(files[:-1]) & set(chain.log_files(box.folder))
+    assert not set(files[:-1]) & set(log_format.log_files(box.folder))
 
 
 def test_who_removes_nothing_by_age_hears_of_no_doubt(box: Box) -> None:
