@@ -152,7 +152,9 @@ class Tally:
         before, now = record_fields.moment_of(self._last_time or time), record_fields.moment_of(time)
         if before is not None and now is not None and now < before:
             self._clock_steps += 1
-            text = f"its time is {(before - now).total_seconds():.0f} s earlier than that of the previous record"
+            text = (
+                f"its time is {(before - now).total_seconds():.0f} s earlier than that of the previous record"
+            )
             self._findings.note("chain", f"record {record['n']}", text)
         self._first_time = self._first_time or time
         self._last_time = time

@@ -129,11 +129,15 @@ def _sort_in(
         if path.count("/") < _DEEPEST:
             folders.append(path)
         else:
-            findings.wrong("extra", path, "is a folder where the store makes none; its content was not checked")
+            findings.wrong(
+                "extra", path, "is a folder where the store makes none; its content was not checked"
+            )
     elif not entry.is_file(follow_symlinks=False):
         with contextlib.suppress(FileNotFoundError):
             kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
-            findings.wrong("extra", path, f"is {_KINDS.get(kind, 'a special file')}; only regular files belong here")
+            findings.wrong(
+                "extra", path, f"is {_KINDS.get(kind, 'a special file')}; only regular files belong here"
+            )
     elif is_temporary(entry.name):
         findings.note("extra", path, "is being written, or was when the power failed")
     elif not (path.startswith(f"{log_format.FOLDER}/") and path.count("/") == 1 and is_log_name(entry.name)):

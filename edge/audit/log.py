@@ -119,7 +119,9 @@ class LogReader:
             text = "is not the last one of a log file, or its hash is not the one that a later record gives"
             self._findings.wrong("log", f"record {through}", text)
         for name in self._ends:
-            if log_format.first_number(name) <= through and exists(self._store, f"{log_format.FOLDER}/{name}"):
+            if log_format.first_number(name) <= through and exists(
+                self._store, f"{log_format.FOLDER}/{name}"
+            ):
                 self._findings.note("log", name, "is there: its recorded removal was not finished")
 
     def _read_file(self, name: str) -> Iterator[Record]:
@@ -128,7 +130,9 @@ class LogReader:
             self._findings.checked("log")
         try:
             handle = open_below(self._store, f"{log_format.FOLDER}/{name}")
-        except FileNotFoundError:  # removed since the folder was read; the next file shows if that was recorded
+        except (
+            FileNotFoundError
+        ):  # removed since the folder was read; the next file shows if that was recorded
             return
         except OSError as error:
             self._give_up(name, f"cannot be read: {error.strerror or error}")
@@ -158,7 +162,9 @@ class LogReader:
             self._torn.append(_Torn(name, len(rest)))
             return False
         self._bad_lines += 1
-        self._findings.wrong("chain", f"{name}, byte {after - len(line)}", "not a record, although more follows")
+        self._findings.wrong(
+            "chain", f"{name}, byte {after - len(line)}", "not a record, although more follows"
+        )
         if not line.endswith(b"\n") or self._bad_lines >= _MOST_BAD_LINES:
             self._give_up(name, "too many of its lines are not records; the rest was not read")
             return False
@@ -202,7 +208,9 @@ class LogReader:
             if torn in explained:
                 self._findings.note("log", torn.name, f"{torn}; record {number} says so")
             else:
-                text = f"its last {torn.size} bytes are not a record, and record {number} does not mention them"
+                text = (
+                    f"its last {torn.size} bytes are not a record, and record {number} does not mention them"
+                )
                 self._findings.wrong("log", torn.name, text)
         self._torn = []
         if explained or damaged is None or not record_fields.is_damage(damaged):
