@@ -36,7 +36,7 @@ class ImageChecks:
         self._missing: list[RecordedImage] = []
 
     def check_all(self, reader: LogReader, sample: int | None, jobs: int, advance: Advance) -> None:
-        """Check all images in the order of the log; ``judge_missing`` decides about those that are missing."""
+        """Check all images in the order of the log; ``judge_missing`` then decides about the missing ones."""
         total = len(self._expected.due)
         self._findings.checked("missing", total)
         chosen = self._choose(sample, reader.head)

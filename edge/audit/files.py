@@ -102,7 +102,7 @@ def is_log_name(name: str) -> bool:
 
 
 def list_files(store: int, findings: Findings) -> set[str]:
-    """Paths of all regular files except log files. Anything else that is not a folder is reported as wrong."""
+    """Paths of all regular files except log files. Anything else but folders is reported as wrong."""
     files: set[str] = set()
     folders = [""]
     while folders:
@@ -129,9 +129,7 @@ def _sort_in(
         if path.count("/") < _DEEPEST:
             folders.append(path)
         else:
-            findings.wrong(
-                "extra", path, "is a folder where the store makes none; its content was not checked"
-            )
+            findings.wrong("extra", path, "is a folder where the store makes none; it was not searched")
     elif not entry.is_file(follow_symlinks=False):
         with contextlib.suppress(FileNotFoundError):
             kind = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)

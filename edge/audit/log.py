@@ -15,8 +15,15 @@ from typing import BinaryIO
 from edge.audit import record_fields
 from edge.audit.files import exists, log_names, open_below
 from edge.audit.findings import Findings
-from edge.store import log_format
-from edge.store.log_format import Record
+from edge.store.log_format import (
+    FOLDER,
+    GENESIS,
+    Record,
+    decode_line,
+    file_name,
+    first_number,
+    hash_line,
+)
 
 TORN_BYTES = 1 << 16
 """A write that was cut short leaves fewer bytes than this."""
@@ -45,13 +52,13 @@ class LogReader:
 
     def __init__(self, store: int, findings: Findings, wanted: str | None = None) -> None:
         self.number = 0
-        self.head = log_format.GENESIS
+        self.head = GENESIS
         self.first: int | None = None
         self.wanted_at: int | None = None
         self._store = store
         self._findings = findings
         self._wanted = wanted
-        self._begins_after = log_format.GENESIS
+        self._begins_after = GENESIS
         self._ends: dict[str, int] = {}  # log file -> how many of its bytes were read
         self._hashes: dict[int, str] = {}  # last record of a file -> its hash
         self._torn: list[_Torn] = []
@@ -69,7 +76,7 @@ class LogReader:
         try:
             names = log_names(self._store)
         except OSError as error:
-            self._give_up(log_format.FOLDER, f"cannot be read: {error.strerror or error}")
+            self._give_up(FOLDER, f"cannot be read: {error.strerror or error}")
             return
         last = next(reversed(self._ends), "")
         for name in names:
@@ -80,7 +87,7 @@ class LogReader:
         """The records that were read before and are still there, without checking the chain."""
         for name, end in list(self._ends.items()):
             try:
-                handle = open_below(self._store, f"{log_format.FOLDER}/{name}")
+                handle = open_below(self._store, f"{FOLDER}/{name}")
             except OSError:  # removed since, or ``records`` has reported what is wrong
                 continue
             with open(handle, "rb") as file:
@@ -96,7 +103,7 @@ class LogReader:
         for torn in self._torn:
             self._findings.note("log", torn.name, f"{torn}, or the box is writing it now")
         if self.first is None:
-            self._findings.wrong("log", log_format.FOLDER, "holds no record")
+            self._findings.wrong("log", FOLDER, "holds no record")
         elif self.first > 1 and self._removed.get(self.first - 1) != self._begins_after:
             missing = f"records 1 to {self.first - 1}"
             self._findings.wrong("log", missing, "are missing, and no record says that they were removed")
@@ -119,9 +126,7 @@ class LogReader:
             text = "is not the last one of a log file, or its hash is not the one that a later record gives"
             self._findings.wrong("log", f"record {through}", text)
         for name in self._ends:
-            if log_format.first_number(name) <= through and exists(
-                self._store, f"{log_format.FOLDER}/{name}"
-            ):
+            if first_number(name) <= through and exists(self._store, f"{FOLDER}/{name}"):
                 self._findings.note("log", name, "is there: its recorded removal was not finished")
 
     def _read_file(self, name: str) -> Iterator[Record]:
@@ -129,10 +134,8 @@ class LogReader:
         if not begun:
             self._findings.checked("log")
         try:
-            handle = open_below(self._store, f"{log_format.FOLDER}/{name}")
-        except (
-            FileNotFoundError
-        ):  # removed since the folder was read; the next file shows if that was recorded
+            handle = open_below(self._store, f"{FOLDER}/{name}")
+        except FileNotFoundError:  # just removed; the next file shows if that was recorded
             return
         except OSError as error:
             self._give_up(name, f"cannot be read: {error.strerror or error}")
@@ -181,11 +184,11 @@ class LogReader:
         number, wrong = record["n"], self._findings.wrong
         where = f"record {number}"
         self._findings.checked("chain")
-        if first_of_file and name != log_format.file_name(number):
+        if first_of_file and name != file_name(number):
             wrong("log", name, f"begins with record {number}")
         if self.first is None:
             self.first, self._begins_after = number, record["previous"]
-            if number == 1 and record["previous"] != log_format.GENESIS:
+            if number == 1 and record["previous"] != GENESIS:
                 wrong("chain", where, "is the first record, yet it names a previous one")
             if number == 1 and record["event"] != "start":
                 wrong("chain", where, "is the first record, but not a start")
@@ -195,32 +198,11 @@ class LogReader:
             wrong("chain", where, f"follows record {self.number}: it is out of order or a duplicate")
         elif record["previous"] != self.head:
             wrong("chain", where, f"does not match record {self.number}: one of the two was changed")
-        self.number, self.head = number, log_format.hash_line(line)
+        self.number, self.head = number, hash_line(line)
         if self.head == self._wanted:
             self.wanted_at = number
-        self._judge_torn(name, record)
-
-    def _judge_torn(self, name: str, record: Record) -> None:
-        """Compare the torn ends of earlier files with what this record says about them."""
-        number, damaged = record["n"], record.get("damaged")
-        explained = [torn for torn in self._torn if [torn.name, torn.size] == damaged]
-        for torn in self._torn:
-            if torn in explained:
-                self._findings.note("log", torn.name, f"{torn}; record {number} says so")
-            else:
-                text = (
-                    f"its last {torn.size} bytes are not a record, and record {number} does not mention them"
-                )
-                self._findings.wrong("log", torn.name, text)
+        _judge_torn(self._torn, name, record, self._findings, is_first=number == self.first)
         self._torn = []
-        if explained or damaged is None or not record_fields.is_damage(damaged):
-            return
-        file, size = damaged
-        if file == name == log_format.file_name(number) and size < TORN_BYTES:
-            self._findings.note("log", name, f"replaced a file whose {size} bytes were not a record")
-        elif number == 1 or number != self.first:  # otherwise that file was removed
-            text = f"says that {size} bytes of {file} are not a record, which is not true"
-            self._findings.wrong("log", f"record {number}", text)
 
     def _is_sound(self, record: Record) -> bool:
         """Check one record without regard to those before it."""
@@ -239,12 +221,32 @@ class LogReader:
         return True
 
 
+def _judge_torn(ends: list[_Torn], name: str, record: Record, findings: Findings, *, is_first: bool) -> None:
+    """Compare the torn ends of earlier files with what the next record, in file ``name``, says about them."""
+    number, damaged = record["n"], record.get("damaged")
+    explained = [torn for torn in ends if [torn.name, torn.size] == damaged]
+    for torn in ends:
+        if torn in explained:
+            findings.note("log", torn.name, f"{torn}; record {number} says so")
+        else:
+            text = f"its last {torn.size} bytes are not a record, which record {number} does not mention"
+            findings.wrong("log", torn.name, text)
+    if explained or damaged is None or not record_fields.is_damage(damaged):
+        return
+    file, size = damaged
+    if file == name == file_name(number) and size < TORN_BYTES:
+        findings.note("log", name, f"replaced a file whose {size} bytes were not a record")
+    elif number == 1 or not is_first:  # before the first record that is left, that file may have been removed
+        text = f"says that {size} bytes of {file} are not a record, which is not true"
+        findings.wrong("log", f"record {number}", text)
+
+
 def _decode(line: bytes) -> Record | None:
     """The record on a line that ends with a newline; None if the line is not a record."""
     if not line.endswith(b"\n"):
         return None
     try:
-        return log_format.decode_line(line[:-1])
+        return decode_line(line[:-1])
     except ValueError:
         return None
 

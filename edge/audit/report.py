@@ -82,7 +82,8 @@ def verdict_of(result: AuditResult) -> str:
     """The result in one sentence."""
     if not result:
         return "1 thing is wrong" if result.wrong == 1 else f"{result.wrong} things are wrong"
-    return f"Nothing is wrong: {result.images} images are as recorded, {result.rescanned} were searched for faces"
+    images = f"{result.images} images are as recorded, {result.rescanned} were searched for faces"
+    return f"Nothing is wrong: {images}"
 
 
 def figure_rows(result: AuditResult) -> list[tuple[str, str]]:

@@ -138,6 +138,4 @@ def _judge_others(store: int, expected: ExpectedImages, findings: Findings) -> N
             findings.wrong("extra", path, f"is there, although record {number} says that it was never stored")
     for path, number in expected.removed.items():
         if exists(store, path):
-            findings.note(
-                "extra", path, f"is there: the removal that record {number} announces was not finished"
-            )
+            findings.note("extra", path, f"is there: its removal by record {number} was not finished")

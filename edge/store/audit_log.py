@@ -187,8 +187,8 @@ class AuditLog:
         os.fdatasync(self._file)
 
     def _undo(self) -> None:
-        """Cut off half-written records. If that fails too, leave the file: the next start finds its last valid
-        line. After a failed flush the content of the disk is unknown, so nothing more is appended."""
+        """Cut off half-written records. If that fails too, leave the file: the next start finds its last
+        valid line. After a failed flush the content of the disk is unknown, so nothing more is appended."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)

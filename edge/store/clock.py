@@ -26,9 +26,9 @@ from edge.store.log_format import Record
 log = logging.getLogger(__name__)
 
 TOLERANCE_SECONDS = 300.0
-"""Slewing by NTP moves both clocks alike (clock_gettime(2)), so they only diverge when the wall clock is set: by
-less than a second for a leap second, and by up to minutes when the first answer of a time server corrects a
-clock that ran on a battery for weeks. Images are removed early by no more than this."""
+"""Slewing by NTP moves both clocks alike (clock_gettime(2)), so they only diverge when the wall clock is set:
+by less than a second for a leap second, and by up to minutes when the first answer of a time server corrects
+a clock that ran on a battery for weeks. Images are removed early by no more than this."""
 START_SECONDS = 25 * 3600.0
 """Enough for a box that starts once a day at the same local time, even on the day that summer time ends."""
 _WAY_OUT = "once the clock is right, restart; if that does not help, set store.clock_confirmed"
@@ -38,8 +38,8 @@ def read_clocks() -> tuple[float, float]:
     """The wall clock (Unix time) and the steady clock, in seconds.
 
     The steady clock is CLOCK_MONOTONIC, which cannot be set and which stops while the machine is suspended.
-    CLOCK_BOOTTIME keeps counting, but takes the time of the suspension from the battery clock; a wrong battery
-    clock would move both CLOCK_BOOTTIME and the wall clock. A suspension therefore counts like being off.
+    CLOCK_BOOTTIME keeps counting, but takes the length of the suspension from the battery clock; if that is
+    wrong, it moves both CLOCK_BOOTTIME and the wall clock. A suspension therefore counts like being off.
     """
     return time.time(), time.monotonic()
 

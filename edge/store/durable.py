@@ -1,8 +1,8 @@
 """Durable and atomic files: a name appears only when all of its bytes are on the disk.
 
 The bytes go to a file without a name (``O_TMPFILE``) and are flushed; only then does the file get its name,
-and the folder is flushed as well. On filesystems without ``O_TMPFILE`` a temporary name that begins with a dot
-is used instead. The order follows open(2) and fsync(2). A rename without fsync was measured to lose every
+and the folder is flushed as well. On filesystems without ``O_TMPFILE`` a temporary name that begins with a
+dot is used instead. The order follows open(2) and fsync(2). A rename without fsync was measured to lose every
 file since the last flush when the power fails.
 """
 

@@ -198,8 +198,8 @@ class ImageStore:
             self._log.trim(limit, {"settings": self._settings, **self._origin})
 
     def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record the ``event`` counts or stop; ``counts`` has the totals of each camera as log_format.py lists
-        them. Raises StoreError."""
+        """Record the ``event`` counts or stop. ``counts`` has the totals of each camera (log_format.py).
+        Raises StoreError."""
         self.open()
         self._append([{"event": event, "cameras": counts}])
 
@@ -237,10 +237,7 @@ class ImageStore:
         self._durable_folders.add(folder)
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
-        record = {**_image_record(entry, path.relative_to(self.folder), data), **self._origin}
-        if self._boxes:
-            record["boxes"] = entry.frame.areas.tolist()
-        return record
+        return _image_record(entry, path.relative_to(self.folder), data, self._origin, boxes=self._boxes)
 
     def _append(self, events: list[dict[str, Any]]) -> None:
         """Record events, preceded by the images of earlier records that failed. Raises StoreError."""
@@ -255,11 +252,12 @@ class ImageStore:
         self._append([{"event": "purged", "images": images, "why": why}])
 
 
-def _image_record(entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
-    """The record of an image at ``path`` (below the store), as log_format.py describes it, without its
-    origin."""
+def _image_record(
+    entry: Entry, path: Path, data: bytes, origin: Mapping[str, str], *, boxes: bool
+) -> dict[str, Any]:
+    """The record of an image at ``path`` (below the store), as log_format.py describes it."""
     frame = entry.frame
-    return {
+    record = {
         "event": "image",
         "camera": frame.camera,
         "image": path.as_posix(),
@@ -273,9 +271,13 @@ def _image_record(entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
         "whole": frame.whole,
         "regrown": entry.regrown,
         "escalated": entry.escalated,
+        **origin,
         "dropped": entry.dropped,
         "covered_whole": entry.covered_whole,
     }
+    if boxes:
+        record["boxes"] = frame.areas.tolist()
+    return record
 
 
 def _free_path(store: Path, frame: AnonymizedFrame, ending: str, numbers: Iterator[int]) -> Path:

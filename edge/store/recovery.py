@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
-from edge.store.log_format import Record
 from edge.store.durable import flush_folder, is_temporary
+from edge.store.log_format import Record
 
 TAIL_IMAGES = 16
 """At most this many of the last recorded images can lack their names; a group is smaller."""
@@ -58,7 +58,7 @@ def finish_removals(store: Path, records: Sequence[Record], why: str) -> None:
                 path.unlink()
                 flush_folder(path.parent)
         except OSError as error:
-            text = f"recorded as removed ({why}), but cannot be removed: {error.strerror or error}; remove it by hand"
+            text = f"recorded as removed ({why}), but cannot be removed: {error.strerror or error}; remove it"
             raise StoreError(f"{path}: {text}") from error
 
 

@@ -4,9 +4,9 @@
 and ``store.max_age_days`` their age. Each removal is recorded in the audit log before it is done. If removing
 images cannot make enough room, nothing is stored and the store reports an error.
 
-If free space cannot be measured, or the measurement is impossible, the disk counts as full. If removing images
-does not increase the free space (because of snapshots, for instance), no more are removed to free space until
-it has increased.
+If free space cannot be measured, or the measurement is impossible, the disk counts as full. If removing
+images does not increase the free space (because of snapshots, for instance), no more are removed for this
+reason until it has increased.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure how much room the stored images take: counted once in the background, then updated by each write."""
+"""Measure how much room the stored images take: counted once in the background, then kept up to date."""
 
 from __future__ import annotations
 

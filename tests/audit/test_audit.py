@@ -140,7 +140,9 @@ def rechain(store: Path, edit: Edit) -> None:
     for number, record in enumerate(records, 1):
         lines.append(log_format.encode_record({**record, "n": number, "previous": head}))
         head = log_format.hash_line(lines[-1])
-    (store / log_format.FOLDER / log_format.file_name(1)).write_bytes(b"".join(line + b"\n" for line in lines))
+    (store / log_format.FOLDER / log_format.file_name(1)).write_bytes(
+        b"".join(line + b"\n" for line in lines)
+    )
 
 
 def edit_lines(path: Path, edit: Callable[[list[bytes]], None]) -> None:

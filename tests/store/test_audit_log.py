@@ -23,7 +23,7 @@ from edge import blur
 from edge.config import AuditConfig, BlurConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import RawFrame
-from edge.store import log_format, durable
+from edge.store import durable, log_format
 from edge.store.audit_log import AuditLog
 from edge.store.images import Entry, ImageStore
 
@@ -349,9 +349,8 @@ def test_a_log_file_goes_only_when_its_images_are_gone_and_it_is_old(tmp_path: P
     store.keep()
     left = log_format.log_files(tmp_path)
     assert left[0] == files[1]
-    purged = [
-        record for line in lines_of(tmp_path) if (record := log_format.decode_line(line))["event"] == "log_purged"
-    ]
+    records = map(log_format.decode_line, lines_of(tmp_path))
+    purged = [record for record in records if record["event"] == "log_purged"]
     first = log_format.decode_line(left[0].read_bytes().splitlines()[0])
     assert (purged[-1]["through"], purged[-1]["head"]) == (first["n"] - 1, first["previous"])
 

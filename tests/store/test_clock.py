@@ -19,7 +19,7 @@ from edge.config import AuditConfig, BlurConfig, StoreConfig, make_config
 from edge.daemon.read_status import read_status
 from edge.frames import RawFrame
 from edge.status.gauges import gauges_text
-from edge.store import log_format, clock, retention
+from edge.store import clock, log_format, retention
 from edge.store.clock import Clock
 from edge.store.images import Entry, ImageStore
 from tests.daemon.test_lifecycle import Truthful, make
