@@ -39,8 +39,11 @@ class _Torn:
     size: int
 
     def __str__(self) -> str:
-        what = f"its last {self.size} bytes are not a record" if self.size else "holds no record"
-        return f"{what}: the process was killed while writing, or the power failed"
+        return f"{self.problem}: the process was killed while writing, or the power failed"
+
+    @property
+    def problem(self) -> str:
+        return f"its last {self.size} bytes are not a record" if self.size else "is empty"
 
 
 class LogReader:
@@ -229,7 +232,7 @@ def _judge_torn(ends: list[_Torn], name: str, record: Record, findings: Findings
         if torn in explained:
             findings.note("log", torn.name, f"{torn}; record {number} says so")
         else:
-            text = f"its last {torn.size} bytes are not a record, which record {number} does not mention"
+            text = f"{torn.problem}, which record {number} does not mention"
             findings.wrong("log", torn.name, text)
     if explained or damaged is None or not record_fields.is_damage(damaged):
         return
