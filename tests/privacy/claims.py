@@ -102,7 +102,8 @@ CLAIMS = (
         ("tests/store/test_audit_log.py",),
     ),
     Claim(
-        "whoever alters, removes or adds an image or a record is found out", ("tests/audit/test_tampering.py", "tests/audit/test_forged_records.py"),
+        "whoever alters, removes or adds an image or a record is found out",
+        ("tests/audit/test_tampering.py", "tests/audit/test_forged_records.py"),
     ),
     Claim(
         "the oldest images make room, on record; a disk of which nobody knows the room counts as full, and a "

@@ -265,4 +265,4 @@ def test_usage_can_be_stopped_and_never_raises(tmp_path: Path, caplog: pytest.Lo
     broken.start()
     broken._thread.join(30)
     assert broken.bytes is None
-    assert "size stays unknown" in caplog.text
+    assert "size remains unknown" in caplog.text

@@ -1,4 +1,4 @@
-"""The audit log as it is written: chained, durable before what it speaks of, and whole after any failure."""
+"""The audit log as it is written: chained, on disk before what it announces, complete after any failure."""
 
 from __future__ import annotations
 
@@ -26,25 +26,15 @@ from edge.frames import RawFrame
 from edge.store import durable, log_format
 from edge.store.audit_log import AuditLog
 from edge.store.images import Entry, ImageStore
+from tests.store.records import lines_of, records_of
 
 Make = Callable[..., RawFrame]
+
+
 FACE = np.array([[40, 30, 80, 80]], np.float32)
+
+
 EVENT = {"event": "counts", "cameras": {}}
-
-
-def lines_of(store: Path) -> list[bytes]:
-    return [line for path in log_format.log_files(store) for line in path.read_bytes().splitlines()]
-
-
-def records_of(store: Path) -> list[log_format.Record]:
-    """All records, after checking that they are chained without a gap."""
-    records, head = [], log_format.GENESIS
-    for number, line in enumerate(lines_of(store), 1):
-        record = log_format.decode_line(line)
-        assert (record["n"], record["previous"]) == (number, head)
-        head = log_format.hash_line(line)
-        records.append(record)
-    return records
 
 
 def opened(store: Path, rotate_bytes: int = 10_000_000) -> AuditLog:
@@ -130,7 +120,7 @@ def test_damage_that_no_lost_write_explains_stops_the_store(tmp_path: Path) -> N
     (path,) = log_format.log_files(tmp_path)
     with path.open("ab") as file:
         file.write(b"x" * 2_000_000)
-    with pytest.raises(StoreError, match=r"its end is damaged; look at it with: edge audit"):
+    with pytest.raises(StoreError, match=r"its end is damaged; examine it with: edge audit"):
         AuditLog(tmp_path, 10_000_000).open()
 
 
@@ -177,9 +167,6 @@ def test_a_short_write_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "write", lambda handle, data: real(handle, bytes(data)[:7]))
     log.append([EVENT, EVENT])
     assert len(records_of(tmp_path)) == 2
-
-
-# What the store puts on record
 
 
 def stored(store: ImageStore, frames: list[RawFrame], **facts: Any) -> list[Path]:

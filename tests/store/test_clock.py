@@ -23,7 +23,7 @@ from edge.store import clock, log_format, retention
 from edge.store.clock import Clock
 from edge.store.images import Entry, ImageStore
 from tests.daemon.test_lifecycle import Truthful, make
-from tests.store.test_audit_log import records_of
+from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0
@@ -203,7 +203,7 @@ def test_without_a_log_nobody_knows_how_old_the_images_are(box: Box) -> None:
     for _ in range(2):
         box.start()
         assert box.keep() == FRESH
-        assert "no record tells when the images were made" in box.doubt
+        assert "no record says when the images were stored" in box.doubt
     assert all(record_fields.problem_of(record) == "" for record in records_of(box.folder))
     box.start(clock_confirmed=datetime.fromtimestamp(box.wall, timezone.utc))
     assert (box.keep(), box.doubt) == (0, "")
@@ -216,7 +216,7 @@ def test_a_record_without_a_time_vouches_for_nothing(record: dict[str, Any]) -> 
     judged = Clock()
     judged.judge([record], images=False)
     assert judged.now() is None
-    assert "no record tells" in judged.doubt
+    assert "no record says" in judged.doubt
 
 
 def test_a_clock_that_was_held_against_nothing_is_not_relied_on() -> None:

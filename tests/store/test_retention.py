@@ -19,7 +19,7 @@ from edge.store import retention
 from edge.store.images import Entry, ImageStore
 from edge.store.retention import MEGABYTE, Retention, free_bytes
 from edge.store.usage import Usage
-from tests.store.test_audit_log import records_of
+from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]
 SIZE = 100_000
@@ -141,7 +141,7 @@ def test_a_probe_that_does_not_see_removals_removes_no_more(disk: Disk) -> None:
     disk.free, disk.grows = 2 * MEGABYTE, False
     room = disk.retention(min_free_megabytes=2)
     for _ in range(3):
-        with pytest.raises(StoreError, match="did not make room"):
+        with pytest.raises(StoreError, match="did not free any space"):
             room.make_room(SIZE)
     assert len(disk.purged) == 1
     disk.grows = True  # now it is seen
