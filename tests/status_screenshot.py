@@ -43,7 +43,8 @@ def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
         {
             "store": {"folder": "images", "interval_seconds": 0.5},
             "status": {"port": 0, "preview": chosen.preview},
-            "detector": {"provider": "cpu"},
+            # A small canvas, so that a slow or busy machine keeps up
+            "detector": {"provider": "cpu", "size_pixels": "640x384"},
         },
         "screenshot",
     )
@@ -61,7 +62,10 @@ def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
         thread.start()
         try:
             deadline = monotonic() + LONGEST_SECONDS
-            while appliance.pipeline.metrics.count("images_written", "entrance") < IMAGES and monotonic() < deadline:
+            while (
+                appliance.pipeline.metrics.count("images_written", "entrance") < IMAGES
+                and monotonic() < deadline
+            ):
                 sleep(0.2)
             page = new_page()
             page.show_as(chosen.width, 700, "dark" if chosen.dark else "light")
