@@ -1,4 +1,4 @@
-"""A store that nobody touched passes, and the figures are those of its runs."""
+"""An untouched store passes, and the figures are those of its runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_totals_of_a_run_that_was_killed_count_too(tmp_path: Path) -> None:
     assert audit(tmp_path).figures.cameras["front"].dropped == {"stale": 3}
 
 
-def test_a_clock_that_goes_back_is_a_note(store: Path) -> None:
+def test_a_clock_that_was_set_back_is_a_note(store: Path) -> None:
     rechain(store, lambda records: records[5].__setitem__("time", "2001-01-01T00:00:00.000+00:00"))
     result = audit(store)
     assert result

@@ -57,7 +57,7 @@ def free_port() -> int:
 
 
 class Box:
-    """What the appliance would answer; tests change it."""
+    """Stands in for the appliance; tests change what it answers."""
 
     def __init__(self, live: tuple[str, ...] = LIVE) -> None:
         self.live, self.written, self.broken = live, 7, False
@@ -212,7 +212,7 @@ def settings(port: int, **keys: Any) -> MqttConfig:
 
 
 def retained(port: int, **options: Any) -> dict[str, str]:
-    """What a client that comes late is told."""
+    """The retained messages that a new client receives."""
     with watching(port, **options) as watcher:
         watcher.client.publish("end-of-what-is-retained")  # the broker keeps the order
         wait_for(lambda: "end-of-what-is-retained" in watcher.last)
@@ -226,7 +226,7 @@ def make_password_file(path: Path, text: str = "correct horse\n", mode: int = 0o
 
 
 def record_losses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The list grows by one for each connection that is lost, and each that is tried in vain."""
+    """The list grows by one for each lost connection and each failed attempt to connect."""
     lost: list[str] = []
     original = link_module.Link._lost
 

@@ -91,7 +91,7 @@ def test_tls_checks_the_broker(tmp_path: Path) -> None:
         config = settings(broker.port, tls=True, ca_file=authority)
         with reporting(config, Box()) as reporter, watching(broker.port, ca=str(authority)) as seen:
             wait_for(lambda: reporter.connected and "edge-anonymizer/gate/availability" in seen.last)
-        with reporting(settings(broker.port, tls=True), Box()) as reporter:  # nobody vouches for it
+        with reporting(settings(broker.port, tls=True), Box()) as reporter:  # its certificate is not trusted
             wait_for(lambda: "CERTIFICATE_VERIFY_FAILED" in reporter.last_error)
             assert not reporter.connected
         with reporting(
@@ -121,7 +121,7 @@ def test_a_bad_password_file_is_named(tmp_path: Path, content: str | None, mode:
         MqttReporter(config, Box().status)
 
 
-def test_a_password_file_that_is_no_text_or_no_file(tmp_path: Path) -> None:
+def test_a_password_file_that_is_not_text_or_not_a_file(tmp_path: Path) -> None:
     path = make_password_file(tmp_path / "password")
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="UTF-8"):
@@ -170,7 +170,7 @@ def test_without_paho_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"host": "localhost", "username": "box"}, False),
     ],
 )
-def test_a_password_in_clear_text_is_warned_of(
+def test_a_password_in_clear_text_causes_a_warning(
     caplog: pytest.LogCaptureFixture, keys: dict[str, Any], warned: bool
 ) -> None:
     config = make_config({"mqtt": {"port": 1883, **keys}}, "test").mqtt

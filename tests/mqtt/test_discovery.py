@@ -86,7 +86,7 @@ def check_entity(entity: dict[str, Any], values: dict[str, dict[str, Any]]) -> N
         assert keys or template not in entity
 
 
-def test_discovery_holds_what_the_documentation_demands() -> None:
+def test_discovery_has_what_the_documentation_requires() -> None:
     status = Box().status()
     base = "site/edge/gate"
     values: dict[str, dict[str, Any]] = {f"{base}/state": box_state(status), f"{base}/availability": {}}

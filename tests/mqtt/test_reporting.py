@@ -65,7 +65,7 @@ def test_values_arrive_are_retained_and_change(broker: Broker) -> None:
 
 
 @needs_broker
-def test_a_clean_end_says_offline_itself(broker: Broker) -> None:
+def test_a_clean_end_publishes_offline(broker: Broker) -> None:
     with watching(broker.port) as seen:
         with reporting(settings(broker.port), Box()) as reporter:
             wait_for(lambda: reporter.connected and len([t for t in seen.last if "availability" in t]) == 3)
@@ -111,7 +111,7 @@ def test_a_killed_process_leaves_every_topic_offline(broker: Broker) -> None:
 
 
 @needs_broker
-def test_a_restart_is_not_called_offline_by_the_will_of_its_predecessor(broker: Broker) -> None:
+def test_the_will_of_a_replaced_process_comes_before_the_new_online(broker: Broker) -> None:
     """The old process is frozen, so that its connections are still open when the new one comes."""
     topics = [f"edge-anonymizer/gate/{name}availability" for name in ("", "front/", "yard/")]
     with watching(broker.port) as seen, reporting_process(broker.port) as old:
@@ -130,7 +130,7 @@ def test_a_restart_is_not_called_offline_by_the_will_of_its_predecessor(broker: 
 
 
 @needs_broker
-def test_a_restarted_broker_is_told_everything_again(
+def test_a_restarted_broker_receives_everything_again(
     broker: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "RECONNECT_SECONDS", (1, 1))
@@ -140,7 +140,7 @@ def test_a_restarted_broker_is_told_everything_again(
         wait_for(lambda: reporter.connected)
         broker.stop()
         wait_for(lambda: not reporter.connected)
-        wait_for(lambda: len(lost) >= 9)  # three connections, each lost once and tried twice in vain
+        wait_for(lambda: len(lost) >= 9)  # three connections, each lost once, with two failed attempts
         assert reporter.last_error
         box.written = 9
         broker.start()
@@ -158,7 +158,7 @@ def test_a_restarted_broker_is_told_everything_again(
 
 
 @needs_broker
-def test_a_broker_that_freezes_gets_the_newest_values_in_the_end(broker: Broker) -> None:
+def test_a_broker_that_was_frozen_gets_the_newest_values(broker: Broker) -> None:
     box = Box()
     with reporting(settings(broker.port), box) as reporter, watching(broker.port) as seen:
         wait_for(lambda: reporter.connected and seen.state("edge-anonymizer/gate/front/state"))
@@ -172,7 +172,7 @@ def test_a_broker_that_freezes_gets_the_newest_values_in_the_end(broker: Broker)
         wait_for(lambda: seen.state("edge-anonymizer/gate/front/state").get("written") == 14)
 
 
-def test_a_broker_that_never_answers_holds_up_nothing(
+def test_a_broker_that_never_answers_delays_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link_module, "KEEPALIVE_SECONDS", 1)
@@ -193,7 +193,7 @@ def test_a_broker_that_never_answers_holds_up_nothing(
     assert len(caplog.records) == 1
 
 
-def test_a_broker_that_is_away_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_away_delays_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with reporting(settings(free_port()), Box()) as reporter:
         wait_for(lambda: "refused" in reporter.last_error)
         begin = time.monotonic()
@@ -202,7 +202,7 @@ def test_a_broker_that_is_away_holds_up_nothing(caplog: pytest.LogCaptureFixture
 
 
 @needs_broker
-def test_a_status_that_cannot_be_read_is_not_called_well(
+def test_an_unreadable_status_turns_everything_offline(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     box = Box()

@@ -18,7 +18,7 @@ def box() -> Iterator[Box]:
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """An endpoint that wants a token, and shows previews."""
+    """An endpoint that needs a token and serves previews."""
     file = token_file(tmp_path_factory.mktemp("token"))
     with serving(StatusConfig(port=0, token_file=file, preview=True)) as running:
         yield running

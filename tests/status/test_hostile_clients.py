@@ -96,7 +96,7 @@ def test_huge_headers_are_refused(box: Box, header: bytes) -> None:
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200))
-def test_any_bytes_are_survived(box: Box, data: bytes) -> None:
+def test_the_endpoint_survives_any_bytes(box: Box, data: bytes) -> None:
     host, port = box.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as caller:
         caller.sendall(data)

@@ -44,7 +44,7 @@ def test_a_preview_is_the_file(
     assert get(locked, "/preview/front.jpg").status_code == 401
 
 
-def test_a_preview_that_is_gone_or_strange_is_404(
+def test_a_preview_that_is_missing_or_not_an_image_is_404(
     locked: Box, picture: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = picture(".jpg")

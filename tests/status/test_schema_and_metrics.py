@@ -33,7 +33,7 @@ def samples(box: Box) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {(s.name, frozenset(s.labels.items())): s.value for f in families for s in f.samples}
 
 
-def test_gauges_say_what_the_status_says(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gauges_agree_with_the_status(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     yard = make_camera("yard", state="down", checked_seconds_ago=None, last_image=None, connections=3)
     status = make_status(
         make_camera(), yard, problems=["no"], temperature_celsius=None, load_level="no_tiles"
@@ -72,7 +72,7 @@ def test_metric_names_follow_the_conventions(box: Box) -> None:
         assert family.type in ("counter", "gauge", "histogram")
 
 
-def test_an_error_while_reading_is_told_without_its_text(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_reading_does_not_show_its_text(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Status:
         raise RuntimeError("rtsp://admin:secret@192.0.2.10")
 
@@ -85,7 +85,7 @@ def test_an_error_while_reading_is_told_without_its_text(box: Box, monkeypatch: 
     assert get(box, "/status").status_code == 200
 
 
-def test_illness_is_told_by_code(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_show_in_the_status_code(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(box, "status", make_status(healthy=False, problems=["no camera is live"]))
     assert get(box, "/healthz").status_code == 503
     answer = get(box, "/readyz")

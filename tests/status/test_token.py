@@ -16,7 +16,7 @@ from tests.statuses import TOKEN, Box, token_file
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/status", "/metrics", "/preview/front.jpg", "/nothing"])
-def test_without_the_token_nothing_is_told(locked: Box, path: str) -> None:
+def test_without_the_token_nothing_is_revealed(locked: Box, path: str) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong-wrong-wrong-wrong"}, {"Authorization": TOKEN}):
         answer = get(locked, path, **headers)
         assert answer.status_code == 401
@@ -38,7 +38,7 @@ def test_nearly_the_token_does_not(locked: Box, value: str) -> None:
     assert code(raw(locked, request.encode())) == 401
 
 
-def test_two_tokens_are_none(locked: Box) -> None:
+def test_two_tokens_are_refused(locked: Box) -> None:
     line = f"Authorization: Bearer {TOKEN}\r\n"
     request = f"{START}{line}{line}Connection: close\r\n\r\n"
     assert code(raw(locked, request.encode())) == 401
@@ -49,7 +49,7 @@ def test_a_token_of_other_bytes_is_refused_not_an_error(locked: Box) -> None:
     assert code(raw(locked, request)) == 401
 
 
-def test_page_and_health_need_no_token_and_say_little(locked: Box) -> None:
+def test_page_and_health_need_no_token_and_reveal_little(locked: Box) -> None:
     assert get(locked, "/healthz").json() == {"healthy": True}
     page = get(locked, "/")
     assert page.status_code == 200
@@ -90,7 +90,7 @@ def test_a_bad_token_file_is_refused_at_the_start(
     )
 
 
-def test_a_token_file_that_is_no_file(tmp_path: Path) -> None:
+def test_a_token_file_that_is_not_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     for path, text in (
         (tmp_path, "is not a regular file"),
@@ -102,7 +102,7 @@ def test_a_token_file_that_is_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_the_end_of_the_line_is_no_part_of_the_token(tmp_path: Path, ending: str) -> None:
+def test_the_line_end_is_not_part_of_the_token(tmp_path: Path, ending: str) -> None:
     file = token_file(tmp_path)
     file.write_bytes((TOKEN + ending).encode())
     assert read_token(StatusConfig(token_file=file)) == TOKEN

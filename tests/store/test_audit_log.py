@@ -54,7 +54,7 @@ def test_records_are_chained_and_the_head_is_the_last(tmp_path: Path) -> None:
     assert log_format.log_files(tmp_path)[0].stat().st_mode & 0o777 == 0o600
 
 
-def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_a_log_continues_where_it_ended(tmp_path: Path) -> None:
     for _ in range(3):
         log = opened(tmp_path)
         log.append([EVENT])
@@ -84,7 +84,7 @@ def test_only_one_process_has_a_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", [b"{", b'{"n":4,"prev', b"\0" * 4096, b"\0" * 100 + b"\n", b"[]\n", b"\n\n"])
-def test_what_a_lost_write_left_is_declared_and_the_chain_goes_on(tmp_path: Path, rest: bytes) -> None:
+def test_the_remains_of_a_lost_write_are_recorded_and_skipped(tmp_path: Path, rest: bytes) -> None:
     log = opened(tmp_path)
     log.append([EVENT, EVENT, EVENT])
     log.close()
@@ -176,7 +176,7 @@ def stored(store: ImageStore, frames: list[RawFrame], **facts: Any) -> list[Path
     return paths
 
 
-def test_an_image_is_on_record_with_its_hash_and_its_facts(tmp_path: Path, raw: Make) -> None:
+def test_an_image_is_recorded_with_its_hash_and_details(tmp_path: Path, raw: Make) -> None:
     settings = {"blur": {"fill": "infill"}}
     store = ImageStore(StoreConfig(folder=tmp_path), settings=settings, detector="d" * 64)
     facts = {"held": 1, "regrown": True, "dropped": {"stale": 3}, "covered_whole": {"overflow": 1}}
@@ -196,7 +196,7 @@ def test_an_image_is_on_record_with_its_hash_and_its_facts(tmp_path: Path, raw: 
     assert image["captured"] == "2023-11-14T22:13:20.000+00:00"
 
 
-def test_where_people_were_is_on_record_only_if_the_configuration_says_so(tmp_path: Path, raw: Make) -> None:
+def test_boxes_are_recorded_only_if_configured(tmp_path: Path, raw: Make) -> None:
     stored(ImageStore(StoreConfig(folder=tmp_path / "a")), [raw()])
     stored(ImageStore(StoreConfig(folder=tmp_path / "b"), AuditConfig(boxes=True)), [raw()])
     assert "boxes" not in records_of(tmp_path / "a")[1]
@@ -227,7 +227,7 @@ def test_a_record_is_on_the_disk_before_its_image_has_a_name(
     assert steps == ["fdatasync", *["fsync", "link"] * 3, "fsync"]
 
 
-def test_an_image_that_fails_costs_no_other_and_is_named_on_record(
+def test_an_image_that_fails_affects_no_other_and_is_recorded(
     tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path))
@@ -288,7 +288,7 @@ def test_images_without_a_name_are_declared_at_the_next_start(tmp_path: Path, ra
     assert records_of(tmp_path)[-1]["not_stored"] == []  # once is enough
 
 
-def test_a_killed_process_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_log_that_can_be_continued(tmp_path: Path) -> None:
     code = (
         "import os, sys, threading, time, numpy as np\n"
         "from pathlib import Path\n"
@@ -319,7 +319,7 @@ def test_a_killed_process_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     assert len(named) >= 45
 
 
-def test_a_log_file_goes_only_when_its_images_are_gone_and_it_is_old(tmp_path: Path, raw: Make) -> None:
+def test_a_log_file_is_removed_only_when_old_and_without_images(tmp_path: Path, raw: Make) -> None:
     config = AuditConfig(rotate_megabytes=0.001, keep_days=1)
     store = ImageStore(StoreConfig(folder=tmp_path), config)
     paths = stored(store, [raw(number=0)]) + stored(store, [raw(number=1)])
@@ -352,7 +352,7 @@ def test_any_line_is_a_record_or_a_value_error(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("n", ["1", True, None, 1.5])
-def test_a_record_with_a_wrong_number_is_none(n: object) -> None:
+def test_a_record_with_a_wrong_number_is_refused(n: object) -> None:
     line = json.dumps({"n": n, "previous": "", "time": "", "event": "stop"}).encode()
     with pytest.raises(ValueError, match="'n'"):
         log_format.decode_line(line)
@@ -382,7 +382,7 @@ def test_a_folder_whose_name_could_not_be_flushed_is_flushed_before_an_image_cou
     assert {str(tmp_path), str(path.parent.parent), str(path.parent)} <= set(flushed)
 
 
-def test_nothing_is_on_record_before_the_start_of_its_process(
+def test_nothing_is_recorded_before_the_start_of_its_process(
     tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = ImageStore(StoreConfig(folder=tmp_path))
@@ -422,7 +422,7 @@ def killed() -> None:
 
 
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "removed"])
-def test_a_store_that_is_taken_away_is_begun_anew(tmp_path: Path, raw: Make, moved: bool) -> None:
+def test_a_store_that_is_moved_or_removed_is_started_again(tmp_path: Path, raw: Make, moved: bool) -> None:
     folder = tmp_path / "store"
     store = ImageStore(StoreConfig(folder=folder))
     store.usage.start()

@@ -111,7 +111,7 @@ def test_a_private_key_as_recipient_is_refused_and_not_shown(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "age1", SECRET[15:], "ssh-ed25519 AAAA", "age1" + "q" * 58, ALL_ZERO, "ä"]
 )
-def test_what_is_no_public_key_is_refused_and_not_shown(text: str) -> None:
+def test_an_invalid_public_key_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(ConfigError, match="not an age public key") as caught:
         recipient_of(text)
     assert text == "" or text == "age1" or text not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Room on the disk: what goes, in which order, on record; and what counts as full."""
+"""Which images are removed, in which order, after being recorded; and when the disk counts as full."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Disk:
         return path
 
     def record(self, images: list[str], why: str) -> None:
-        assert all((self.folder / image).exists() for image in images)  # on record before it is done
+        assert all((self.folder / image).exists() for image in images)  # recorded before it is done
         self.purged += [(image, why) for image in images]
 
     def retention(self, **limits: float) -> Retention:
@@ -161,7 +161,7 @@ def test_age_takes_what_is_older(disk: Disk, monkeypatch: pytest.MonkeyPatch) ->
     assert disk.left == names([fresh], disk.folder)
 
 
-def test_what_is_no_image_of_a_camera_stays(disk: Disk) -> None:
+def test_anything_but_images_of_cameras_stays(disk: Disk) -> None:
     (disk.folder / "_audit").mkdir()
     (disk.folder / "_audit" / "000000000001.jsonl").write_text("{}")
     keep = disk.folder / "front" / "2020-01-01"
@@ -227,7 +227,7 @@ def test_a_probe_that_fails_counts_as_full_and_removes_nothing(
     assert [record["event"] for record in records_of(tmp_path)] == ["start", "image", "image"]
 
 
-def test_a_real_store_keeps_its_quota_on_record(tmp_path: Path, raw: Make) -> None:
+def test_a_real_store_keeps_its_quota_and_records_it(tmp_path: Path, raw: Make) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path, format="png", quota_megabytes=1))
     store.usage.start()
     store.usage._thread.join()
