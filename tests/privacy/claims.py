@@ -112,7 +112,7 @@ CLAIMS = (
     ),
     Claim(
         "with a public key on the box, only the private key opens an image",
-        ("tests/store/test_encryption.py",),
+        ("tests/store/test_encryption.py", "tests/store/test_decrypt_command.py"),
     ),
     Claim(
         "a face that the detector misses for some frames stays covered in them",
