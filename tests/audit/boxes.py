@@ -18,20 +18,12 @@ from edge.store.images import Entry, ImageStore
 from edge.store.retention import MEGABYTE
 
 NO_RESCAN = Options(sample=0)
-
-
 BASE_NS = 1_790_000_000_000_000_000
-
-
 COUNTS = {
     "front": {"captured": 9, "written": 4, "dropped": {"stale": 3}, "covered_whole": {"too_dark": 1}},
     "yard": {"captured": 5, "written": 3, "dropped": {"stale": 1, "overtaken": 1}, "covered_whole": {}},
 }
-
-
 Record = dict[str, Any]
-
-
 Edit = Callable[[list[Record]], None]
 
 

@@ -98,8 +98,6 @@ ATTACKS: list[tuple[Callable[[Path], None], str, str]] = [
     (link_instead_of_the_log, "log", "cannot be read"),
     (remove_all_log_files, "log", "holds no record"),
 ]
-
-
 NAMES = [f"{attack.__name__}-{check}" for attack, check, _ in ATTACKS]
 
 

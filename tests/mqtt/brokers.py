@@ -29,17 +29,9 @@ from edge.mqtt import MqttReporter
 from edge.status.schema import CameraStatus, Status
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-
-
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
-
-
 LIVE = ("front", "yard")
-
-
 UNRAISABLE = "pytest.PytestUnraisableExceptionWarning"
 
 

@@ -48,17 +48,14 @@ def test_no_prefix_no_discovery(broker: Broker) -> None:
         assert all(topic.startswith("edge-anonymizer/gate/") for topic in seen.last)
 
 
+# What Home Assistant's documentation requires of the kinds of entities used here
 UNITS: dict[str, set[str | None]] = {
     "temperature": {"°C"},
     "data_size": {"GB"},
     "duration": {"s"},
     "enum": {None},
 }
-
-
 BINARY_CLASSES = {"connectivity", "problem"}
-
-
 TEMPLATE_KEYS = re.compile(r"value_json\.(\w+)")
 
 

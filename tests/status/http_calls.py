@@ -9,11 +9,7 @@ import httpx
 from tests.statuses import Box
 
 START = "GET /status HTTP/1.1\r\nHost: localhost\r\n"
-
-
 PREVIEW = "/preview/{camera}.jpg"
-
-
 PATHS = ("/", "/healthz", "/readyz", "/status", "/metrics")
 
 

@@ -10,11 +10,7 @@ from edge.store.encryption import encrypt, recipient_of
 from tests.conftest import DATA
 
 JPEG = (DATA / "astronaut.jpg").read_bytes()
-
-
 SECRET = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0S5JKWZ4"
-
-
 ALL_ZERO = "age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"
 """Well formed, but no key: X25519 with it gives zeros, at which the library panics."""
 

@@ -29,11 +29,7 @@ from edge.store.images import Entry, ImageStore
 from tests.store.records import lines_of, records_of
 
 Make = Callable[..., RawFrame]
-
-
 FACE = np.array([[40, 30, 80, 80]], np.float32)
-
-
 EVENT = {"event": "counts", "cameras": {}}
 
 
