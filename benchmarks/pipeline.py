@@ -54,7 +54,7 @@ from benchmarks.pipeline_result import (
     targets,
 )
 from edge.boxes import Ints
-from edge.store import chain
+from edge.store import log_format
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 CAMERAS = (1, 2, 4, 8)
@@ -281,8 +281,8 @@ def _run_edge(clip: Path, draft: Path, last_look: str) -> Taken:
     settings = {"privacy": {"last_look": last_look}, "audit": {"boxes": True}}
     run, store = run_appliance([clip], draft, settings)
     covered = {}
-    for file in chain.log_files(store):
-        for record in map(chain.decode_line, file.read_bytes().splitlines()):
+    for file in log_format.log_files(store):
+        for record in map(log_format.decode_line, file.read_bytes().splitlines()):
             if record["event"] == "image":
                 width, height = SIZES[COMPARED_SIZE]
                 covered[record["frame"]] = [[0, 0, width, height]] if record["whole"] else record["boxes"]

@@ -33,7 +33,7 @@ from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline import DEFACE
 from benchmarks.scenes_result import SIDES, Count, Row, ScenesResult
 from edge.frames import Pixels
-from edge.store import chain
+from edge.store import log_format
 
 BEFORE = {"detector": {"size_pixels": "640x384", "score_begin": 0.35, "score_continue": 0.2}}
 """The appliance as it was when it scaled every frame to 640x384."""
@@ -171,8 +171,8 @@ def edge_run(name: str, work: Work, settings: dict[str, dict[str, Any]]) -> Row:
     config.write_text("".join(_section(*table) for table in tables.items()), encoding="utf-8")
     seconds = _timed([str(_SCRIPT), "run", "--config", str(config)])
     stored: dict[str, dict[int, Path]] = defaultdict(dict)
-    for file in chain.log_files(store):
-        for record in map(chain.decode_line, file.read_bytes().splitlines()):
+    for file in log_format.log_files(store):
+        for record in map(log_format.decode_line, file.read_bytes().splitlines()):
             if record["event"] == "image":
                 stored[record["camera"]][record["frame"]] = store / record["image"]
 

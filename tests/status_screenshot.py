@@ -1,4 +1,4 @@
-"""Take docs/status.png: the real appliance, one synthetic camera and one that is down, in Chromium.
+"""Make docs/status.png: the page of a real appliance, with one synthetic camera and one that is down.
 
 python -m tests.status_screenshot docs/status.png [--width 1000] [--dark] [--preview]
 """
@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 from pathlib import Path
+from time import monotonic, sleep
 
 from edge.config import CameraConfig, make_config
 from edge.daemon.appliance import Appliance
@@ -17,7 +18,8 @@ from edge.sources import make_source
 from edge.sources.synthetic import SyntheticSource
 from tests.chromium import chromium, find_chromium
 
-RUN_SECONDS = 12
+IMAGES, LONGEST_SECONDS = 20, 60.0
+"""The picture is taken when this many images have been stored, or after this time."""
 
 
 def main() -> None:
@@ -36,18 +38,19 @@ def main() -> None:
 
 
 def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
-    os.chdir(folder)  # the page shows the store's folder as it was given
+    os.chdir(folder)  # the page shows the store's folder as it is configured
     config = make_config(
         {
             "store": {"folder": "images", "interval_seconds": 0.5},
             "status": {"port": 0, "preview": chosen.preview},
-            "detector": {"provider": "cpu"},
+            # A small canvas, so that a slow or busy machine keeps up
+            "detector": {"provider": "cpu", "size_pixels": "640x384"},
         },
         "screenshot",
     )
     stop = threading.Event()
-    nobody = CameraConfig(source="rtsp://127.0.0.1:9/yard", open_timeout_seconds=1)
-    sources = [SyntheticSource("entrance", 600, stop), make_source("yard", nobody, stop)]
+    unreachable = CameraConfig(source="rtsp://127.0.0.1:9/yard", open_timeout_seconds=1)
+    sources = [SyntheticSource("entrance", 600, stop), make_source("yard", unreachable, stop)]
     ended = threading.Event()
     with chromium(program, folder / "profile") as new_page, Appliance(config, sources, stop) as appliance:
 
@@ -58,7 +61,12 @@ def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
         thread = threading.Thread(target=tick)
         thread.start()
         try:
-            ended.wait(RUN_SECONDS)
+            deadline = monotonic() + LONGEST_SECONDS
+            while (
+                appliance.pipeline.metrics.count("images_written", "entrance") < IMAGES
+                and monotonic() < deadline
+            ):
+                sleep(0.2)
             page = new_page()
             page.show_as(chosen.width, 700, "dark" if chosen.dark else "light")
             page.open(appliance.address)

@@ -1,4 +1,4 @@
-"""A status to change at will, and a server that serves it; for tests of the endpoint and its page."""
+"""A status that tests can change, and an endpoint that serves it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``edge audit``: is the store what its log says, and is a face still to be found on an image?
+"""``edge audit``: does the store match its log, and is a face still to be found on any image?
 
-The log is read once from its beginning (log.py, record_fields.py), which tells which images must be there
-(expected_images.py) and what the box did (figures.py). Then it is read again, and each image is checked
-(check_images.py, check_image.py, files.py).
+The log is first read from its beginning (log.py, record_fields.py) to find out which images must be there
+(expected_images.py) and what the box did (figures.py). It is then read again, and each image is checked
+(check_images.py, check_image.py, files.py). run.py puts these steps in order; report.py and page.py present
+the result.
 """
 
 from edge.audit.run import AuditResult, Options, audit_store

@@ -1,4 +1,4 @@
-"""One image on record: is its file as the record says, and is a face still to be found on it?"""
+"""Check one recorded image: is its file as the record says, and is a face still to be found on it?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from edge.store.encryption import SUFFIX, decrypt
 
 
 @dataclass(frozen=True)
-class Image:
-    """An image on record: ``path`` below the store, ``sha256`` and ``size`` of its file."""
+class RecordedImage:
+    """An image as record ``number`` describes it: ``path`` below the store, ``sha256`` and ``size`` in bytes
+    of its file."""
 
     number: int
     path: str
@@ -28,31 +29,32 @@ class Image:
 
 @dataclass(frozen=True)
 class CheckedImage:
-    """What came of an image. ``altered`` says what is wrong with its file; then it was not looked at.
-    ``broken`` says why it could not be decoded, ``unseen`` why it could not be looked at for faces;
-    ``score`` is that of the surest face on it (None: not looked at, 0: none found)."""
+    """The result for one image. ``altered`` says what is wrong with its file, which is then not searched for
+    faces. ``undecodable`` says why it could not be decoded and ``rescan_error`` why the detector failed on
+    it. ``score`` (0..1) is that of the most certain face; None: not searched, 0: no face found."""
 
     missing: bool = False
     altered: str = ""
-    broken: str = ""
-    unseen: str = ""
+    undecodable: str = ""
+    rescan_error: str = ""
     score: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """How to look for faces. ``identities`` open encrypted images; without any those are not looked at."""
+class Rescan:
+    """What is needed to search stored images for faces. Encrypted images are skipped unless there are
+    ``identities`` to open them."""
 
     detector: Detector
     identities: Sequence[Any] = ()
 
-    def can(self, path: str) -> bool:
-        """Whether an image of this name can be looked at."""
+    def can_open(self, path: str) -> bool:
+        """Whether an image of this name is unencrypted, or there is a key to open it with."""
         return bool(self.identities) or not path.endswith(SUFFIX)
 
 
-def examine(store: int, image: Image, look: Look | None) -> CheckedImage:
-    """Compare an image with its record and, with ``look``, search it for faces."""
+def check_image(store: int, image: RecordedImage, rescan: Rescan | None) -> CheckedImage:
+    """Compare an image with its record and, with ``rescan``, search it for faces."""
     try:
         handle = open_below(store, image.path)
     except FileNotFoundError:
@@ -66,23 +68,23 @@ def examine(store: int, image: Image, look: Look | None) -> CheckedImage:
                 return CheckedImage(altered=f"has {size} bytes instead of {image.size}")
             if size > MAX_PICTURE_BYTES:
                 return CheckedImage(altered=f"has {size} bytes, more than any image")
-            # One more than there should be: it may grow while it is read.
+            # One byte too many, in case the file grows while it is being read.
             data = file.read(size + 1)
     except OSError as error:
         return CheckedImage(altered=f"cannot be read: {error.strerror or error}")
     if hashlib.sha256(data).hexdigest() != image.sha256:
-        return CheckedImage(altered="its sha256 is not the one on record")
-    return _look(image, data, look) if look is not None else CheckedImage()
+        return CheckedImage(altered="its sha256 is not the recorded one")
+    return CheckedImage() if rescan is None else _search(image, data, rescan)
 
 
-def _look(image: Image, data: bytes, look: Look) -> CheckedImage:
+def _search(image: RecordedImage, data: bytes, rescan: Rescan) -> CheckedImage:
     try:
         if image.path.endswith(SUFFIX):
-            data = decrypt(data, look.identities)
+            data = decrypt(data, rescan.identities)
         pixels = decode_picture(data).pixels
     except (PictureError, StoreError) as error:
-        return CheckedImage(broken=str(error))
+        return CheckedImage(undecodable=str(error))
     try:
-        return CheckedImage(score=best_score(look.detector, pixels))
+        return CheckedImage(score=best_score(rescan.detector, pixels))
     except DetectionError as error:
-        return CheckedImage(unseen=str(error))
+        return CheckedImage(rescan_error=str(error))

@@ -1,4 +1,4 @@
-"""The images that must be there, one after the other: are they, and what is on them?"""
+"""Check every expected image: is it there and unchanged, and is a face to be found on it?"""
 
 from __future__ import annotations
 
@@ -7,136 +7,140 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from edge.audit.check_image import CheckedImage, Image, Look, examine
+from edge.audit.check_image import CheckedImage, RecordedImage, Rescan, check_image
 from edge.audit.expected_images import ExpectedImages
 from edge.audit.findings import Findings
 from edge.audit.log import LogReader
 from edge.detection.rescan import FACE_SCORE
 
 Advance = Callable[[int, int], None]
-"""Is told how many images are done, and how many there are."""
+"""Called with the number of images that are done and the number of all images."""
 _WAITING_PER_JOB = 4
 
 
-class Images:
-    """Examines the images that are due. ``good`` is how many are there and as recorded, ``bytes`` their size,
-    ``looked_at`` how many of them were searched for faces."""
+class ImageChecks:
+    """Checks the expected images and reports to ``findings``.
 
-    def __init__(self, store: int, expected: ExpectedImages, findings: Findings, look: Look | None) -> None:
-        self.good = self.bytes = self.looked_at = 0
+    ``good`` counts the images that are present and unchanged, ``bytes`` is their total size, and
+    ``rescanned`` counts those that were searched for faces.
+    """
+
+    def __init__(
+        self, store: int, expected: ExpectedImages, findings: Findings, rescan: Rescan | None
+    ) -> None:
+        self.good = self.bytes = self.rescanned = 0
         self._store = store
-        self._ledger = expected
+        self._expected = expected
         self._findings = findings
-        self._look = look
-        self._missing: list[Image] = []
+        self._rescan = rescan
+        self._missing: list[RecordedImage] = []
 
-    def examine(self, reader: LogReader, sample: int | None, jobs: int, advance: Advance) -> None:
-        """Look at all of them, as the log names them; what is missing is kept for ``settle``."""
-        total = len(self._ledger.due)
-        self._findings.looked("missing", total)
+    def check_all(self, reader: LogReader, sample: int | None, jobs: int, advance: Advance) -> None:
+        """Check all images in the order of the log; ``judge_missing`` then decides about the missing ones."""
+        total = len(self._expected.due)
+        self._findings.checked("missing", total)
         chosen = self._choose(sample, reader.head)
-        self._tell_unseen(chosen, reader.head)
+        self._note_skipped(chosen, reader.head)
         done = 0
         with ThreadPoolExecutor(jobs) as pool:
-            for image, seen in self._examined(pool, self._due(reader), chosen, jobs):
-                if seen.missing:
+            for image, checked in self._in_order(pool, self._due(reader), chosen, jobs):
+                if checked.missing:
                     self._missing.append(image)
                 else:
-                    self._judge(image, seen)
+                    self._judge(image, checked)
                 done += 1
                 advance(done, total)
 
-    def settle(self, gone: set[str]) -> None:
-        """Judge what was missing; ``gone`` are those that need not be there by records written meanwhile."""
+    def judge_missing(self, gone: set[str]) -> None:
+        """Decide about the missing images. Records written since the audit began excuse those in ``gone``."""
         for image in self._missing:
             if image.path in gone:
                 continue
-            seen = examine(self._store, image, None)
-            if not seen.missing:
-                self._judge(image, seen)
-            elif image.path in self._ledger.fresh:
-                text = "is not there: the process was killed before it was stored, or is storing it now"
+            checked = check_image(self._store, image, None)
+            if not checked.missing:
+                self._judge(image, checked)
+            elif image.path in self._expected.fresh:
+                text = "is missing: the process was killed before it was stored, or is storing it now"
                 self._findings.note("missing", image.path, text)
             else:
-                text = f"is not there, though record {image.number} has it and none says that it was removed"
+                text = f"is missing; record {image.number} says it was stored, and none says it was removed"
                 self._findings.wrong("missing", image.path, text)
-        for path, number in self._ledger.due.items():  # those whose record was not found a second time
+        for path, number in self._expected.due.items():  # record not found when the log was read again
             if path not in gone:
-                self._findings.wrong(
-                    "missing", path, f"its record {number} was removed while it was looked for"
-                )
+                text = f"its record {number} was removed from the log during the audit"
+                self._findings.wrong("missing", path, text)
 
-    def _due(self, reader: LogReader) -> Iterator[Image]:
-        """The images that are due, each taken off the expected."""
-        due = self._ledger.due
+    def _due(self, reader: LogReader) -> Iterator[RecordedImage]:
+        """The images that must be there; each is taken out of ``expected.due``."""
+        due = self._expected.due
         for record in reader.again():
             if record["event"] == "image" and due.get(record["image"]) == record["n"]:
                 del due[record["image"]]
-                yield Image(record["n"], record["image"], record["sha256"], record["bytes"])
+                yield RecordedImage(record["n"], record["image"], record["sha256"], record["bytes"])
 
     def _choose(self, sample: int | None, seed: str) -> set[int] | None:
-        """Which to look at, as positions among those that can be looked at; None: all of them."""
-        if sample is None or self._look is None:
+        """The images to search for faces, as positions among those that can be opened; None: all of them."""
+        if sample is None or self._rescan is None:
             return None
-        count = sum(map(self._look.can, self._ledger.due))
+        count = sum(map(self._rescan.can_open, self._expected.due))
         if sample >= count:
             return None
         return set(random.Random(seed).sample(range(count), sample))
 
-    def _tell_unseen(self, chosen: set[int] | None, seed: str) -> None:
+    def _note_skipped(self, chosen: set[int] | None, seed: str) -> None:
         """Say which images will not be searched for faces, and why."""
-        total = len(self._ledger.due)
-        if self._look is None:
-            self._findings.note("faces", "", "no image is looked at (--sample 0)")
+        total = len(self._expected.due)
+        if self._rescan is None:
+            self._findings.note("faces", "", "no image is searched for faces (--sample 0)")
             return
-        can = sum(map(self._look.can, self._ledger.due))
-        if can < total:
-            text = f"{total - can} encrypted images are not looked at: that needs --identity"
+        readable = sum(map(self._rescan.can_open, self._expected.due))
+        if readable < total:
+            text = f"{total - readable} encrypted images are not searched; give their key with --identity"
             self._findings.note("faces", "", text)
         if chosen is not None:
-            text = f"{len(chosen)} of {can} images are looked at, drawn at random with seed {seed}"
+            text = f"{len(chosen)} of {readable} images are searched, drawn at random with seed {seed}"
             self._findings.note("faces", "", text)
 
-    def _examined(
-        self, pool: ThreadPoolExecutor, images: Iterator[Image], chosen: set[int] | None, jobs: int
-    ) -> Iterator[tuple[Image, CheckedImage]]:
-        """Each image with what came of it, in order; only a few are in memory at once."""
-        waiting: deque[tuple[Image, Future[CheckedImage]]] = deque()
+    def _in_order(
+        self, pool: ThreadPoolExecutor, images: Iterator[RecordedImage], chosen: set[int] | None, jobs: int
+    ) -> Iterator[tuple[RecordedImage, CheckedImage]]:
+        """Each image with its result, in order; only a few images are in memory at once."""
+        waiting: deque[tuple[RecordedImage, Future[CheckedImage]]] = deque()
         position = 0
         for image in images:
-            look = None
-            if self._look is not None and self._look.can(image.path):
-                look = self._look if chosen is None or position in chosen else None
+            rescan = None
+            if self._rescan is not None and self._rescan.can_open(image.path):
+                rescan = self._rescan if chosen is None or position in chosen else None
                 position += 1
-            waiting.append((image, pool.submit(examine, self._store, image, look)))
+            waiting.append((image, pool.submit(check_image, self._store, image, rescan)))
             if len(waiting) >= jobs * _WAITING_PER_JOB:
                 image, future = waiting.popleft()
                 yield image, future.result()
         for image, future in waiting:
             yield image, future.result()
 
-    def _judge(self, image: Image, seen: CheckedImage) -> None:
+    def _judge(self, image: RecordedImage, checked: CheckedImage) -> None:
         findings, path = self._findings, image.path
-        findings.looked("altered")
-        if seen.altered:
-            findings.wrong("altered", path, seen.altered)
+        findings.checked("altered")
+        if checked.altered:
+            findings.wrong("altered", path, checked.altered)
             return
         self.good += 1
         self.bytes += image.size
-        if seen.score is None and not seen.broken and not seen.unseen:
+        if checked.score is None and not checked.undecodable and not checked.rescan_error:
             return
-        findings.looked("decoding")
-        if seen.broken:
-            findings.wrong("decoding", path, seen.broken)
-        elif seen.score is None:
-            findings.wrong("faces", path, f"could not be looked at: {seen.unseen}")
+        findings.checked("decoding")
+        if checked.undecodable:
+            findings.wrong("decoding", path, checked.undecodable)
+        elif checked.score is None:
+            findings.wrong("faces", path, f"could not be searched: {checked.rescan_error}")
         else:
-            self._judge_score(path, seen.score)
+            self._judge_score(path, checked.score)
 
     def _judge_score(self, path: str, score: float) -> None:
-        self._findings.looked("faces")
-        self.looked_at += 1
+        self._findings.checked("faces")
+        self.rescanned += 1
         if score >= FACE_SCORE:
             self._findings.wrong("faces", path, f"a face (score {score:.2f})")
-        elif self._look is not None and score >= self._look.detector.score_last_look:
-            self._findings.note("faces", path, f"to look at by eye (score {score:.2f})")
+        elif self._rescan is not None and score >= self._rescan.detector.score_last_look:
+            self._findings.note("faces", path, f"perhaps a face; check by eye (score {score:.2f})")

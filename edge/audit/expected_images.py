@@ -1,6 +1,6 @@
-"""Which images must be there, told by the records.
+"""Work out from the records which images must be in the store.
 
-For a million images this holds a million paths and nothing else of them.
+For a million images this holds a million paths in memory, but nothing else about them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from collections.abc import Iterator
 
 from edge.audit.files import is_below
 from edge.audit.findings import Findings
-from edge.store.chain import FOLDER, Record
+from edge.store.log_format import FOLDER, Record
 from edge.store.recovery import TAIL_IMAGES
 
 
 class ExpectedImages:
-    """``due``: the images that must be there, each with the number of its record. ``fresh``: the last images
-    on record, with no start or stop since; the process may have been about to store them.
+    """Follows the log, record by record.
 
-    Of the files that were listed: ``unknown`` are those of which no record speaks (so far), ``removed`` those
-    that are gone by their records (with the number of the last), ``unstored`` those that never got their
-    name by theirs.
+    ``due``: the images that must be there, each with the number of its record. ``fresh``: the last recorded
+    images since the last start or stop; the process may have been killed before it stored them.
+
+    The files that were listed are sorted into three groups: no record (so far) mentions those in ``unknown``;
+    the log says that those in ``removed`` were removed and that those in ``unstored`` never got their names
+    (each with the number of the record that says so).
     """
 
     def __init__(self, listed: set[str], findings: Findings) -> None:
@@ -33,7 +35,7 @@ class ExpectedImages:
         self._findings = findings
 
     def add(self, record: Record) -> None:
-        """Take the next record of the log; its form must be right."""
+        """Take the next record of the log, whose fields must be valid."""
         event, number = record["event"], record["n"]
         if event == "image":
             self._add_image(record["image"], record["camera"], number)
@@ -47,14 +49,15 @@ class ExpectedImages:
             self.fresh.clear()
 
     def _add_image(self, path: str, camera: str, number: int) -> None:
-        self._findings.looked("paths")
+        self._findings.checked("paths")
         if not is_below(path) or path.startswith(f"{FOLDER}/") or not path.startswith(f"{camera}/"):
-            text = "leads out of the folder of its camera; it was not opened"
+            text = "lies outside the folder of its camera; it was not opened"
             self._findings.wrong("paths", f"record {number}: {path}", text)
             return
-        if path in self.due:  # the store gives no name twice while the first image is there
+        if path in self.due:  # the store never reuses a name while the first image is there
             text = (
-                f"record {number} has it anew, and none says where the image of record {self.due[path]} went"
+                f"record {number} stores it again, and no record says what became of the image of record "
+                f"{self.due[path]}"
             )
             self._findings.wrong("missing", path, text)
         elif self.removed.pop(path, None) is None and self.unstored.pop(path, None) is None:
@@ -76,11 +79,11 @@ class ExpectedImages:
             self.removed[path] = number
 
     def _take_back(self, path: str, number: int) -> None:
-        """An image that was on record was not stored."""
+        """Record ``number`` says that an image, which an earlier record names, was not stored."""
         if path not in self.due:
             return
         if path not in self.fresh:
-            text = f"record {number} says that it was not stored, but records before show that it was"
+            text = f"record {number} says that it was not stored, but earlier records show that it was"
             self._findings.wrong("missing", path, text)
         del self.due[path]
         if path in self._unlisted:
@@ -90,14 +93,14 @@ class ExpectedImages:
 
 
 def unstored_of(record: Record) -> list[str]:
-    """Images of which a record says that they never got their name."""
+    """The images that, according to this record, never got their names."""
     if record["event"] == "start":
         return list(record["not_stored"])
     return list(record["images"]) if record["event"] == "not_stored" else []
 
 
 def gone_of(records: Iterator[Record]) -> set[str]:
-    """Images that need not be there by these records."""
+    """The images that, according to these records, need not be there."""
     gone: set[str] = set()
     for record in records:
         gone.update(record["images"] if record["event"] == "purged" else unstored_of(record))

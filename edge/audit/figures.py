@@ -1,4 +1,4 @@
-"""What the box did, as its records tell: numbers for a person to read."""
+"""What the box did according to its records: figures for a person to read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from edge.audit import record_fields
 from edge.audit.findings import Findings
 from edge.config.blur import REIDENTIFIABLE_FILLS
-from edge.store.chain import Record
+from edge.store.log_format import Record
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class CameraFigures:
 
 @dataclass(frozen=True)
 class Settings:
-    """One configuration that was in force. ``first`` is the record from which on, ``images`` were stored
-    under it. ``reidentifiable`` names what leaves people recognisable (empty: nothing does), ``last_look``
-    is privacy.last_look (empty: not told). ``known`` is false where its start went with old log files."""
+    """One configuration that was in force. ``first`` is the number of its first record, ``images`` how many
+    images were stored under it. ``reidentifiable`` names the settings that leave people recognisable (empty:
+    none does), ``last_look`` is privacy.last_look (empty: unknown). ``known`` is false if the record of its
+    start was removed with old log files."""
 
     config: str
     first: int
@@ -44,9 +45,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figures:
-    """``first_time`` and ``last_time`` are of the first and the last record. ``purged`` (by reason) and
-    ``not_stored`` count images, ``detectors`` counts them by the sha256 of the detector, and ``clock_steps``
-    how often the box's clock went back."""
+    """``first_time`` and ``last_time`` are the times of the first and the last record. ``purged`` (by reason)
+    and ``not_stored`` count images, ``detectors`` counts images by the sha256 of the detector, and
+    ``clock_steps`` counts how often the box's clock was set back."""
 
     records: int
     first_time: str
@@ -66,7 +67,7 @@ class Figures:
 
     @property
     def without_last_look(self) -> list[Settings]:
-        """Those under which images were stored without a last look, or only some had one."""
+        """The settings under which some or all images were stored without a last look."""
         return [settings for settings in self.settings if settings.last_look in ("off", "sampled", "covered")]
 
     @property
@@ -93,7 +94,7 @@ class _Camera:
 
 
 class Tally:
-    """Adds records up; ``figures`` may be called once, at the end."""
+    """Adds up the records; ``figures`` may be called once, at the end."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
@@ -101,7 +102,7 @@ class Tally:
         self._first_time = self._last_time = ""
         self._versions: dict[str, None] = {}
         self._cameras: dict[str, _Camera] = {}
-        self._run: dict[str, tuple[dict[str, int], dict[str, int]]] = {}  # last totals of this run
+        self._run: dict[str, tuple[dict[str, int], dict[str, int]]] = {}  # the last totals of this run
         self._purged: Counter[str] = Counter()
         self._detectors: Counter[str] = Counter()
         self._settings: dict[str, tuple[int, dict[str, Any] | None]] = {}
@@ -109,7 +110,7 @@ class Tally:
         self._origin: tuple[str, str] | None = None
 
     def add(self, record: Record) -> None:
-        """Take the next record; its form must be right."""
+        """Take the next record of the log, whose fields must be valid."""
         self._records += 1
         self._add_time(record)
         event = record["event"]
@@ -151,7 +152,9 @@ class Tally:
         before, now = record_fields.moment_of(self._last_time or time), record_fields.moment_of(time)
         if before is not None and now is not None and now < before:
             self._clock_steps += 1
-            text = f"its time is {(before - now).total_seconds():.0f} s before that of the record before"
+            text = (
+                f"its time is {(before - now).total_seconds():.0f} s earlier than that of the previous record"
+            )
             self._findings.note("chain", f"record {record['n']}", text)
         self._first_time = self._first_time or time
         self._last_time = time
@@ -172,7 +175,7 @@ class Tally:
     def _add_image(self, record: Record) -> None:
         origin = record["detector"], record["config"]
         if self._origin is not None and origin != self._origin:
-            text = "was stored with another detector or other settings than its process began with"
+            text = "was stored with a detector or settings that differ from those at the start of its process"
             self._findings.wrong("settings", f"record {record['n']}", text)
         self._settings.setdefault(record["config"], (record["n"], None))
         self._by_config[record["config"]] += 1
@@ -186,7 +189,7 @@ class Tally:
         self._run[name] = record["dropped"], record["covered_whole"]
 
     def _end_run(self) -> None:
-        """Totals begin anew with each start of the process."""
+        """Add the last totals of this run: the box counts from 0 again after each start."""
         for name, (dropped, covered_whole) in self._run.items():
             camera = self._cameras.setdefault(name, _Camera())
             camera.dropped.update(dropped)

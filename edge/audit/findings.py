@@ -1,4 +1,4 @@
-"""What an audit found, by check: numbers, and examples by name."""
+"""What an audit found, check by check: counts, and examples by name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 from edge.logs import printable
 
 EXAMPLES = 1000
-"""So many findings of a kind are named; all are counted."""
+"""At most this many findings of a kind are listed; all of them are counted."""
 _LONGEST_TEXT = 500
 
 CheckName = Literal[
     "log",
     "chain",
-    "form",
+    "fields",
     "settings",
     "head",
     "paths",
@@ -27,13 +27,13 @@ CheckName = Literal[
 TITLES: dict[CheckName, str] = {
     "log": "log files complete",
     "chain": "records in sequence",
-    "form": "records well-formed",
-    "settings": "settings as hashed",
-    "head": "kept hash in the log",
+    "fields": "records well-formed",
+    "settings": "settings match hashes",
+    "head": "saved hash in the log",
     "paths": "paths inside the store",
     "missing": "images present",
     "altered": "images unchanged",
-    "extra": "nothing off record",
+    "extra": "no unrecorded files",
     "decoding": "images decodable",
     "faces": "no face found",
 }
@@ -41,7 +41,7 @@ TITLES: dict[CheckName, str] = {
 
 
 class Example(NamedTuple):
-    """One finding: the file, record or image, and what is the matter. Control characters are escaped."""
+    """One finding: the file, record or image, and what is wrong with it. Control characters are escaped."""
 
     where: str
     what: str
@@ -49,7 +49,7 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """``count`` findings of a kind, the first ``EXAMPLES`` by name."""
+    """``count`` findings of a kind, with the first ``EXAMPLES`` of them."""
 
     count: int = 0
     examples: tuple[Example, ...] = ()
@@ -57,10 +57,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Check:
-    """The answer to one question. ``looked_at``: how many files, records or images it was asked of."""
+    """The result of one check, which was made on ``checked`` files, records or images."""
 
     name: CheckName
-    looked_at: int
+    checked: int
     wrong: Found
     notes: Found
 
@@ -96,22 +96,24 @@ class Findings:
     """Collects what is found; for one thread."""
 
     def __init__(self) -> None:
-        self._looked_at = dict.fromkeys(TITLES, 0)
+        self._checked = dict.fromkeys(TITLES, 0)
         self._wrong = {name: _Kind() for name in TITLES}
         self._notes = {name: _Kind() for name in TITLES}
 
-    def looked(self, check: CheckName, count: int = 1) -> None:
-        self._looked_at[check] += count
+    def checked(self, check: CheckName, count: int = 1) -> None:
+        """A check was made on ``count`` more files, records or images."""
+        self._checked[check] += count
 
     def wrong(self, check: CheckName, where: str, what: str) -> None:
+        """Something that the store of an honest box never shows: the audit fails."""
         self._wrong[check].add(where, what)
 
     def note(self, check: CheckName, where: str, what: str) -> None:
-        """Something that an honest box can show: it is told and makes nothing wrong."""
+        """Something that the store of an honest box may show: it is reported, and the audit does not fail."""
         self._notes[check].add(where, what)
 
     def checks(self) -> tuple[Check, ...]:
         return tuple(
-            Check(name, self._looked_at[name], self._wrong[name].found(), self._notes[name].found())
+            Check(name, self._checked[name], self._wrong[name].found(), self._notes[name].found())
             for name in TITLES
         )

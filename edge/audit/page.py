@@ -1,4 +1,4 @@
-"""The result of an audit as one page of HTML: no script, no picture, nothing from elsewhere."""
+"""The result of an audit as one HTML page without scripts, pictures or external resources."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ code { overflow-wrap: anywhere; }
   .checks thead { display: none; }
   .checks tr { border-bottom: 1px solid var(--line); display: block; padding: .4rem 0; }
   .checks th, .checks td { border: 0; display: block; padding: .1rem 0; }
-  .checks td:nth-child(3)::before { color: var(--dim); content: "looked at: "; }
+  .checks td:nth-child(3)::before { color: var(--dim); content: "checked: "; }
 }
 @media print {
   body { font-size: 10pt; max-width: none; padding: 0; }
@@ -76,7 +76,7 @@ code { overflow-wrap: anywhere; }
 
 
 def result_page(result: AuditResult) -> str:
-    """A whole HTML document. Everything that comes from the store is escaped."""
+    """A complete HTML document. Everything that comes from the store is escaped."""
     title = f"edge audit {printable(str(result.store))}"
     verdict = "ok" if result else "wrong"
     return "\n".join(
@@ -104,7 +104,7 @@ def result_page(result: AuditResult) -> str:
             "</table>",
             "<h2>Last hash</h2>",
             f"<p><code>{escape(result.head)}</code> (record {result.number})</p>",
-            f'<p class="dim">{escape(_colophon(result))}</p>',
+            f'<p class="dim">{escape(_footer(result))}</p>',
             "</body>",
             "</html>",
             "",
@@ -114,11 +114,11 @@ def result_page(result: AuditResult) -> str:
 
 def _checks(checks: Sequence[Check]) -> Iterator[str]:
     yield '<table class="checks">'
-    yield _head("check", "state", "looked at", "found")
+    yield _head("check", "state", "checked", "found")
     for check in checks:
         lines = "".join(f'<li class="{level}">{escape(line)}</li>' for line, level in findings_of(check))
         badge = f'<span class="badge {check.state}">{_MARKS[check.state]} {check.state}</span>'
-        yield _row(check.title, [badge, str(check.looked_at), f"<ul>{lines}</ul>" if lines else ""])
+        yield _row(check.title, [badge, str(check.checked), f"<ul>{lines}</ul>" if lines else ""])
     yield "</table>"
 
 
@@ -135,10 +135,10 @@ def _head(*columns: str) -> str:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    """``name`` is escaped here, ``cells`` are HTML."""
+    """``name`` is plain text and is escaped here; ``cells`` are HTML."""
     return f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _colophon(result: AuditResult) -> str:
+def _footer(result: AuditResult) -> str:
     made = result.made.isoformat(timespec="seconds")
     return f"Made {made} by edge-anonymizer {edge.__version__}. {KEEP if result else ''}"

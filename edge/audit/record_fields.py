@@ -1,4 +1,4 @@
-"""The form of each record: which fields it needs, and of what type (edge/store/chain.py lists them)."""
+"""The fields that each record must have, and their types (edge/store/log_format.py explains them)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from edge.store import chain
-from edge.store.chain import Record
+from edge.store import log_format
+from edge.store.log_format import Record
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 Test = Callable[[Any], bool]
 
 
 def problem_of(record: Record) -> str:
-    """What is wrong with a record that ``chain.decode_line`` took, or an empty text."""
+    """What is wrong with a record that ``log_format.decode_line`` accepted; empty if nothing is."""
     event = record["event"]
     for name, (test, wanted) in {**_ALL, **_NEEDED[event]}.items():
         if name not in record:
@@ -31,13 +31,13 @@ def problem_of(record: Record) -> str:
 def settings_match(record: Record) -> bool:
     """Whether the ``config`` of a record is the hash of its ``settings``."""
     try:
-        return bool(chain.fingerprint(record["settings"]) == record["config"])
-    except (ValueError, RecursionError):  # NaN or an infinite number, which no box writes
+        return bool(log_format.fingerprint(record["settings"]) == record["config"])
+    except (ValueError, RecursionError):  # NaN or infinity, which no box writes
         return False
 
 
 def moment_of(text: str) -> datetime | None:
-    """A time of a record; None if it is no UTC time."""
+    """The time that a record gives; None if it is not a UTC time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -92,7 +92,7 @@ def _are_boxes(value: Any) -> bool:
 
 
 def is_damage(value: Any) -> bool:
-    """Whether a value can be the ``damaged`` of a record."""
+    """Whether a value is valid as the ``damaged`` field of a record."""
     return isinstance(value, list) and len(value) == 2 and _is_text(value[0]) and _is_count(value[1])
 
 

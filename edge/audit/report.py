@@ -1,4 +1,4 @@
-"""The result of an audit as tables for the terminal, and as JSON."""
+"""The result of an audit as tables for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from edge.audit.run import AuditResult
 from edge.logs import printable
 
 SHOWN = 10
-"""So many findings of a kind are named; JSON has more of them."""
+"""At most this many findings of a kind are shown; the JSON report lists more."""
 SHORT_HASH = 12
 KEEP = (
-    "Keep the last hash away from the box: with --head the next audit proves that nothing up to it was "
-    "changed or cut off."
+    "Save the last hash outside the box: given with --head, it lets the next audit prove that nothing up to "
+    "that record was changed or cut off."
 )
 _STYLES = {"ok": "green", "note": "yellow", "wrong": "red"}
 
 
 def checks_table(result: AuditResult) -> Table:
-    """A row for each check: its state, and the first findings."""
-    table = Table("check", "state", "looked at", "found", title=f"edge audit {printable(str(result.store))}")
+    """A row for each check, with its state and the first findings."""
+    table = Table("check", "state", "checked", "found", title=f"edge audit {printable(str(result.store))}")
     table.columns[2].justify = "right"
     for check in result.checks:
         found = Text(overflow="fold")
         for line, level in findings_of(check):
             found.append(("\n" if found else "") + line, _STYLES[level])
         # Text, not markup: a path may hold square brackets
-        table.add_row(Text(check.title), Text(check.state, _STYLES[check.state]), str(check.looked_at), found)
+        table.add_row(Text(check.title), Text(check.state, _STYLES[check.state]), str(check.checked), found)
     return table
 
 
 def figures_table(result: AuditResult) -> Table:
-    """What the box did."""
+    """What the box did, as far as it does not concern a single camera."""
     table = Table(show_header=False)
     for name, value in figure_rows(result):
         table.add_row(Text(name), Text(value, overflow="fold"))
@@ -47,7 +47,7 @@ def figures_table(result: AuditResult) -> Table:
 
 
 def cameras_table(result: AuditResult) -> Table:
-    """What each camera's images show."""
+    """What is on the images of each camera."""
     table = Table(*CAMERA_COLUMNS)
     for row in camera_rows(result):
         table.add_row(*map(Text, row))
@@ -55,60 +55,59 @@ def cameras_table(result: AuditResult) -> Table:
 
 
 def findings_of(check: Check) -> list[tuple[str, str]]:
-    """Lines to show under a check, each with its level (wrong, note)."""
+    """The lines to show for a check, each with its level (wrong or note)."""
     return [*_lines(check.wrong, "wrong"), *_lines(check.notes, "note")]
 
 
 def warnings_of(result: AuditResult) -> list[str]:
-    """What a reader must not miss, although the store is as its log says."""
+    """What a reader must not miss even if the store matches its log."""
     figures = result.figures
     lines = [
         f"PEOPLE CAN BE RECOGNISED: {_under(settings)} were stored with {settings.reidentifiable}"
         for settings in figures.reidentifiable
     ]
     lines += [
-        f"not each image had a last look before it was stored (privacy.last_look = {settings.last_look}): "
+        f"not every image had a last look before it was stored (privacy.last_look = {settings.last_look}): "
         f"{_under(settings)}"
         for settings in figures.without_last_look
     ]
     lines += [
-        f"settings not on record any more, so nobody can tell how faces were covered: {_under(settings)}"
+        f"the record of these settings is gone, so how faces were covered is unknown: {_under(settings)}"
         for settings in figures.unknown
     ]
     return lines
 
 
 def verdict_of(result: AuditResult) -> str:
-    """One sentence."""
+    """The result in one sentence."""
     if not result:
-        things = "thing is" if result.wrong == 1 else "things are"
-        return f"{result.wrong} {things} wrong"
-    images = f"{result.images} images are as recorded, {result.looked_at} were looked at for faces"
+        return "1 thing is wrong" if result.wrong == 1 else f"{result.wrong} things are wrong"
+    images = f"{result.images} images are as recorded, {result.rescanned} were searched for faces"
     return f"Nothing is wrong: {images}"
 
 
 def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
-    """Names and values of the figures that are of no camera."""
+    """Names and values of the figures."""
     figures = result.figures
     rows = [
         ("from", figures.first_time or "-"),
         ("to", figures.last_time or "-"),
         ("records", f"{result.first} to {result.number} (log files: {result.log_files})"),
-        ("hash kept elsewhere", _wanted(result)),
+        ("saved hash", _wanted(result)),
         ("process starts", str(figures.starts)),
         ("versions", printable(", ".join(figures.versions)) or "-"),
-        ("images there", f"{result.images}, {megabytes(result.bytes)}"),
-        ("looked at for faces", _looked_at(result)),
-        ("removed, on record", counts(figures.purged)),
-        ("never stored, on record", str(figures.not_stored)),
-        ("clock went back", f"{figures.clock_steps} times"),
+        ("images present", f"{result.images}, {megabytes(result.bytes)}"),
+        ("searched for faces", _rescanned(result)),
+        ("images removed", counts(figures.purged)),
+        ("images never stored", str(figures.not_stored)),
+        ("clock set back", f"{figures.clock_steps} times"),
         (
             "images by detector",
             counts({sha[:SHORT_HASH]: n for sha, n in figures.detectors.items()}),
         ),
         ("images by settings", counts({s.config[:SHORT_HASH]: s.images for s in figures.settings})),
-        ("people recognisable", _told(figures, ((s, s.reidentifiable) for s in figures.reidentifiable))),
-        ("last look not on each", _told(figures, ((s, s.last_look) for s in figures.without_last_look))),
+        ("people recognisable", _when(figures, ((s, s.reidentifiable) for s in figures.reidentifiable))),
+        ("last look not on all", _when(figures, ((s, s.last_look) for s in figures.without_last_look))),
     ]
     for name, camera in figures.cameras.items():
         rows.append((f"dropped, {printable(name)}", counts(camera.dropped)))
@@ -121,12 +120,12 @@ CAMERA_COLUMNS = ("camera", "images", "regions", "held", "whole", "regrown", "es
 
 
 def camera_rows(result: AuditResult) -> list[tuple[str, ...]]:
-    """One row per camera, as ``CAMERA_COLUMNS`` names them."""
+    """One row per camera, with the columns of ``CAMERA_COLUMNS``."""
     return [(printable(name), *_camera(camera)) for name, camera in result.figures.cameras.items()]
 
 
 def result_json(result: AuditResult) -> dict[str, Any]:
-    """Everything, as JSON values."""
+    """The whole result as JSON values."""
     figures = asdict(result.figures)
     return {
         "good": bool(result),
@@ -137,13 +136,13 @@ def result_json(result: AuditResult) -> dict[str, Any]:
         "made": result.made.isoformat(timespec="seconds"),
         "version": edge.__version__,
         "records": {"first": result.first, "last": result.number, "head": result.head},
-        "head_kept_elsewhere": {"sha256": result.wanted, "record": result.wanted_at},
+        "saved_head": {"sha256": result.wanted, "record": result.wanted_at},
         "log_files": result.log_files,
         "images": result.images,
         "bytes": result.bytes,
-        "looked_at": result.looked_at,
+        "rescanned": result.rescanned,
         "sample": {"images": result.sample, "seed": result.seed},
-        "second_look_detector": result.detector,
+        "rescan_detector": result.detector,
         "checks": [_check_json(check) for check in result.checks],
         "figures": figures,
     }
@@ -154,7 +153,7 @@ def megabytes(size: int) -> str:
 
 
 def counts(table: dict[str, int]) -> str:
-    """Names with their numbers.
+    """Each name with its count, as a text.
 
     >>> counts({"stale": 2, "not_due": 7})
     'stale 2, not_due 7'
@@ -178,7 +177,7 @@ def _check_json(check: Check) -> dict[str, Any]:
         "name": check.name,
         "title": check.title,
         "state": check.state,
-        "looked_at": check.looked_at,
+        "checked": check.checked,
         "wrong": _found_json(check.wrong),
         "notes": _found_json(check.notes),
     }
@@ -194,8 +193,8 @@ def _under(settings: Settings) -> str:
     )
 
 
-def _told(figures: Figures, which: Iterable[tuple[Settings, str]]) -> str:
-    never = "never, as far as settings are on record" if figures.unknown else "never"
+def _when(figures: Figures, which: Iterable[tuple[Settings, str]]) -> str:
+    never = "never, as far as the settings are known" if figures.unknown else "never"
     return "; ".join(f"{what}: {_under(settings)}" for settings, what in which) or never
 
 
@@ -204,13 +203,13 @@ def _wanted(result: AuditResult) -> str:
         return "none given"
     if result.wanted_at is None:
         return "not in the log"
-    return f"is of record {result.wanted_at}; {result.number - result.wanted_at} records follow it"
+    return f"that of record {result.wanted_at}; {result.number - result.wanted_at} records follow it"
 
 
-def _looked_at(result: AuditResult) -> str:
+def _rescanned(result: AuditResult) -> str:
     if not result.detector:
         return "none"
-    return f"{result.looked_at}, with detector {result.detector[:SHORT_HASH]}"
+    return f"{result.rescanned}, with detector {result.detector[:SHORT_HASH]}"
 
 
 def _camera(camera: CameraFigures) -> tuple[str, ...]:

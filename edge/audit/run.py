@@ -1,8 +1,8 @@
-"""The whole audit of one store, in the order that makes it true while the box goes on storing.
+"""The whole audit of one store, in an order that gives correct results while the box goes on storing.
 
-The folder is listed before the log is read: a record is on the disk before its image has a name, so every
-listed image is in the log. Images that are missing then are looked for once more, after reading what the log
-has got meanwhile.
+The folder is listed before the log is read. A record is on the disk before its image has a name, so every
+listed image is in the log. Images that are missing are checked once more after the records that were added
+in the meantime have been read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.audit.check_image import Look
-from edge.audit.check_images import Advance, Images
+from edge.audit.check_image import Rescan
+from edge.audit.check_images import Advance, ImageChecks
 from edge.audit.expected_images import ExpectedImages, gone_of
 from edge.audit.figures import Figures, Tally
 from edge.audit.files import exists, list_files, opened_folder
@@ -22,14 +22,14 @@ from edge.audit.findings import Check, Findings
 from edge.audit.log import LogReader
 from edge.detection import known_face
 from edge.detection.rescan import open_second_look
-from edge.store.chain import FOLDER
+from edge.store.log_format import FOLDER
 
 
 @dataclass(frozen=True)
 class Options:
-    """``sample``: so many images are looked at for faces, drawn at random (None: all). ``head``: a hash that
-    was kept elsewhere. ``detector``: another one than the shipped. ``identities`` open encrypted images.
-    ``jobs``: images at once."""
+    """``sample``: how many images to search for faces, drawn at random (None: all). ``head``: a hash that was
+    saved outside the box. ``detector``: one to use instead of the shipped one. ``identities`` open encrypted
+    images. ``jobs``: how many images to check at once."""
 
     sample: int | None = None
     head: str | None = None
@@ -42,11 +42,11 @@ class Options:
 class AuditResult:
     """True when nothing is wrong.
 
-    ``number`` and ``head`` are of the last record, ``first`` is the number of the first one there is.
-    ``images`` and ``bytes`` count images that are there and as recorded, ``looked_at`` those that were also
-    searched for faces, with the detector of this sha256 (empty: none was needed); a ``sample`` of them was
-    drawn with this ``seed``, which is the hash of the last record then. ``wanted`` is the hash that
-    was kept elsewhere, ``wanted_at`` the number of its record.
+    ``number`` and ``head`` are the number and hash of the last record; ``first`` is the number of the first
+    record that is still there. ``images`` and ``bytes`` count the images that are present and unchanged, and
+    ``rescanned`` those that were also searched for faces, with the detector of this sha256 (empty: none was
+    needed). A ``sample`` was drawn with this ``seed``: the hash of the last record before the images were
+    checked. ``wanted`` is the hash that was saved outside the box, ``wanted_at`` the number of its record.
     """
 
     store: Path
@@ -59,7 +59,7 @@ class AuditResult:
     log_files: int
     images: int
     bytes: int
-    looked_at: int
+    rescanned: int
     sample: int | None
     seed: str
     detector: str
@@ -78,10 +78,10 @@ class AuditResult:
 def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult:
     """Check the log and the images of a store.
 
-    Raises StoreError when there is no such folder, DetectorError when the detector cannot be trusted.
+    Raises StoreError when there is no such folder, and DetectorError when the detector cannot be trusted.
     """
     made = datetime.now(timezone.utc)
-    look = _open_look(options)
+    rescan = _open_rescan(options)
     findings = Findings()
     with opened_folder(folder) as store:
         has_log = exists(store, FOLDER)
@@ -92,14 +92,14 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
                 expected.add(record)
                 tally.add(record)
         seed = reader.head
-        images = Images(store, expected, findings, look)
-        images.examine(reader, options.sample, options.jobs, advance)
+        images = ImageChecks(store, expected, findings, rescan)
+        images.check_all(reader, options.sample, options.jobs, advance)
         if has_log:
-            images.settle(gone_of(reader.records()))
+            images.judge_missing(gone_of(reader.records()))
             _judge_others(store, expected, findings)
             reader.finish()
         else:
-            findings.wrong("log", FOLDER, "there is no log here; give the folder that store.folder names")
+            findings.wrong("log", FOLDER, "there is no log here; give the folder set as store.folder")
     return AuditResult(
         store=folder,
         made=made,
@@ -111,31 +111,31 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
         log_files=reader.files,
         images=images.good,
         bytes=images.bytes,
-        looked_at=images.looked_at,
+        rescanned=images.rescanned,
         sample=options.sample,
         seed=seed,
-        detector=look.detector.session.sha256 if look is not None else "",
+        detector=rescan.detector.session.sha256 if rescan is not None else "",
         wanted=options.head,
         wanted_at=reader.wanted_at,
     )
 
 
-def _open_look(options: Options) -> Look | None:
+def _open_rescan(options: Options) -> Rescan | None:
     if options.sample == 0:
         return None
     detector = open_second_look(options.detector)
     known_face.check(detector)
-    return Look(detector, options.identities)
+    return Rescan(detector, options.identities)
 
 
 def _judge_others(store: int, expected: ExpectedImages, findings: Findings) -> None:
-    """What lies in the store and should not. It may have gone since it was listed."""
+    """Report listed files that should not be in the store, unless they have disappeared since."""
     for path in sorted(expected.unknown):
         if exists(store, path):
-            findings.wrong("extra", path, "is not on record")
+            findings.wrong("extra", path, "has no record")
     for path, number in expected.unstored.items():
         if exists(store, path):
-            findings.wrong("extra", path, f"is there, but was never stored by record {number}")
+            findings.wrong("extra", path, f"is there, although record {number} says that it was never stored")
     for path, number in expected.removed.items():
         if exists(store, path):
-            findings.note("extra", path, f"was to be removed by record {number}; that was not finished")
+            findings.note("extra", path, f"is there: its removal by record {number} was not finished")

@@ -1,7 +1,7 @@
 """Home Assistant's MQTT discovery: one message per device.
 
-The form is that of https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. The box is
-a device, and each camera is a device that is reached via the box, so that it can be in another room.
+The format is described at https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload. The box
+is a device, and each camera is a device connected via the box, so that it can be assigned to another room.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Payload = dict[str, Any]
 
 
 def discovery_topic(prefix: str, base: str) -> str:
-    """Where the payload of a device goes.
+    """The topic for the payload of a device.
 
-    The last part but one may hold only letters, digits, ``_`` and ``-``; the hash keeps ``a/b-c`` and
-    ``a-b/c`` apart.
+    Its last part but one may only contain letters, digits, ``_`` and ``-``. The hash distinguishes, for
+    instance, ``a/b-c`` from ``a-b/c``.
     """
     name = re.sub(r"[^A-Za-z0-9_-]", "-", base)
     return f"{prefix}/device/{name}-{hashlib.sha256(base.encode()).hexdigest()[:8]}/config"
@@ -32,13 +32,12 @@ def discovery_topic(prefix: str, base: str) -> str:
 
 def box_discovery(base: str, interval_seconds: float) -> Payload:
     """The device of the box; ``base`` is TOPIC/BOX."""
-    always = [availability_topic(base)]
 
-    def shown(name: str, template: str, **fields: Any) -> Payload:
-        return _from_state(base, name, template, always, interval_seconds, **fields)
+    def entity(name: str, template: str, **fields: Any) -> Payload:
+        return _from_state(base, name, template, [availability_topic(base)], interval_seconds, **fields)
 
     def problem(name: str, key: str, template: str) -> Payload:
-        return shown(
+        return entity(
             name,
             template,
             platform="binary_sensor",
@@ -48,36 +47,31 @@ def box_discovery(base: str, interval_seconds: float) -> Payload:
         )
 
     def size(name: str, key: str) -> Payload:
-        return shown(
+        value = f"value_json.{key}"
+        return entity(
             name,
-            f"{{{{ value_json.{key} / 1000000000 if value_json.{key} is number else none }}}}",
-            device_class="data_size",
-            unit_of_measurement="GB",
-            state_class="measurement",
+            f"{{{{ {value} / 1000000000 if {value} is number else none }}}}",
+            **_measurement("data_size", "GB"),
             suggested_display_precision=2,
         )
 
     well = "value_json.ready and value_json.healthy"
+    levels = list(get_args(LoadLevelName))
     return _device(
         base,
         {
             "connectivity": _connectivity(base),
             "problem": problem("Problem", "problems", f"{{{{ 'OFF' if {well} else 'ON' }}}}"),
             "degraded": problem("Degraded", "degraded", "{{ 'ON' if value_json.degraded else 'OFF' }}"),
-            "temperature": shown(
+            "temperature": entity(
                 "Temperature",
                 "{{ value_json.temperature_celsius }}",
-                device_class="temperature",
-                unit_of_measurement="°C",
-                state_class="measurement",
+                **_measurement("temperature", "°C"),
             ),
             "store_free": size("Free space", "store_free_bytes"),
             "store_size": size("Size of all images", "store_bytes"),
-            "load_level": shown(
-                "Load level",
-                "{{ value_json.load_level }}",
-                device_class="enum",
-                options=list(get_args(LoadLevelName)),
+            "load_level": entity(
+                "Load level", "{{ value_json.load_level }}", device_class="enum", options=levels
             ),
         },
     )
@@ -86,54 +80,40 @@ def box_discovery(base: str, interval_seconds: float) -> Payload:
 def camera_discovery(base: str, camera: str, interval_seconds: float) -> Payload:
     """The device of a camera; ``base`` is TOPIC/BOX.
 
-    Its counters are unavailable while it is not live. Its state and the age of its last checked frame
-    are not: a camera that is down is what they are there to show.
+    Its counters are unavailable while the camera is not live. Its state and the age of its last checked
+    frame stay available, since they show that a camera is down.
     """
     own = f"{base}/{camera}"
     box, both = [availability_topic(base)], [availability_topic(base), availability_topic(own)]
 
-    def counter(name: str, key: str, unit: str) -> Payload:
-        return _from_state(
-            own,
-            name,
-            f"{{{{ value_json.{key} }}}}",
-            both,
-            interval_seconds,
-            unit_of_measurement=unit,
-            state_class="total_increasing",
-        )
+    def entity(name: str, key: str, availability: list[str], **fields: Any) -> Payload:
+        template = f"{{{{ value_json.{key} }}}}"
+        return _from_state(own, name, template, availability, interval_seconds, **fields)
 
+    def counter(name: str, key: str, unit: str) -> Payload:
+        return entity(name, key, both, unit_of_measurement=unit, state_class="total_increasing")
+
+    states = list(get_args(CameraState))
     written = counter("Images stored", "written", "images")
-    del written["entity_category"]  # what the box is there for, not a diagnosis
+    del written["entity_category"]  # the main figure of a camera, not a diagnostic one
     return _device(
         own,
         {
             "connectivity": _connectivity(own),
-            "state": _from_state(
-                own,
-                "State",
-                "{{ value_json.state }}",
-                box,
-                interval_seconds,
-                device_class="enum",
-                options=list(get_args(CameraState)),
-            ),
-            "checked": _from_state(
-                own,
-                "Since last checked frame",
-                "{{ value_json.checked_seconds_ago }}",
-                box,
-                interval_seconds,
-                device_class="duration",
-                unit_of_measurement="s",
-                state_class="measurement",
+            "state": entity("State", "state", box, device_class="enum", options=states),
+            "checked": entity(
+                "Since last checked frame", "checked_seconds_ago", box, **_measurement("duration", "s")
             ),
             "written": written,
             "dropped": counter("Frames dropped", "dropped", "frames"),
-            "escalated": counter("images covered whole by the last look", "escalated", "images"),
+            "escalated": counter("Images covered whole by the last look", "escalated", "images"),
         },
         via=base,
     )
+
+
+def _measurement(device_class: str, unit: str) -> Payload:
+    return {"device_class": device_class, "unit_of_measurement": unit, "state_class": "measurement"}
 
 
 def _device(base: str, components: dict[str, Payload], via: str | None = None) -> Payload:
@@ -158,7 +138,7 @@ def _device(base: str, components: dict[str, Payload], via: str | None = None) -
 
 
 def _connectivity(base: str) -> Payload:
-    """Shows the availability topic itself, so it has no availability of its own."""
+    """An entity that shows the availability topic, and so has no availability of its own."""
     return {
         "platform": "binary_sensor",
         "name": "Connectivity",
@@ -189,7 +169,7 @@ def _from_state(
         "value_template": template,
         "availability": [{"topic": topic} for topic in availability],
         "availability_mode": "all",
-        # For a process that is connected but has ceased to report
+        # For a process that is connected but no longer reports
         "expire_after": math.ceil(3 * interval_seconds) + 30,
         **fields,
     }

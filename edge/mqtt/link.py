@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 KEEPALIVE_SECONDS = 20
-"""A broker that says nothing for so long is given up; it gives us up after one and a half times this."""
+"""A broker that is silent for this long counts as lost; it waits one and a half times as long for us."""
 RECONNECT_SECONDS = (1, 60)
 NOT_YET = "not connected yet"
 _MOST_QUEUED = 16
@@ -24,7 +24,7 @@ _MOST_QUEUED = 16
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the broker is and how to log in. ``tls`` None: no encryption."""
+    """Where the broker is and how to log in. ``tls`` is None for no encryption."""
 
     host: str
     port: int
@@ -34,7 +34,7 @@ class Broker:
 
 
 def require_paho() -> None:
-    """Raise ConfigError where paho-mqtt 2 is not installed."""
+    """Raise ConfigError unless paho-mqtt 2 is installed."""
     try:
         from paho.mqtt.enums import CallbackAPIVersion  # noqa: F401 - version 1 has no such module
     except ImportError as error:
@@ -45,10 +45,10 @@ def require_paho() -> None:
 
 
 class Link:
-    """One connection. Its last will, and its last word, is "offline" on the availability topic of ``base``.
+    """One connection. Its last will is "offline" on the availability topic of ``base``.
 
-    ``changed`` is called from paho's thread when the connection is there or lost; ``received`` with the
-    payload of a message on ``listen``. Neither may block.
+    ``changed`` is called from paho's thread when the connection is made or lost, and ``received`` with the
+    payload of each message on the topic ``listen``. Neither may block.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Link:
         self.connected = False
         self.error = NOT_YET
         self.due = False
-        """Whether all must be told: nothing has been since the connection was made, or somebody asks."""
+        """Whether discovery must be sent too: the connection is new, or Home Assistant has started."""
         self._changed, self._listen, self._received = changed, listen, received
         self._count = threading.Lock()
         self._sent = self._acknowledged = 0
@@ -73,9 +73,9 @@ class Link:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
-        # The same name after a restart: the broker then ends what is left of the old connection, and
-        # sends its will, before it lets this one in. With a random name the old will would come later,
-        # and a box that runs would be shown as offline.
+        # With the same client name after a restart, the broker ends the old connection and sends its will
+        # before it accepts this one. With a random name the old will would come later, and a running box
+        # would be shown as offline.
         client = Client(CallbackAPIVersion.VERSION2, client_id=self.base.replace("/", "."))
         client.will_set(availability_topic(self.base), OFFLINE, qos=1, retain=True)
         client.username_pw_set(broker.username, broker.password)
@@ -92,15 +92,15 @@ class Link:
         return client
 
     def start(self) -> None:
-        """Start paho's thread, or start it again should it have died of an answer that it did not expect."""
+        """Start paho's thread, or restart it if an unexpected answer has ended it."""
         self._client.loop_start()
 
     @property
     def idle(self) -> bool:
-        """Whether all that was published has been acknowledged.
+        """Whether all published messages have been acknowledged.
 
-        Publishing only then keeps the queue short where the broker hangs. It also keeps the order:
-        messages left over from a lost connection are sent again before newer ones.
+        Publishing only then keeps the queue short if the broker hangs. It also keeps the order: messages
+        left over from a lost connection are sent again before newer ones.
         """
         with self._count:
             return self._acknowledged >= self._sent
@@ -117,11 +117,11 @@ class Link:
                 self._sent -= 1
 
     def disconnect(self) -> None:
-        """End the connection without a will. What was published before is sent before."""
+        """End the connection without sending the will. Messages published earlier are sent first."""
         self._client.disconnect()
 
     def join(self) -> None:
-        """Wait for paho's thread, which may take as long as an attempt to connect."""
+        """Wait for paho's thread to end, which may take as long as an attempt to connect."""
         self._client.loop_stop()
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -134,11 +134,11 @@ class Link:
         self._changed()
 
     def _on_connect_fail(self, client: Client, data: Any) -> None:
-        # paho calls this while it handles the error, but does not hand it over
+        # paho calls this while handling the error, but does not pass it on
         self._lost(str(sys.exc_info()[1] or "cannot connect"))
 
     def _on_disconnect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
-        # After a refusal the reason is already known, and better
+        # After a refusal a better reason is already known
         if self.connected or self.error == NOT_YET:
             self._lost(str(reason))
 

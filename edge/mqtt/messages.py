@@ -1,4 +1,4 @@
-"""What is sent: topics and values. Pure functions of the status."""
+"""The topics and payloads that are sent, as pure functions of the status."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edge.config import MqttConfig
 from edge.status.schema import CameraStatus, Status
 
 ONLINE, OFFLINE = "online", "offline"
-"""What Home Assistant expects on an availability topic unless told otherwise."""
+"""The payloads that Home Assistant expects on an availability topic by default."""
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
-# A path from the root or home, or a URL with a user in it. Paths may hold spaces, so that nobody can say
-# where one ends.
+# The beginning of an absolute path, a path from home, or a URL with a user name. Paths may contain spaces, so
+# their end cannot be recognised.
 _PRIVATE = re.compile(
     r"(?<![\w.~/:])~?/+(?!dev/video\d+\b)(?=[^\s/])|(?<=:)/(?=[^\s/])|file:/|[a-z][a-z0-9+.-]*://[^\s/]*@",
     re.IGNORECASE,
@@ -23,7 +23,7 @@ _PRIVATE = re.compile(
 
 
 def base_topic(config: MqttConfig) -> str:
-    """``TOPIC/BOX``; the box is called by its host name where the configuration gives none.
+    """``TOPIC/BOX``; without a configured name, the box is called by its host name.
 
     >>> base_topic(MqttConfig(topic="site/edge", box="gate"))
     'site/edge/gate'
@@ -41,7 +41,7 @@ def state_topic(base: str) -> str:
 
 
 def box_state(status: Status) -> dict[str, Any]:
-    """The box as a whole. Times in seconds and UTC, sizes in bytes, temperature in degrees Celsius."""
+    """State of the whole box. Times in seconds and UTC, sizes in bytes, temperature in degrees Celsius."""
     return {
         "reported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "version": status.version,
@@ -71,7 +71,7 @@ def box_state(status: Status) -> dict[str, Any]:
 
 
 def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
-    """One camera. What it reads from is left out: an address or a path says more than a broker need know."""
+    """State of one camera. Its source is left out: a broker need not know its address or path."""
     return {
         "reported": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "state": camera.state,
@@ -96,7 +96,7 @@ def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
 
 
 def without_paths(text: str, store_folder: str) -> str:
-    """Cut a text where a path outside the store's folder, or a URL with a user in it, begins.
+    """Cut off a text where a path outside the store's folder or a URL with a user name begins.
 
     >>> without_paths("/srv/images/front: no space left", "/srv/images")
     '/srv/images/front: no space left'

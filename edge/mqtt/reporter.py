@@ -1,4 +1,4 @@
-"""Report to the broker, from a thread of its own: nothing here can slow or stop the appliance."""
+"""Report to the broker from a thread of its own, so that nothing here can slow or stop the appliance."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from edge.status.schema import Status
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
-"""Longest time that ``stop`` waits for the broker."""
+"""The longest time that ``stop`` waits for the broker."""
 QUIET_SECONDS = 60.0
-"""A connection that comes and goes is called lost at most so often in the log."""
+"""An unstable connection is logged as lost at most once in this time."""
 _POLL_SECONDS = 0.2
 _MOST_PASSWORD_BYTES = 65535  # MQTT 3.1.1, 3.1.3.5
 
 
 class MqttReporter:
-    """Reports what ``status`` answers, every ``interval_seconds`` and after each connection.
+    """Reports the result of ``status`` every ``interval_seconds`` and after each new connection.
 
-    The box and each camera have a connection of their own, because a connection has one will
+    The box and each camera have a connection of their own, because a connection has only one will
     (docs/mqtt.md). Nothing is sent before ``start``.
     """
 
     def __init__(self, config: MqttConfig, status: Callable[[], Status]) -> None:
-        """Read the password and certificates. Raises ConfigError; nothing has been sent then."""
+        """Read the password and certificates; nothing is sent yet. Raises ConfigError."""
         require_paho()
         self._config, self._status = config, status
         self._broker = _broker(config)
         self._prefix = config.discovery_prefix.rstrip("/")
         self._base = base_topic(config)
-        self._links: dict[str, Link] = {}  # "" is the box
+        self._links: dict[str, Link] = {}  # the box has the name ""
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._logging = threading.Lock()
         self._logged_connected: bool | None = None
@@ -63,12 +63,12 @@ class MqttReporter:
 
     @property
     def connected(self) -> bool:
-        """Whether every connection is there."""
+        """Whether all connections are up."""
         return bool(self._links) and all(link.connected for link in self._links.values())
 
     @property
     def last_error(self) -> str:
-        """Why it is not connected; empty while it is, and before ``start``."""
+        """Why a connection is down; empty while all are up, and before ``start``."""
         return next((link.error for link in self._links.values() if not link.connected), "")
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class MqttReporter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Say "offline" on all topics and disconnect; takes STOP_SECONDS at most."""
+        """Publish "offline" on all availability topics and disconnect; takes STOP_SECONDS at most."""
         deadline = time.monotonic() + STOP_SECONDS
         self._stopping.set()
         self._wake.set()
@@ -125,7 +125,7 @@ class MqttReporter:
             return
         try:
             reports = self._reports(self._status())
-        except Exception as error:  # whatever it is, the broker must not go on saying that all is well
+        except Exception as error:  # whatever it is, the topics must not stay "online"
             if not self._status_failed:
                 log.error("mqtt: the status cannot be read: %s: %s", type(error).__name__, error)
             self._status_failed = True
@@ -139,7 +139,7 @@ class MqttReporter:
 
     @staticmethod
     def _reports(status: Status) -> dict[str, tuple[str, str]]:
-        """Availability and state of the box, called "", and of each camera."""
+        """Availability and state of each camera by its name, and of the box by the name ""."""
         reports = {"": (ONLINE, json.dumps(box_state(status), allow_nan=False))}
         for camera in status.cameras:
             text = json.dumps(camera_state(camera, status.store_folder), allow_nan=False)
@@ -157,11 +157,11 @@ class MqttReporter:
             link.publish(discovery_topic(self._prefix, link.base), json.dumps(payload))
         if state:
             link.publish(state_topic(link.base), state)
-        # Last, so that whoever sees "online" finds the state of now
+        # Last, so that whoever sees "online" finds the current state
         link.publish(availability_topic(link.base), available)
 
     def _on_birth(self, payload: bytes) -> None:
-        """Home Assistant has started and wants to be told everything again."""
+        """Home Assistant has started and needs everything again."""
         if payload == ONLINE.encode():
             for link in self._links.values():
                 link.due = True
@@ -172,7 +172,7 @@ class MqttReporter:
         self._wake.set()
 
     def _log_change(self) -> None:
-        """One line when the connection is lost and one when it is back, however often it is tried."""
+        """Log one line when the connection is lost and one when it is back, not one for each attempt."""
         where = f"{self._broker.host}:{self._broker.port}"
         with self._logging:
             now, connected, error = time.monotonic(), self.connected, self.last_error
@@ -183,7 +183,7 @@ class MqttReporter:
             elif now < self._quiet_until or error == NOT_YET:
                 return
             else:
-                log.warning("mqtt: no connection to %s: %s; it is tried again", where, error)
+                log.warning("mqtt: no connection to %s: %s; trying again", where, error)
                 self._quiet_until = now + QUIET_SECONDS
             self._logged_connected = connected
 
@@ -192,11 +192,11 @@ def _broker(config: MqttConfig) -> Broker:
     if not config.host:
         raise ConfigError("key 'mqtt.host' is empty; name the broker, or remove the section [mqtt]")
     if not is_host(config.host):
-        raise ConfigError("key 'mqtt.host' is not a host name or an address; name the broker alone")
+        raise ConfigError("key 'mqtt.host' is not a host name or an address; give only the broker's host")
     password = _read_password(config.password_file) if config.password_file else None
     if config.username is not None and not config.tls and not _loopback(config.host):
         log.warning(
-            "mqtt: user name and password travel to %s in clear text; set mqtt.tls = true", config.host
+            "mqtt: user name and password are sent to %s in clear text; set mqtt.tls = true", config.host
         )
     tls = _tls(config.ca_file) if config.tls else None
     return Broker(config.host, config.port, config.username, password, tls)
@@ -212,14 +212,14 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _read_password(path: Path) -> str:
-    """What is in the file; line ends after it are no part of the password."""
+    """The content of the file, without line ends at its end."""
     where = f"key 'mqtt.password_file': {path}"
     try:
         if not path.is_file():  # opening a pipe would wait for a writer
             raise ConfigError(f"{where}: no such file; write the password into it")
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & stat.S_IRWXO:
-                raise ConfigError(f"{where}: every user of this machine can reach it; chmod o-rwx {path}")
+                raise ConfigError(f"{where}: every user of this machine can access it; chmod o-rwx {path}")
             password = file.read(_MOST_PASSWORD_BYTES + 2).rstrip(b"\r\n").decode()
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}; write the password into this file") from error

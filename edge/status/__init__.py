@@ -1,2 +1,4 @@
-"""What the appliance says about itself. No pixels leave by this door, except anonymized ones that the
-store has on disk, and only where ``status.preview`` is set."""
+"""The status of the appliance over HTTP: JSON, Prometheus metrics and a page.
+
+No pixels leave this way, except anonymized ones from the store, and only if ``status.preview`` is set.
+"""

@@ -1,7 +1,7 @@
 """The status endpoint: counters and states for a person, a supervisor and Prometheus.
 
-No pixels leave by it, except, where ``status.preview`` is set, the last anonymized image of a camera,
-read back from the file in the store.
+It serves no pixels except, where ``status.preview`` is set, the last anonymized image of each camera, read
+back from its file in the store.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge.config import StatusConfig
 from edge.status.gauges import gauges_text
 from edge.status.guard import Guard, Hosts, read_token
 from edge.status.schema import Status
-from edge.store.latest import MEDIA_TYPES, read_image
+from edge.store.read_back import MEDIA_TYPES, read_image
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,11 +43,11 @@ class Refusal(BaseModel):
 
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "the Host header is missing, malformed or there twice"},
-    405: {"model": Refusal, "description": "only GET and HEAD"},
-    413: {"model": Refusal, "description": "no request has a body"},
+    400: {"model": Refusal, "description": "the Host header is missing, malformed or repeated"},
+    405: {"model": Refusal, "description": "only GET and HEAD are allowed"},
+    413: {"model": Refusal, "description": "requests may not have a body"},
     431: {"model": Refusal, "description": "the headers are too large"},
-    421: {"model": Refusal, "description": "the endpoint may not be called by this name"},
+    421: {"model": Refusal, "description": "the endpoint is not served under this host name"},
 }
 _NO_TOKEN: dict[int | str, dict[str, Any]] = {
     401: {"model": Refusal, "description": "the bearer token is missing or wrong"}
@@ -62,9 +62,9 @@ def create_app(
 ) -> FastAPI:
     """Make the application.
 
-    ``status`` and ``metrics`` (counters in the Prometheus text format) are called for every request,
-    from any thread; ``last_image`` gives the newest stored file of a camera, and is called only where
-    ``status.preview`` is set. Raises ConfigError when the token file or the allowed hosts are no good.
+    ``status`` and ``metrics`` (counters in the Prometheus text format) are called for each request that needs
+    them, from any thread. ``last_image`` gives the newest stored file of a camera and is called only if
+    ``status.preview`` is set. Raises ConfigError when the token file or the allowed hosts are invalid.
     """
     token = read_token(config)
     app = FastAPI(
@@ -77,7 +77,7 @@ def create_app(
         responses=_REFUSALS,
     )
     app.add_middleware(Guard, hosts=None if config.socket else Hosts(config), token=token)
-    # The guard asks for the token; this only writes it into the description of the interface.
+    # The guard checks the token; this only mentions it in the OpenAPI description.
     described = {
         "dependencies": [Security(HTTPBearer(auto_error=False))] if token else [],
         "responses": _NO_TOKEN if token else {},
@@ -91,19 +91,19 @@ def create_app(
 
 
 def _add_probes(app: FastAPI, status: Callable[[], Status], described: dict[str, Any]) -> None:
-    @app.get("/healthz", responses={503: {"model": Health, "description": "it does not"}})
+    @app.get("/healthz", responses={503: {"model": Health, "description": "it makes none"}})
     def healthz(response: Response) -> Health:
         """200 while the pipeline makes progress. Needs no token."""
         healthy = status().healthy
         response.status_code = 200 if healthy else 503
         return Health(healthy=healthy)
 
-    unready = {503: {"model": Readiness, "description": "they cannot"}}
+    unready = {503: {"model": Readiness, "description": "they cannot; the problems say why"}}
     described = {**described, "responses": {**described["responses"], **unready}}
 
     @app.get("/readyz", **described)
     def readyz(response: Response) -> Readiness:
-        """200 while frames of at least one camera can be looked at and stored."""
+        """200 while frames of at least one camera can be checked and stored."""
         problems = status().problems
         response.status_code = 503 if problems else 200
         return Readiness(ready=not problems, problems=problems)
@@ -132,7 +132,7 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/", response_class=HTMLResponse)
     def index() -> HTMLResponse:
-        """The page for a person. Holds no data, and needs no token: it asks for it."""
+        """The page for people. It holds no data and needs no token, since it asks for the token itself."""
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 
@@ -158,17 +158,17 @@ def _add_preview(
 ) -> None:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
-        404: {"model": Refusal, "description": "no such camera, or no image of it"},
+        404: {"model": Refusal, "description": "no such camera, or it has no image"},
     }
     described = {**described, "responses": {**described["responses"], **answers}}
 
     @app.get("/preview/{camera}.jpg", response_class=Response, **described)
     def preview(camera: str) -> Response:
         """The last anonymized image of a camera; its media type is that of ``store.format``."""
-        # The request only chooses among the known names; no path is made of it.
+        # The request only selects a known name; no path is built from it.
         known = [known.name for known in status().cameras if known.name == camera]
         path = last_image(known[0]) if known else None
         image = read_image(path) if path else None
         if image is None:
-            raise HTTPException(404, "no such camera, or no image of it")
+            raise HTTPException(404, "no such camera, or it has no image")
         return Response(image[0], media_type=image[1])

@@ -1,8 +1,8 @@
-"""What Prometheus reads beside the counters: every gauge is derived from the Status, the one source.
+"""The gauges that Prometheus reads besides the counters; all of them are derived from the Status.
 
-``edge_checked_frame_age_seconds`` and ``edge_known_face_age_seconds`` are +Inf before the first time, so
-that an alert on a limit also fires for what never happened; a series that is missing fires nothing.
-What is not known (temperature, size of the store) is left out.
+``edge_checked_frame_age_seconds`` and ``edge_known_face_age_seconds`` are +Inf before the first time, so that
+an alert on a limit also fires for what has never happened; a missing series would fire nothing. Unknown
+values (temperature, size of the store) are left out.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class _Collector:
 
     def collect(self) -> Iterable[Metric]:
         status = self._status
-        yield _one_of(
-            "load_level", "1 for the level that is in force", "level", LoadLevelName, status.load_level
-        )
+        yield _one_of("load_level", "1 for the current level", "level", LoadLevelName, status.load_level)
         for name, text, read in _GAUGES:
             value = read(status)
             if value is not None:

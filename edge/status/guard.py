@@ -1,4 +1,4 @@
-"""Who may ask: the bearer token, the names by which the endpoint may be called, and what a request is."""
+"""Refuse requests without the bearer token, for foreign host names, or of a kind that is never needed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 TOKEN_MIN_CHARACTERS, TOKEN_MAX_CHARACTERS = 16, 1024
 HEADER_BYTES = 16 * 1024
-"""Most that the names and values of all headers and the target may have; the HTTP parser limits only what
-it has to wait for."""
+"""Upper limit for the target and all names and values of headers together; the HTTP parser only limits what
+it has not received completely."""
 OPEN_PATHS = ("/", "/healthz")
-"""Served without a token: the page holds no data and asks for the token itself, and load balancers and
-supervisors often cannot send one; /healthz tells them one bit."""
+"""Served without a token. The page holds no data and asks for the token itself; load balancers and
+supervisors often cannot send one, and /healthz tells them a single bit."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -39,10 +39,10 @@ Host = str | IPv4Address | IPv6Address
 
 
 def read_token(config: StatusConfig) -> str | None:
-    """The token of ``status.token_file``; None where none is needed.
+    """The token of ``status.token_file``; None if none is needed.
 
-    Raises ConfigError when the file cannot be read, others can read it, or it holds no good token; and
-    when none is named although other machines can reach the endpoint.
+    Raises ConfigError when the file cannot be read, when others can read it, when it holds no valid token,
+    and when no file is configured although other machines can reach the endpoint.
     """
     path = config.token_file
     if path is None:
@@ -51,19 +51,19 @@ def read_token(config: StatusConfig) -> str | None:
         return None
     name = f"status.token_file {path}"
     content, state = _read(path, name)
-    # Somebody else's file may be shared with a group on purpose, such as root:edge 0640.
+    # A file of another owner may be shared with a group on purpose, such as root:edge 0640.
     forbidden = 0o077 if state.st_uid == os.geteuid() else 0o007
     if state.st_mode & forbidden:
-        raise ConfigError(f"{name}: others may read or change it; correct with: chmod 600 {path}")
+        raise ConfigError(f"{name}: others may read or change it; correct this with: chmod 600 {path}")
     way_out = f"write one with: (umask 077; openssl rand -hex 32 > {path})"
     token = content.removesuffix(b"\n").removesuffix(b"\r")
     if not token:
         raise ConfigError(f"{name}: is empty; {way_out}")
     if not all(0x21 <= byte <= 0x7E for byte in token):
-        raise ConfigError(f"{name}: wanted one line of printable ASCII without spaces; {way_out}")
+        raise ConfigError(f"{name}: must be one line of printable ASCII without spaces; {way_out}")
     if not TOKEN_MIN_CHARACTERS <= len(token) <= TOKEN_MAX_CHARACTERS:
         raise ConfigError(
-            f"{name}: wanted {TOKEN_MIN_CHARACTERS} to {TOKEN_MAX_CHARACTERS} characters; {way_out}"
+            f"{name}: must have {TOKEN_MIN_CHARACTERS} to {TOKEN_MAX_CHARACTERS} characters; {way_out}"
         )
     return token.decode("ascii")
 
@@ -72,11 +72,11 @@ def _read(path: Path, name: str) -> tuple[bytes, os.stat_result]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ConfigError(f"{name}: {error.strerror}; correct it, or make the file") from error
+        raise ConfigError(f"{name}: {error.strerror}; correct the path, or create the file") from error
     try:
         state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode):
-            raise ConfigError(f"{name}: is not a plain file")
+            raise ConfigError(f"{name}: is not a regular file")
         return os.read(handle, TOKEN_MAX_CHARACTERS + 3), state
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror}") from error
@@ -104,16 +104,16 @@ def parse_host(header: str) -> Host | None:
 
 
 class Hosts:
-    """The names and addresses that are answered (RFC 9110, 7.4), against DNS rebinding.
+    """The names and addresses under which the endpoint is served (RFC 9110, 7.4), against DNS rebinding.
 
-    A page elsewhere that points its own name here always comes with that name. Literal addresses of
-    loopback and of the socket are therefore safe, and where the socket is bound to all addresses, so
-    is every literal address. Names other than localhost are answered only if ``status.allowed_hosts``
-    has them; the machine's own name is not: who answers for it in a foreign network is not known.
+    A foreign page whose name is made to resolve to this box always sends that name in the Host header.
+    Literal addresses of loopback and of the socket are therefore safe, and if the socket is bound to all
+    addresses, so is every literal address. Names other than localhost must be in ``status.allowed_hosts``,
+    even the machine's own name: in a foreign network anyone may answer for it.
     """
 
     def __init__(self, config: StatusConfig) -> None:
-        """Raises ConfigError for an entry of ``status.allowed_hosts`` that is no name or address."""
+        """Raises ConfigError if an entry of ``status.allowed_hosts`` is not a name or address."""
         bound = parse_host(f"[{config.host}]" if ":" in config.host else config.host)
         self._any_address = not isinstance(bound, str | None) and bound.is_unspecified
         self._allowed: set[Host | None] = {"localhost", bound}
@@ -121,7 +121,7 @@ class Hosts:
             host = parse_host(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
             if not host:
                 raise ConfigError(
-                    f"status.allowed_hosts: entry {number} is no host name or address; wanted such as "
+                    f"status.allowed_hosts: entry {number} is not a host name or address, such as "
                     "'box.example' or '192.0.2.7'"
                 )
             self._allowed.add(host)
@@ -133,14 +133,14 @@ class Hosts:
 
 
 class Guard:
-    """ASGI middleware: refuses what may not ask, and adds the headers that every answer carries.
+    """ASGI middleware: refuses requests, and adds the headers that every answer has.
 
-    Only GET and HEAD are known, and no request has a body. HEAD is passed on as GET, and its body
+    Only GET and HEAD without a body are allowed. HEAD is passed on as GET, and the body of the answer is
     left out.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts | None, token: str | None) -> None:
-        """Without ``hosts`` (a unix socket) the Host header is not looked at."""
+        """Without ``hosts`` (on a unix socket) the Host header is not checked."""
         self._app = app
         self._hosts = hosts
         self._token = token.encode("ascii") if token is not None else None
@@ -169,7 +169,7 @@ class Guard:
             return
         try:
             await self._app({**scope, "method": "GET"}, receive, answer)
-        # Whatever fails while the status is read, the one who asks gets an answer, and the log a line.
+        # Whatever fails while the status is read, the client gets an answer and the log a line.
         except Exception as error:
             log.error("status endpoint: %s: %s: %s", scope["path"], type(error).__name__, error)
             if not started:
@@ -188,13 +188,13 @@ class Guard:
             named = values.get(b"host", [])
             host = parse_host(named[0].decode("latin-1")) if len(named) == 1 else None
             if host is None:
-                return 400, "wanted one well-formed Host header", {"Connection": "close"}
+                return 400, "exactly one well-formed Host header is needed", {"Connection": "close"}
             if not self._hosts.serves(host):
                 return 421, f"{host} is not served here; add it to status.allowed_hosts", {}
         if scope["method"] not in ("GET", "HEAD"):
-            return 405, "only GET and HEAD are known here", {"Allow": "GET, HEAD", "Connection": "close"}
+            return 405, "only GET and HEAD are allowed", {"Allow": "GET, HEAD", "Connection": "close"}
         if b"transfer-encoding" in values or values.get(b"content-length", [b"0"]) != [b"0"]:
-            return 413, "no request here has a body", {"Connection": "close"}
+            return 413, "requests may not have a body", {"Connection": "close"}
         if self._token is not None and scope["path"] not in OPEN_PATHS:
             return self._unauthorized(values.get(b"authorization", []))
         return None

@@ -1,4 +1,4 @@
-"""Counters and timings, in the form that Prometheus reads; gauges.py derives the rest from the Status."""
+"""Counters and timings for Prometheus; gauges.py derives the other metrics from the Status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge.reasons import Reason
 Stage = Literal["detect", "hold", "blur", "last_look", "encode", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
-# A second series per counter that says when it was made; nobody asks.
+# Do not add a second series to each counter that says when it was created.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -48,17 +48,21 @@ class Metrics:
         self._written = counter("images_written", "images stored durably", "camera")
         self._dropped = counter("frames_dropped", "frames not stored", "camera", "reason")
         self._regions = counter("regions", "regions covered in stored images", "camera")
-        self._held = counter("regions_held", "of these, added by hold", "camera")
-        self._whole = counter("frames_covered_whole", "frames covered all over", "camera", "reason")
-        self._regrown = counter("images_regrown", "a face was found after blurring, once", "camera")
-        self._escalated = counter("images_escalated", "covered all over: a face was found again", "camera")
-        self._revoked = counter("images_revoked", "of these, removed: the detector had gone blind", "camera")
+        self._held = counter("regions_held", "regions in stored images that hold added", "camera")
+        self._whole = counter("frames_covered_whole", "frames covered entirely", "camera", "reason")
+        self._regrown = counter(
+            "images_regrown", "a face was found after blurring, so more was covered", "camera"
+        )
+        self._escalated = counter("images_escalated", "a face was found again, so all was covered", "camera")
+        self._revoked = counter(
+            "images_revoked", "stored, then removed: the known face was not found", "camera"
+        )
         self._checked: dict[str, float] = {}
         self._last_images: dict[str, float] = {}
         self._covered: dict[str, float] = {}
         self._info = Gauge(
             "edge_detector_info",
-            "1; the labels say which detector runs where",
+            "1; the labels name the detector and its execution provider",
             ("detector", "sha256", "provider"),
             registry=self._registry,
         )
@@ -68,7 +72,7 @@ class Metrics:
         self._recent: dict[Stage, deque[float]] = {stage: deque(maxlen=_RECENT) for stage in STAGES}
 
     def add_camera(self, camera: str) -> None:
-        """Let all counters of a camera exist from the start, at 0."""
+        """Create all counters of a camera, so that they begin at 0."""
         self.cameras.append(camera)
         by_reason = (self._dropped, self._whole)
         for counter in self._counters.values():
@@ -79,7 +83,7 @@ class Metrics:
                 counter.labels(camera, reason.value)
 
     def set_detector(self, name: str, sha256: str, provider: str) -> None:
-        """Say which detector runs where, from now on."""
+        """Set which detector runs, and on which execution provider."""
         self._info.clear()
         self._info.labels(name, sha256, provider).set(1)
 
@@ -93,7 +97,7 @@ class Metrics:
         self._whole.labels(camera, reason.value).inc()
 
     def written(self, camera: str, regions: int, held: int, covered: float, utc_ns: int) -> None:
-        """An image was stored; ``covered`` is the share of it that is covered, 0..1."""
+        """Count a stored image. ``covered`` is its covered share, 0..1; ``utc_ns`` its capture time."""
         self._written.labels(camera).inc()
         self._regions.labels(camera).inc(regions)
         self._held.labels(camera).inc(held)
@@ -107,11 +111,11 @@ class Metrics:
         self._escalated.labels(camera).inc()
 
     def revoked(self, camera: str) -> None:
-        """An image that was stored is removed: the detector did not find the known face afterwards."""
+        """Count a stored image that is removed because the known face was not found afterwards."""
         self._revoked.labels(camera).inc()
 
     def checked(self, camera: str) -> None:
-        """A frame of this camera went through the detector and all checks just now."""
+        """A frame of this camera has just passed the detector and all checks."""
         self._checked[camera] = monotonic()
 
     def checked_seconds_ago(self, camera: str) -> float | None:
@@ -134,7 +138,7 @@ class Metrics:
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Time a block as one frame's stage, whether it fails or not."""
+        """Time a block as one stage of one frame, whether it fails or not."""
         begin = perf_counter()
         try:
             yield
@@ -142,19 +146,19 @@ class Metrics:
             self.observe(stage, perf_counter() - begin)
 
     def count(self, name: str, camera: str, reason: Reason | None = None) -> int:
-        """Value of the counter ``edge_<name>``; 0 if it was never touched. KeyError: no such counter."""
+        """Value of the counter ``edge_<name>``; 0 if never increased. Raises KeyError: no such counter."""
         labels = [camera] if reason is None else [camera, reason.value]
-        # The registry's own way to ask reads every series of every metric for one number.
+        # The registry's own lookup would read every series of every metric for one number.
         (metric,) = self._counters[name].labels(*labels).collect()
         return int(metric.samples[0].value)
 
     def by_reason(self, name: str, camera: str) -> dict[str, int]:
-        """Values of a counter that has reasons, those that are not 0, by reason."""
+        """Values of a counter by reason, without those that are 0."""
         counts = {reason.value: self.count(name, camera, reason) for reason in Reason}
         return {reason: number for reason, number in counts.items() if number}
 
     def percentiles(self, stage: Stage) -> tuple[float, float] | None:
-        """Median and 95th percentile of a stage's recent times in seconds, or None without any."""
+        """Median and 95th percentile of the recent times of a stage in seconds; None without any."""
         times = list(self._recent[stage])
         if not times:
             return None
@@ -162,5 +166,5 @@ class Metrics:
         return float(low), float(high)
 
     def text(self) -> bytes:
-        """The Prometheus text format."""
+        """All counters and timings in the Prometheus text format."""
         return generate_latest(self._registry)

@@ -1,6 +1,6 @@
-"""What ``/status`` answers.
+"""The answer of ``/status``.
 
-docs/status.schema.json is made of this: ``python -m edge.status.schema > docs/status.schema.json``.
+docs/status.schema.json is generated from this: ``python -m edge.status.schema > docs/status.schema.json``.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ class _Model(BaseModel):
 
 
 class CameraStatus(_Model):
-    """One camera. All counts are since the start of the process."""
+    """One camera. All counters begin at 0 with the process."""
 
     name: str
-    source: str = Field(description="what it reads: scheme, host and port, a device, a path")
-    state: CameraState = Field(description="stale: connected, but no fresh picture")
+    source: str = Field(description="what it reads from: scheme, host and port, a device, or a path")
+    state: CameraState = Field(description="stale: connected, but without fresh pictures")
     since: datetime = Field(description="when it entered this state, UTC")
-    last_error: str = Field(description="why it is not live, or was not the last time")
-    connections: int = Field(description="how often it delivered a first frame after opening")
+    last_error: str = Field(description="why it is not live, or was not live before")
+    connections: int = Field(description="how often a first frame arrived after opening it")
     captured: int
     written: int
-    revoked: int = Field(description="of these, removed since the known face was not found after them")
+    revoked: int = Field(description="of these, removed because the known face was not found afterwards")
     dropped: dict[str, int] = Field(description="frames not stored, by reason; docs/operations.md")
-    covered_whole: dict[str, int] = Field(description="frames covered all over, by reason")
+    covered_whole: dict[str, int] = Field(description="frames covered entirely, by reason")
     regions: int = Field(description="regions covered in stored images")
-    regions_held: int = Field(description="of these, added by hold")
+    regions_held: int = Field(description="of these regions, added by hold")
     covered_share: float | None = Field(
         description="share of the last stored image that is covered, 0..1; null: none yet"
     )
-    regrown: int = Field(description="images on which a face was found after blurring, once")
-    escalated: int = Field(description="images covered all over since a face was found again")
+    regrown: int = Field(description="images on which a face was found after blurring, so more was covered")
+    escalated: int = Field(description="images on which a face was found again, so all was covered")
     checked_seconds_ago: float | None = Field(
-        description="since the last frame that went through the detector and all checks; null: none yet"
+        description="since the last frame that passed the detector and all checks; null: none yet"
     )
     last_image: datetime | None = Field(description="capture time of the last stored image, UTC")
 
@@ -62,16 +62,16 @@ class Status(_Model):
     version: str
     started: datetime = Field(description="UTC")
     uptime_seconds: float
-    healthy: bool = Field(description="the pipeline makes progress, or says why it need not")
+    healthy: bool = Field(description="whether the pipeline makes progress, or has a reason not to")
     problems: list[str] = Field(description="why it is not ready; empty: ready")
     degraded: list[str] = Field(description="what works less well than configured; empty: nothing")
     detector: str
     detector_sha256: str
-    provider: str = Field(description="execution provider that really runs")
+    provider: str = Field(description="execution provider that actually runs")
     known_face_seconds_ago: float | None = Field(description="since the detector last found the known face")
-    last_look: str
+    last_look: str = Field(description="privacy.last_look: which images get a last look")
     load_level: LoadLevelName
-    temperature_celsius: float | None = Field(description="hottest sensor of the kernel; null: none")
+    temperature_celsius: float | None = Field(description="of the hottest sensor; null: no sensor")
     reidentifiable_blur: bool
     preview: bool = Field(description="whether the last anonymized images are served")
     store_folder: str
@@ -81,13 +81,13 @@ class Status(_Model):
     store_images: int | None = Field(None, description="number of all images; null: still being counted")
     store_free_bytes: int | None = Field(description="null: the filesystem does not say")
     audit_number: int = Field(description="number of the last record of the audit log")
-    audit_head: str = Field(description="its sha256; whoever keeps it can check all records up to it")
+    audit_head: str = Field(description="its sha256; saved outside the box, it proves all records up to it")
     stages: dict[Stage, StageTimes]
     cameras: list[CameraStatus]
 
 
 def schema_text() -> str:
-    """The JSON Schema of the answer, as it lies in docs/status.schema.json."""
+    """The JSON Schema of the answer, as in docs/status.schema.json."""
     return json.dumps(Status.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 

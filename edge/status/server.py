@@ -1,7 +1,7 @@
-"""Serve the status application from a thread, on a socket that was bound before anything starts.
+"""Serve the status application from a thread, on a socket that is bound before anything starts.
 
-A client can take no more than a few dozen connections, 16 KiB of headers each, and a few seconds of
-each, so that the pipeline does not run out of files or memory whatever is done to the endpoint.
+Clients get no more than a few dozen connections, 16 KiB of headers on each, and a few seconds of time, so
+that the pipeline never runs out of file descriptors or memory, whatever is done to the endpoint.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from edge.errors import EdgeError
 from edge.status.guard import HEADER_BYTES
 
 BUSY_CONNECTIONS, MOST_CONNECTIONS = 32, 64
-"""From the first on requests are answered with 503; above the second, connections are cut at once."""
+"""From the first number on, requests are answered with 503; above the second, connections are cut at once."""
 REQUEST_SECONDS = 15.0
-"""From the connection, or the answer before, to the end of the answer; then the connection is cut."""
+"""How long a connection may take from its start, or the previous answer, to the end of the next answer."""
 IDLE_SECONDS = 5
 
 
 class StatusServer:
-    """uvicorn in a thread. ``address`` says where it listens."""
+    """uvicorn in a thread. ``address`` is where it listens: a URL or the path of a unix socket."""
 
     def __init__(self, app: FastAPI, config: StatusConfig) -> None:
         """Bind the socket. Raises EdgeError when that fails."""
@@ -58,7 +58,7 @@ class StatusServer:
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
 
     def start(self) -> None:
-        """Serve; until the first requests are answered, connections wait in the socket."""
+        """Start to serve. Until the thread is ready, connections wait in the socket."""
         self._socket.listen(MOST_CONNECTIONS)
         self._thread.start()
 
@@ -75,7 +75,7 @@ class StatusServer:
 
 
 class _Protocol(H11Protocol):
-    """One connection. uvicorn ends only those that are idle after an answer, and limits no number."""
+    """One connection, with a deadline and a limit on their number; uvicorn only ends idle connections."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -92,7 +92,7 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        # Also for a connection that is closing: it stays until the client has taken what was sent.
+        # Also for a closing connection, which lasts until the client has received everything.
         self._restart_deadline()
         super().on_response_complete()
 
@@ -103,7 +103,7 @@ class _Protocol(H11Protocol):
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
-    # What the name means is not left to the resolver: without a token only loopback will do.
+    # Do not ask the resolver for localhost: without a token it must be loopback.
     host = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
@@ -123,7 +123,7 @@ def _bind_unix(path: Path) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
-            path.unlink()  # left behind by a process that was killed
+            path.unlink()  # left over from a process that was killed
         bound.bind(str(path))
         os.chmod(path, 0o600)
     except OSError as error:

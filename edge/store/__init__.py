@@ -1,4 +1,9 @@
-"""The only room with a door to the disk: nothing else opens a file for writing or encodes an image.
+"""The only package that opens files for writing or encodes images.
 
-Pictures get in as ``AnonymizedFrame`` and in no other form.
+It accepts pictures as ``AnonymizedFrame`` and in no other form.
+
+* images.py stores images; encode.py, encryption.py and video.py make the bytes, durable.py writes them.
+* retention.py removes images by age, by quota and when the disk is full; usage.py measures the store.
+* log_format.py describes the audit log, audit_log.py writes it, recovery.py reads its end after a crash.
+* clock.py decides whether the time can be relied on. read_back.py reads stored images. text.py writes texts.
 """

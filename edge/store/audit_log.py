@@ -1,4 +1,7 @@
-"""The audit log, written: records are on the disk before what they speak of is done (edge/store/chain.py)."""
+"""Write the audit log: each record is on the disk before what it announces is done.
+
+edge/store/log_format.py describes the format.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +15,40 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import StoreError
-from edge.store import chain
+from edge.store import log_format
 from edge.store.clock import Clock
 from edge.store.durable import FILE_MODE, flush_folder, make_folder, reserve
 
 _WINDOW_BYTES = 1 << 20
-"""So much of the end of the last file is read at the start. A group of records is a fraction of it."""
+"""How much of the end of the last file is read at the start. A group of records is a fraction of this."""
 
 
 @dataclass(frozen=True)
 class Tail:
-    """What the last lines of a log say: ``records`` are the last good ones, oldest first; ``damaged`` is
-    what follows them in the last file, as ``[file, bytes]``, or empty."""
+    """The end of a log. ``records`` are the last valid ones, oldest first. ``damaged`` is ``[file, bytes]``
+    if the last file ends in that many bytes that are not a record; otherwise it is empty."""
 
-    records: list[chain.Record] = field(default_factory=list)
+    records: list[log_format.Record] = field(default_factory=list)
     damaged: list[str | int] = field(default_factory=list)
 
 
 class AuditLog:
-    """Appends to the log of one store; for one thread, but ``last`` may be read from any.
+    """Appends to the log of one store. For one thread, but ``last`` may be read from any.
 
-    ``last``: number and hash of the last record that is on the disk. Only one process at a time can have the
-    log of a store open.
+    ``last`` is the number and hash of the last record that is on the disk. Only one process at a time can
+    have the log of a store open.
     """
 
     def __init__(self, store: Path, rotate_bytes: int, clock: Clock | None = None) -> None:
-        """``clock`` stamps the records; without one it is a clock that nobody relies on."""
+        """``clock`` gives the times of the records; without one, a clock that is not relied on."""
         self._store = store
-        self._folder = store / chain.FOLDER
+        self._folder = store / log_format.FOLDER
         self._rotate_bytes = rotate_bytes
         self._clock = clock or Clock()
         self._file: int | None = None
         self._size = 0
         self._lock: int | None = None
-        self.last: tuple[int, str] = (0, chain.GENESIS)
+        self.last: tuple[int, str] = (0, log_format.GENESIS)
 
     @property
     def opened(self) -> bool:
@@ -53,8 +56,8 @@ class AuditLog:
 
     @property
     def in_place(self) -> bool:
-        """Whether the log that is open is still the one below the store's folder: it may be renamed or
-        removed while it is open."""
+        """Whether the open log is still the one below the store's folder, which may have been renamed or
+        removed in the meantime."""
         if self._lock is None:
             return False
         try:
@@ -64,13 +67,13 @@ class AuditLog:
         return os.path.samestat(there, os.fstat(self._lock))
 
     def open(self) -> Tail:
-        """Lock the log and find its end. Raises StoreError when another process has it, when it is damaged
-        further back than a lost write can explain, or when the disk fails."""
+        """Lock the log and find its end. Raises StoreError when another process has it open, when more is
+        damaged than an interrupted write can explain, or when the disk fails."""
         make_folder(self._folder)
         try:
-            flush_folder(self._store)  # whoever made the folder may have failed before its name was durable
+            flush_folder(self._store)  # its name may not be durable if the process that made it was killed
             self._take_lock()
-            return self._find_end(chain.log_files(self._store))
+            return self._find_end(log_format.log_files(self._store))
         except OSError as error:
             self.close()
             raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
@@ -79,14 +82,14 @@ class AuditLog:
             raise
 
     def append(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Write records, numbered and chained, and flush them; all of them or none. Raises StoreError."""
+        """Number, chain, write and flush records: all of them or none. Raises StoreError."""
         number, head = self.last
         lines = []
         for event in events:
             number += 1
             record = {"n": number, "previous": head, **self._clock.stamp(), **event}
-            lines.append(chain.encode_record(record))
-            head = chain.hash_line(lines[-1])
+            lines.append(log_format.encode_record(record))
+            head = log_format.hash_line(lines[-1])
         data = b"".join(line + b"\n" for line in lines)
         if self._file is not None and self._size + len(data) > self._rotate_bytes:
             self._close_file()
@@ -101,19 +104,19 @@ class AuditLog:
         self.last = (number, head)
 
     def trim(self, limit: float, origin: Mapping[str, Any]) -> None:
-        """Remove the oldest files in which every record is older than ``limit`` (Unix time) and every image
-        is gone, on record. ``origin`` is what the start had on record, which may be in them. Raises
-        StoreError."""
+        """Remove the oldest log files if all their records are older than ``limit`` (Unix time) and all their
+        images are gone. Each removal is recorded, together with ``origin``: the fields of the start record,
+        which may be in one of these files. Raises StoreError."""
         try:
-            for path, after in itertools.pairwise(chain.log_files(self._store)):
+            for path, after in itertools.pairwise(log_format.log_files(self._store)):
                 if path.stat().st_mtime > limit:
                     return
                 records = list(_records_in(path.read_bytes()))
                 images = [record["image"] for record, _ in records if record["event"] == "image"]
                 if any((self._store / image).exists() for image in images):
                     return
-                head = chain.hash_line(records[-1][1])
-                through = chain.first_number(after.name) - 1
+                head = log_format.hash_line(records[-1][1])
+                through = log_format.first_number(after.name) - 1
                 self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
                 path.unlink()
                 flush_folder(self._folder)
@@ -121,7 +124,7 @@ class AuditLog:
             raise StoreError(f"audit log {self._folder}: {error}") from error
 
     def close(self) -> None:
-        """Give the log back. It may be opened again."""
+        """Unlock the log. It may be opened again."""
         self._close_file()
         if self._lock is not None:
             os.close(self._lock)
@@ -137,42 +140,42 @@ class AuditLog:
             os.close(handle)
             if isinstance(error, BlockingIOError):
                 raise StoreError(
-                    f"{self._store}: another process stores images there; end it, or choose another "
+                    f"{self._store}: another process stores images there; stop it, or choose another "
                     "store.folder"
                 ) from error
             raise
         self._lock = handle
 
     def _find_end(self, files: list[Path]) -> Tail:
-        self.last = (0, chain.GENESIS)
-        records: list[chain.Record] = []
+        self.last = (0, log_format.GENESIS)
+        records: list[log_format.Record] = []
         damaged: list[str | int] = []
         newest = files[-1] if files else None
         while files:
             path = files.pop()
             records, hashes, rest = self._read_end(path)
-            if rest:  # that of an older file stays, while a newer one without a record is replaced
+            if rest:  # stays in a file that holds records; a file without any is replaced
                 damaged = [path.name, rest]
             if records:
                 self.last = (records[-1]["n"], hashes[-1])
                 if not damaged and path == newest and path.stat().st_size < self._rotate_bytes:
                     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
                     self._file, self._size = os.open(path, flags), path.stat().st_size
-                    with contextlib.suppress(OSError):  # full now; the reserve of [store] makes room
+                    with contextlib.suppress(OSError):  # the disk is full; retention will make room
                         reserve(self._file, self._rotate_bytes)
                 break
-            # The power went after this file was made and before its first record was whole; the next
-            # record begins a file of this very name.
+            # The power failed after this file was made and before its first record was complete. The next
+            # record begins a new file of the same name.
         return Tail(records, damaged)
 
     def _new_file(self) -> None:
-        path = self._folder / chain.file_name(self.last[0] + 1)
+        path = self._folder / log_format.file_name(self.last[0] + 1)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with contextlib.suppress(FileNotFoundError):
-            # Left by a write that failed and could not be undone. No record of this name was acknowledged.
+            # Left by a failed write that could not be undone; none of its records was acknowledged.
             path.unlink()
         self._file, self._size = os.open(path, flags, FILE_MODE), 0
-        # Images can only be removed on record: on a full disk there must be room for that.
+        # Every removal is recorded first, so a full disk must still have room for records.
         reserve(self._file, self._rotate_bytes)
         flush_folder(self._folder)
 
@@ -184,8 +187,8 @@ class AuditLog:
         os.fdatasync(self._file)
 
     def _undo(self) -> None:
-        """Take half-written records off; where that fails too, leave the file: the next start finds its
-        last good line. After a failed flush nobody knows what is on the disk, so no more is added to it."""
+        """Cut off half-written records. If that fails too, leave the file: the next start finds its last
+        valid line. After a failed flush the content of the disk is unknown, so nothing more is appended."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
@@ -194,14 +197,14 @@ class AuditLog:
 
     def _close_file(self) -> None:
         if self._file is not None:
-            with contextlib.suppress(OSError):  # its records were flushed
+            with contextlib.suppress(OSError):  # its records have been flushed
                 os.close(self._file)
             self._file = None
 
-    def _read_end(self, path: Path) -> tuple[list[chain.Record], list[str], int]:
-        """The good records at the end of a file, their hashes, and how many bytes follow them.
+    def _read_end(self, path: Path) -> tuple[list[log_format.Record], list[str], int]:
+        """The valid records at the end of a file, their hashes, and how many bytes follow them.
 
-        Raises StoreError when there are none within the window, but more before it.
+        Raises StoreError if the last ``_WINDOW_BYTES`` of a longer file hold no valid record.
         """
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -209,29 +212,28 @@ class AuditLog:
             data = file.read()
         if size > _WINDOW_BYTES:
             data = data[data.find(b"\n") + 1 :]
-        records: list[chain.Record] = []
+        records: list[log_format.Record] = []
         hashes: list[str] = []
         good = 0
         for record, line in _records_in(data):
             if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
                 break
             records.append(record)
-            hashes.append(chain.hash_line(line))
+            hashes.append(log_format.hash_line(line))
             good += len(line) + 1
         if not records and size > _WINDOW_BYTES:
             raise StoreError(
-                f"audit log {path}: its end is damaged; look at it with: edge audit {self._store}; to begin "
-                "anew, move the store's folder away"
+                f"audit log {path}: its end is damaged; examine it with: edge audit {self._store}; to start "
+                "afresh, move the store's folder away"
             )
         return records, hashes, len(data) - good
 
 
-def _records_in(data: bytes) -> Iterator[tuple[chain.Record, bytes]]:
-    """Records and their lines up to the first line that is none: from there on it is what a write left that
-    was cut short."""
+def _records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
+    """Records and their lines, up to the first line that is not a record, where a write was cut short."""
     for line in data.split(b"\n")[:-1]:
         try:
-            record = chain.decode_line(line)
+            record = log_format.decode_line(line)
         except ValueError:
             return
         yield record, line

@@ -1,9 +1,9 @@
 """Durable and atomic files: a name appears only when all of its bytes are on the disk.
 
-The bytes go to a file without a name (``O_TMPFILE``), are flushed, and only then get the name; at
-last the folder is flushed. Where a filesystem has no such files, a temporary name that begins with a
-dot takes its place. The order follows open(2) and fsync(2); a rename without fsync was measured to
-lose every file since the last flush when the power goes.
+The bytes go to a file without a name (``O_TMPFILE``) and are flushed; only then does the file get its name,
+and the folder is flushed as well. On filesystems without ``O_TMPFILE`` a temporary name that begins with a
+dot is used instead. The order follows open(2) and fsync(2). A rename without fsync was measured to lose every
+file since the last flush when the power fails.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, flushed. Raises StoreError."""
+    """Make a folder and its parents, and flush them. Raises StoreError."""
     try:
         if folder.is_dir():
             return
@@ -43,16 +43,16 @@ def make_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write a file durably. Without ``replace`` an existing name is refused. Raises StoreError."""
+    """Write a file durably. Raises StoreError, also when the name exists and ``replace`` is false."""
     with new_file(path, replace=replace) as file:
         file.write(data)
 
 
 def write_group(files: Sequence[tuple[Path, bytes]]) -> list[StoreError | None]:
-    """Write new files, each as durable and atomic as by ``write_bytes``, with one flush per folder.
+    """Write new files as durably and atomically as ``write_bytes``, but flush each folder only once.
 
-    Returns for each file None, or why it was not written; then nothing is left under its name. Existing
-    names are refused.
+    Returns for each file None, or the error for which it was not written; in that case nothing is left under
+    its name. Existing names are refused.
     """
     results: list[StoreError | None] = []
     named: dict[Path, list[int]] = {}
@@ -69,7 +69,7 @@ def write_group(files: Sequence[tuple[Path, bytes]]) -> list[StoreError | None]:
         try:
             flush_folder(folder)
         except OSError as error:
-            # Nobody knows which of these names would outlive the power.
+            # It is unknown which of these names would survive a power failure.
             for index in members:
                 path = files[index][0]
                 with contextlib.suppress(OSError):
@@ -80,10 +80,10 @@ def write_group(files: Sequence[tuple[Path, bytes]]) -> list[StoreError | None]:
 
 @contextlib.contextmanager
 def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
-    """Give a file to write (and seek) in, which gets its name when the block ends without an error.
+    """Give a file to write to and seek in; it gets its name when the block ends without an error.
 
-    Raises StoreError. After any error nothing is left behind under the name, unless it had ``replace``d a
-    file by then.
+    Raises StoreError. After an error nothing is left under the name, unless ``replace`` is set and the
+    existing file had already been replaced.
     """
     with _file_without_flushed_name(path, replace=replace) as file:
         yield file
@@ -98,7 +98,7 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """As ``new_file``, but the folder is not flushed: the name may still go with the power."""
+    """Like ``new_file``, but without flushing the folder: a power failure may still undo the name."""
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -113,7 +113,7 @@ def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryI
             os.fsync(file.fileno())
             if temporary is None:
                 temporary = path.name if not replace else _temporary_name()
-                # dst_dir_fd makes Python follow the link in /proc; without it the answer is EXDEV
+                # dst_dir_fd makes Python follow the link in /proc; without it linking fails with EXDEV
                 os.link(f"/proc/self/fd/{handle}", temporary, dst_dir_fd=folder, follow_symlinks=True)
                 named = not replace
             if replace:
@@ -124,7 +124,7 @@ def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryI
         _remove_temporary(temporary, path.name, folder)
         temporary = None
     except OSError as error:
-        if named:  # closing failed, or removing the temporary name
+        if named:  # closing the file or removing the temporary name failed
             with contextlib.suppress(OSError):
                 os.unlink(path.name, dir_fd=folder)
         raise StoreError(f"{path}: {error.strerror or error}") from error
@@ -141,7 +141,7 @@ def _remove_temporary(temporary: str | None, final: str, folder: int) -> None:
 
 
 def _open(folder: int) -> tuple[int, str | None]:
-    """Open a file without a name, or with a temporary one, which is then returned too."""
+    """Open a file without a name, or with a temporary name, which is then returned too."""
     try:
         return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, FILE_MODE, dir_fd=folder), None
     except OSError as error:
@@ -157,9 +157,9 @@ def _temporary_name() -> str:
 
 
 def reserve(handle: int, size: int) -> None:
-    """Let a file keep room for ``size`` bytes, whatever its length, so that it can still grow on a full disk.
+    """Reserve ``size`` bytes for a file without changing its length, so that it can grow on a full disk.
 
-    Filesystems that cannot do that are left as they are. Raises OSError: no room for it now.
+    Does nothing on filesystems that do not support this. Raises OSError when there is no room.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     fallocate = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
@@ -173,8 +173,17 @@ def reserve(handle: int, size: int) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one that was being written."""
+    """Whether this is a temporary name given by this module."""
     return re.fullmatch(r"\.[0-9a-f]{16}\.part", name) is not None
+
+
+def flush_new_folder(folder: Path, root: Path) -> None:
+    """Make the names of ``folder`` and of its parent, which lies in ``root``, durable. Raises StoreError."""
+    try:
+        flush_folder(folder.parent)
+        flush_folder(root)
+    except OSError as error:
+        raise StoreError(f"folder {folder}: {error.strerror or error}") from error
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Encode anonymized frames: pixels of any other type are refused here, at the last door before the disk."""
+"""Encode anonymized frames. This is the last check before the disk: any other type is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENDINGS = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "bmp": ".bmp", "tiff"
 
 
 def encode(frame: AnonymizedFrame, kind: str, quality: int) -> bytes:
-    """Encode one anonymized frame; the file carries pixels and no metadata.
+    """Encode one anonymized frame. The result holds pixels and no metadata.
 
     ``kind`` is jpeg, png, webp, bmp or tiff; ``quality`` is 1..100 for jpeg and webp. Raises
     StoreError, and TypeError for anything that is not an AnonymizedFrame.

@@ -1,7 +1,7 @@
-"""Images that the box can write and not read: the age format, to a public key, through pyrage.
+"""Encrypt images to a public key in the age format, so that the box can write them but not read them.
 
 The format is age-encryption.org/v1 (X25519, HKDF-SHA-256, ChaCha20-Poly1305), so that the standard program
-``age`` opens the files too. pyrage is the extra ``encrypt``, and is imported on first use.
+``age`` opens the files too. pyrage comes with the extra ``encrypt`` and is imported on first use.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from edge.config.store import PRIVATE_KEY, PRIVATE_KEY_REFUSED
 from edge.errors import ConfigError, StoreError
 
 SUFFIX = ".age"
-"""What the name of an encrypted image ends in, after the image's own ending."""
+"""Appended to the names of encrypted images, after the ending of the image format."""
 
 _FIRST_LINE = b"age-encryption.org/v1\n"
 _LAST_HEADER_LINE = b"\n--- "
-# A header for one recipient has 200 to 400 bytes. The library's parser begins again with each piece that it
-# reads: it was measured to need 26 seconds for a hostile header of 32 KB, and half a second for 4 KB.
+# A header for one recipient has 200 to 400 bytes. The library's parser starts over with each piece that it
+# reads: it took 26 seconds for a hostile header of 32 KB, and half a second for one of 4 KB.
 _LONGEST_HEADER_BYTES = 4096
 
 
 def recipient_of(text: str) -> Any:
-    """The public key ``age1...`` as pyrage.x25519.Recipient, which may be shared by threads.
+    """The public key ``age1...`` as a pyrage.x25519.Recipient, which threads may share.
 
     Raises ConfigError, which never shows the text: it might be the private key.
     """
@@ -34,7 +34,7 @@ def recipient_of(text: str) -> Any:
     library = _library()
     try:
         recipient = library.x25519.Recipient.from_str(text.strip())
-        # With a few keys, such as one of zeros, only encrypting shows that they are no good.
+        # Some invalid keys, such as all zeros, are only noticed when something is encrypted.
         encrypt(b"", recipient)
     except (library.RecipientError, StoreError):
         raise ConfigError(
@@ -46,7 +46,7 @@ def recipient_of(text: str) -> Any:
 def encrypt(data: bytes, recipient: Any) -> bytes:
     """Encrypt for the holder of the private key. Raises StoreError.
 
-    The result is 200 to 400 bytes longer, by chance, and another 16 for each 64 KiB.
+    The result is longer by 200 to 400 bytes (at random) plus 16 bytes for each 64 KiB.
     """
     library = _library()
     try:
@@ -58,13 +58,13 @@ def encrypt(data: bytes, recipient: Any) -> bytes:
 
 
 def decrypt(data: bytes, identities: Sequence[Any]) -> bytes:
-    """All of the content, after all of it was authenticated. Raises StoreError."""
+    """Return the whole content once all of it has been authenticated. Raises StoreError."""
     if data.startswith(b"-----BEGIN AGE"):
-        raise StoreError("an age file in its text form; decrypt it with: age -d")
+        raise StoreError("an age file in armored (text) form; decrypt it with: age -d")
     if not data.startswith(_FIRST_LINE):
         raise StoreError("not an age file, or its beginning is damaged")
     if data.find(_LAST_HEADER_LINE, 0, _LONGEST_HEADER_BYTES) < 0:
-        raise StoreError(f"damaged: no end of the age header within {_LONGEST_HEADER_BYTES} bytes")
+        raise StoreError(f"damaged: the age header does not end within {_LONGEST_HEADER_BYTES} bytes")
     library = _library()
     try:
         with _without_panic():
@@ -75,9 +75,9 @@ def decrypt(data: bytes, identities: Sequence[Any]) -> bytes:
 
 
 def identities_of(text: str, origin: str) -> list[Any]:
-    """Private keys of a file as age-keygen writes it: one a line, comments begin with #.
+    """The private keys in a file as age-keygen writes it: one per line; comments begin with #.
 
-    ``origin`` is what errors name. Raises ConfigError, which never shows a line of the text.
+    ``origin`` names the file in errors. Raises ConfigError, which never shows a line of the text.
     """
     library = _library()
     identities = []
@@ -94,7 +94,7 @@ def identities_of(text: str, origin: str) -> list[Any]:
                 f"{origin}, line {number}: not an age private key (AGE-SECRET-KEY-1...)"
             ) from None
     if not identities:
-        raise ConfigError(f"{origin}: no age private key (AGE-SECRET-KEY-1...) in it")
+        raise ConfigError(f"{origin}: contains no age private key (AGE-SECRET-KEY-1...)")
     return identities
 
 
@@ -118,18 +118,18 @@ def _library() -> Any:
 
 @contextlib.contextmanager
 def _without_panic() -> Iterator[None]:
-    """A panic in Rust arrives as a BaseException, of a type that cannot be imported; make it a StoreError."""
+    """Turn a panic in Rust into a StoreError; it arrives as a BaseException whose type cannot be imported."""
     try:
         yield
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise StoreError(f"the age library gave up: {error}") from error
+        raise StoreError(f"the age library failed: {error}") from error
 
 
 def _reason(text: str) -> str:
     if text == "No matching keys found":
-        return "no identity opens it: encrypted for another key, or damaged"
+        return "no identity can open it: it is encrypted for another key, or damaged"
     if text == "decryption error":
-        return "damaged: what is in it is not what was encrypted"
+        return "damaged: its content is not what was encrypted"
     return f"damaged: {text.splitlines()[0] if text else 'the library gives no reason'}"

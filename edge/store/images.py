@@ -1,8 +1,8 @@
-"""The store of one appliance: images and the log of them, within the limits of the configuration.
+"""The store of one appliance: images and their audit log, within the limits of the configuration.
 
-Names are made of UTC time and the number of a record, never of anything that a camera says. An image counts
-as stored when its record, its bytes and its name are on the disk, in this order; so nothing lies in the store
-that the log does not know.
+Names consist of the UTC time and the number of a record, and of nothing that a camera supplies. An image
+counts as stored when its record, its bytes and its name are on the disk, in this order, so every image in the
+store is known to the log.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import edge
 from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
-from edge.store import chain
+from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
 from edge.store.clock import Clock
-from edge.store.durable import flush_folder, make_folder, write_group
+from edge.store.durable import flush_new_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
@@ -34,15 +34,15 @@ from edge.store.usage import Usage
 log = logging.getLogger(__name__)
 
 KNOWN_FACE = "known_face"
-"""Why images are taken back."""
+"""The recorded reason for which images are taken back."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """An image to store, and what is put on record with it.
+    """An image to store, and what is recorded about it.
 
-    ``held``: how many of its regions hold added. ``dropped`` and ``covered_whole``: frames of this camera by
-    reason, since the start.
+    ``held``: how many of its regions were added by hold. ``dropped`` and ``covered_whole`` count frames of
+    this camera by reason, since the start.
     """
 
     frame: AnonymizedFrame
@@ -54,7 +54,8 @@ class Entry:
 
 
 class ImageStore:
-    """``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC), and ``FOLDER/_audit``.
+    """Images as ``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC), the log in
+    ``FOLDER/_audit``.
 
     For one thread, but ``usage``, ``audit_number``, ``audit_head`` and ``clock_doubt`` may be read from any.
     ``encode_seconds`` and ``write_seconds`` say how long the last group took, per image.
@@ -68,27 +69,27 @@ class ImageStore:
         settings: Mapping[str, Any] | None = None,
         detector: str = "",
     ) -> None:
-        """``settings`` (without secrets) and ``detector`` (sha256 of its file) go on record.
+        """``settings`` (without secrets) and ``detector`` (sha256 of its file) are recorded.
 
-        Raises ConfigError when ``store.recipient`` is no key, or its library is missing.
+        Raises ConfigError when ``store.recipient`` is not a public key, or pyrage is not installed.
         """
         audit = audit or AuditConfig()
         self.folder = config.folder
         self.usage = Usage(config.folder)
-        self._kind = config.format
+        self._format = config.format
         self._quality = config.quality
         self._recipient = None if config.recipient is None else recipient_of(config.recipient)
-        self._suffix = "" if self._recipient is None else SUFFIX
+        self._ending = ENDINGS[config.format] + ("" if self._recipient is None else SUFFIX)
         self._boxes = audit.boxes
         self._keep_days = audit.keep_days
         self._settings = dict(settings or {})
-        self._origin = {"detector": detector, "config": chain.fingerprint(self._settings)}
+        self._origin = {"detector": detector, "config": log_format.fingerprint(self._settings)}
         self._clock = Clock(config.clock_confirmed)
         self._removes_by_age = config.max_age_days is not None or audit.keep_days is not None
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
-        self._settled: set[Path] = set()
+        self._durable_folders: set[Path] = set()
         self._started = False
         self.encode_seconds = self.write_seconds = 0.0
 
@@ -99,34 +100,34 @@ class ImageStore:
 
     @property
     def audit_head(self) -> str:
-        """Hash of the last record: who keeps it elsewhere can tell that all before it is unchanged."""
+        """Hash of the last record. Whoever saves it can later tell that nothing up to it was changed."""
         return self._log.last[1]
 
     @property
     def clock_doubt(self) -> str:
-        """Why nothing is removed by age although the configuration wants it; else empty."""
+        """Why removal by age, which the configuration asks for, is off; otherwise empty."""
         return self._clock.doubt if self._removes_by_age else ""
 
     def open(self) -> None:
-        """Lock the store and put the start on record; does nothing when that was done. Raises StoreError.
+        """Lock the store and record the start, unless that has been done. Raises StoreError.
 
-        A folder that was renamed or removed meanwhile is made anew, with a log of its own.
+        If the folder was renamed or removed in the meantime, it is made again, with a log of its own.
         """
         if self._log.in_place:
             return
         if self._log.opened:
-            log.warning("store: %s is not the folder that it was: beginning anew", self.folder)
+            log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
             self._log.close()
             self._started = False
-            self._unstored.clear()  # their records are in the log that went
-            self._settled.clear()
+            self._unstored.clear()  # their records are in the log that is gone
+            self._durable_folders.clear()
             self.usage.start()
         make_folder(self.folder)
         tail = self._log.open()
         try:
             self._begin(tail)
         except BaseException:
-            self._log.close()  # no record before that of the start
+            self._log.close()  # nothing may be recorded before the start
             raise
 
     def _begin(self, tail: Tail) -> None:
@@ -141,16 +142,16 @@ class ImageStore:
                 event["damaged"] = tail.damaged
             self._log.append([event])
             self._started = True
-        else:  # the log had to be closed after an error
+        else:  # the log was closed after an error
             self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
-            if tail.damaged:  # a write that failed and could not be undone
+            if tail.damaged:  # a failed write that could not be undone
                 self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
                 self._unstored = []
 
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
-        """Store images durably, with one flush of log and folder for all; a path or an error for each.
+        """Store images durably, flushing log and folders once for all; return a path or an error for each.
 
-        What is no AnonymizedFrame gets an error. Raises StoreError when none can be stored.
+        Anything but an AnonymizedFrame gets an error. Raises StoreError when none of them can be stored.
         """
         begin = time.perf_counter()
         self.open()
@@ -159,13 +160,11 @@ class ImageStore:
         ready: list[tuple[Entry, Path, bytes]] = []
         for entry in entries:
             try:
-                data = encode(entry.frame, self._kind, self._quality)
-                if self._recipient is not None:
-                    data = encrypt(data, self._recipient)
-                path = self._path(entry.frame, numbers)
+                data = self._encode(entry.frame)
+                path = _free_path(self.folder, entry.frame, self._ending, numbers)
             except StoreError as error:
                 results.append(error)
-            # Whatever it is, it must not cost the others of the group.
+            # No error of one image, whatever it is, may prevent the others from being stored.
             except Exception as error:
                 results.append(StoreError(f"{type(error).__name__}: {error}"))
             else:
@@ -179,18 +178,18 @@ class ImageStore:
         return [failed.get(result, result) if isinstance(result, Path) else result for result in results]
 
     def take_back(self, images: Sequence[Path]) -> dict[Path, StoreError]:
-        """Remove images that ``write`` returned, since the detector has ceased to find the known face; return
-        those that could not be removed, for another try.
+        """Remove images that ``write`` returned because the detector no longer finds the known face; return
+        those that could not be removed, so that the caller can try again.
 
-        Raises StoreError when they cannot be put on record; some may be removed by then, and all may be given
-        again.
+        Raises StoreError when a removal cannot be recorded. Some images may have been removed by then; all of
+        them may be passed again.
         """
         self.open()
         return self._retention.remove(images, KNOWN_FACE)
 
     def keep(self) -> None:
-        """What is due without any image: old ones and old log files go, while the clock can be relied on.
-        Raises StoreError."""
+        """Remove old images and old log files, while the clock can be relied on. To be called regularly, also
+        while no images come. Raises StoreError."""
         self.open()
         self._retention.enforce_age()
         now = None if self._keep_days is None else self._clock.now()
@@ -199,21 +198,25 @@ class ImageStore:
             self._log.trim(limit, {"settings": self._settings, **self._origin})
 
     def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put ``counts`` or ``stop`` on record: of each camera, ``dropped`` and ``covered_whole``. Raises
-        StoreError."""
+        """Record the ``event`` counts or stop. ``counts`` has the totals of each camera (log_format.py).
+        Raises StoreError."""
         self.open()
         self._append([{"event": event, "cameras": counts}])
 
     def close(self) -> None:
-        """Give the store back."""
+        """Unlock the store."""
         self._log.close()
 
+    def _encode(self, frame: AnonymizedFrame) -> bytes:
+        data = encode(frame, self._format, self._quality)
+        return data if self._recipient is None else encrypt(data, self._recipient)
+
     def _store(self, ready: Sequence[tuple[Entry, Path, bytes]]) -> dict[Path, StoreError]:
-        """Record, write and name images; return those that failed."""
+        """Record images, write them and give them their names; return those that failed."""
         self._retention.make_room(sum(len(data) for *_, data in ready))
         for folder in {path.parent for _, path, _ in ready}:
-            self._settle(folder)
-        self._append([self._record(entry, path, data) for entry, path, data in ready])
+            self._make_day_folder(folder)
+        self._append([self._record(*image) for image in ready])
         errors = write_group([(path, data) for _, path, data in ready])
         failed: dict[Path, StoreError] = {}
         for (_, path, data), error in zip(ready, errors, strict=True):
@@ -224,45 +227,20 @@ class ImageStore:
                 self._unstored.append(path.relative_to(self.folder).as_posix())
         return failed
 
-    def _settle(self, folder: Path) -> None:
-        """Make the folder of a day, and its name durable; once per process also where there is one: whoever
-        made it may have failed, or been killed, before its name was flushed. Raises StoreError."""
-        if folder in self._settled and folder.is_dir():
+    def _make_day_folder(self, folder: Path) -> None:
+        """Make the folder of a day. An existing one is flushed once per process: the process that made it may
+        have failed, or been killed, before its name was durable. Raises StoreError."""
+        if folder in self._durable_folders and folder.is_dir():
             return
         make_folder(folder)
-        try:
-            flush_folder(folder.parent)
-            flush_folder(self.folder)
-        except OSError as error:
-            raise StoreError(f"folder {folder}: {error.strerror or error}") from error
-        self._settled.add(folder)
+        flush_new_folder(folder, self.folder)
+        self._durable_folders.add(folder)
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
-        frame = entry.frame
-        record: dict[str, Any] = {
-            "event": "image",
-            "camera": frame.camera,
-            "image": path.relative_to(self.folder).as_posix(),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "captured": _moment(frame).isoformat(timespec="milliseconds"),
-            "frame": frame.number,
-            "regions": frame.regions,
-            "held": entry.held,
-            "covered": round(frame.covered, 4),
-            "whole": frame.whole,
-            "regrown": entry.regrown,
-            "escalated": entry.escalated,
-            **self._origin,
-            "dropped": entry.dropped,
-            "covered_whole": entry.covered_whole,
-        }
-        if self._boxes:
-            record["boxes"] = frame.areas.tolist()
-        return record
+        return _image_record(entry, path.relative_to(self.folder), data, self._origin, boxes=self._boxes)
 
     def _append(self, events: list[dict[str, Any]]) -> None:
-        """Put events on record, and before them which images of earlier records failed. Raises StoreError."""
+        """Record events, preceded by the images of earlier records that failed. Raises StoreError."""
         before = [self._not_stored()] if self._unstored else []
         self._log.append([*before, *events])
         self._unstored = []
@@ -273,18 +251,47 @@ class ImageStore:
     def _record_purge(self, images: list[str], why: str) -> None:
         self._append([{"event": "purged", "images": images, "why": why}])
 
-    def _path(self, frame: AnonymizedFrame, numbers: Iterator[int]) -> Path:
-        """A name that no image of this store has, had or was to have: a box without a clock of its own may
-        live through the same moment again, but its records go on counting."""
-        moment = _moment(frame)
-        stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
-        folder = self.folder / frame.camera / f"{moment:%Y-%m-%d}"
-        while True:
-            path = folder / f"{stamp}-{next(numbers):06d}{ENDINGS[self._kind]}{self._suffix}"
-            if not path.exists():
-                return path
+
+def _image_record(
+    entry: Entry, path: Path, data: bytes, origin: Mapping[str, str], *, boxes: bool
+) -> dict[str, Any]:
+    """The record of an image at ``path`` (below the store), as log_format.py describes it."""
+    frame = entry.frame
+    record = {
+        "event": "image",
+        "camera": frame.camera,
+        "image": path.as_posix(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "captured": _captured(frame).isoformat(timespec="milliseconds"),
+        "frame": frame.number,
+        "regions": frame.regions,
+        "held": entry.held,
+        "covered": round(frame.covered, 4),
+        "whole": frame.whole,
+        "regrown": entry.regrown,
+        "escalated": entry.escalated,
+        **origin,
+        "dropped": entry.dropped,
+        "covered_whole": entry.covered_whole,
+    }
+    if boxes:
+        record["boxes"] = frame.areas.tolist()
+    return record
 
 
-def _moment(frame: AnonymizedFrame) -> datetime:
-    """When it was captured, in whole milliseconds."""
+def _free_path(store: Path, frame: AnonymizedFrame, ending: str, numbers: Iterator[int]) -> Path:
+    """A path that no image of this store has, had or was to have. A box without a battery clock may see the
+    same time of day twice, but the numbers of its records only grow."""
+    captured = _captured(frame)
+    stamp = f"{captured:%Y%m%dT%H%M%S}.{captured.microsecond // 1000:03d}Z"
+    folder = store / frame.camera / f"{captured:%Y-%m-%d}"
+    while True:
+        path = folder / f"{stamp}-{next(numbers):06d}{ending}"
+        if not path.exists():
+            return path
+
+
+def _captured(frame: AnonymizedFrame) -> datetime:
+    """When a frame was captured (UTC), in whole milliseconds."""
     return datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)

@@ -1,4 +1,4 @@
-"""What a process that was killed, or the power, left half done, told by the end of the log."""
+"""Find in the end of the log what a killed process or a power failure left half done, and clean it up."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import StoreError
-from edge.store.chain import Record
 from edge.store.durable import flush_folder, is_temporary
+from edge.store.log_format import Record
 
 TAIL_IMAGES = 16
-"""So many of the last images on record may lack their names; a group is smaller."""
+"""At most this many of the last recorded images can lack their names; a group is smaller."""
 
 
 def images_without_name(store: Path, records: Sequence[Record]) -> list[str]:
-    """Images at the end of a log that never got their name, as paths below the store.
+    """Images at the end of the log that never got their names, as paths below the store.
 
-    Raises StoreError when nobody can tell.
+    Raises StoreError when the store cannot be read.
     """
-    # What was missing at the start before, or when the process ended well, is not lost now.
+    # What was missing at the last start, or at a regular stop, was not lost since.
     ends = [number for number, record in enumerate(records, 1) if record["event"] in ("start", "stop")]
     open_records = records[ends[-1] :] if ends else records
     gone = {
@@ -36,8 +36,8 @@ def images_without_name(store: Path, records: Sequence[Record]) -> list[str]:
 
 
 def remove_temporaries(store: Path, records: Sequence[Record]) -> None:
-    """Remove files with a temporary name beside the last images; only filesystems without O_TMPFILE have
-    any. Raises StoreError."""
+    """Remove files with temporary names beside the last images, which only filesystems without O_TMPFILE
+    have. Raises StoreError."""
     try:
         for folder in {(store / image).parent for image in _last_images(records)}:
             with contextlib.suppress(FileNotFoundError):
@@ -49,8 +49,8 @@ def remove_temporaries(store: Path, records: Sequence[Record]) -> None:
 
 
 def finish_removals(store: Path, records: Sequence[Record], why: str) -> None:
-    """Remove images of which the last records say that they are removed for this reason: the process may have
-    ended before that was done. Raises StoreError."""
+    """Remove the images that, according to the last records, were to be removed for this reason, in case the
+    process ended before that was done. Raises StoreError."""
     purged = [record for record in records if record["event"] == "purged" and record["why"] == why]
     for path in [store / image for record in purged for image in record["images"]]:
         try:
@@ -58,7 +58,7 @@ def finish_removals(store: Path, records: Sequence[Record], why: str) -> None:
                 path.unlink()
                 flush_folder(path.parent)
         except OSError as error:
-            text = f"on record as removed ({why}), but it cannot be: {error.strerror or error}; remove it"
+            text = f"recorded as removed ({why}), but cannot be removed: {error.strerror or error}; remove it"
             raise StoreError(f"{path}: {text}") from error
 
 

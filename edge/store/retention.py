@@ -1,8 +1,12 @@
-"""Room on the disk: a reserve that stays free, a quota, an age; the oldest images go first, on record.
+"""What happens when the disk is full, the quota is used up or images are too old: the oldest are removed.
 
-A probe for free space that fails, or that says what cannot be, counts as a full disk. So does one that
-shows no more room after images were removed (snapshots, for instance): nothing is removed for it again
-until it does.
+``store.min_free_megabytes`` stays free on the disk, ``store.quota_megabytes`` limits the size of all images,
+and ``store.max_age_days`` their age. Each removal is recorded in the audit log before it is done. If removing
+images cannot make enough room, nothing is stored and the store reports an error.
+
+If free space cannot be measured, or the measurement is impossible, the disk counts as full. If removing
+images does not increase the free space (because of snapshots, for instance), no more are removed for this
+reason until it has increased.
 """
 
 from __future__ import annotations
@@ -23,22 +27,22 @@ from edge.store.durable import flush_folder
 from edge.store.usage import Usage, is_image
 
 Purge = Callable[[list[str], str], None]
-"""Puts on record that images (paths below the store) are about to be removed, and why. Raises StoreError."""
+"""Records that images (paths below the store) are about to be removed, and why. Raises StoreError."""
 Now = Callable[[], datetime | None]
-"""The time (UTC), or None while nothing may be removed by age (edge/store/clock.py)."""
+"""The time (UTC), or None while the clock cannot be relied on (edge/store/clock.py)."""
 
 MEGABYTE = 1_000_000
 _AGE_EVERY_SECONDS = 60.0
 _GROUP = 64
-"""Images that one record names at most."""
+"""At most this many images are removed with one record."""
 _MOST = 10_000
-"""Images that are known at a time: those of one camera's day, at one per second, took 36 MB."""
+"""At most this many paths are held in memory. All images of a day at one per second took 36 MB."""
 _HEADROOM_BYTES = 8 * MEGABYTE
-"""So much more than needed is removed, so that the next image need not wait for another removal."""
+"""How much more than needed is removed, so that the next image need not wait for another removal."""
 
 
 class Retention:
-    """Keeps the limits of ``[store]``. For one thread."""
+    """Enforces the limits of the configuration section ``[store]``. For one thread."""
 
     def __init__(self, config: StoreConfig, usage: Usage, purge: Purge, now: Now) -> None:
         self._folder = config.folder
@@ -50,11 +54,11 @@ class Retention:
         self._now = now
         self._oldest: deque[Path] = deque()
         self._next_age = 0.0
-        self._vain: int | None = None  # free bytes when removing images was seen to be in vain
-        self._unfinished: set[Path] = set()  # by ``remove``: on record, and not removed yet
+        self._stuck_at: int | None = None  # free bytes after a removal that did not make room
+        self._unfinished: set[Path] = set()  # recorded by ``remove``, but not removed yet
 
     def make_room(self, size: int) -> None:
-        """Remove what must go before ``size`` bytes more may be written. Raises StoreError: full."""
+        """Remove images so that ``size`` more bytes may be written. Raises StoreError if there is no room."""
         self.enforce_age()
         used = self._usage.bytes
         if self._quota is not None and used is not None and used + size > self._quota:
@@ -68,7 +72,7 @@ class Retention:
         now = self._now()
         if now is None:
             return
-        # Names begin with the UTC time of capture, and so compare like times.
+        # Names begin with the UTC time of capture, so they sort like times.
         limit = f"{now - self._age:%Y%m%dT%H%M%S}"
         while (oldest := self._peek()) is not None and oldest.name < limit:
             old = itertools.takewhile(lambda path: path.name < limit, self._oldest)
@@ -76,10 +80,10 @@ class Retention:
         self._next_age = time.monotonic() + _AGE_EVERY_SECONDS
 
     def remove(self, images: Sequence[Path], why: str) -> dict[Path, StoreError]:
-        """Remove just these images; return those that could not be, so that the caller can try again.
+        """Remove these images; return those that could not be removed, so that the caller can try again.
 
-        One that is gone already is not put on record, and one that was on record before is not once more.
-        Raises StoreError when they cannot be put on record, or nobody can tell whether they are there.
+        Images that are gone already are not recorded, and a second attempt is not recorded again. Raises
+        StoreError when the removal cannot be recorded, or the store cannot be read.
         """
         self._oldest.clear()  # some of these may be among them
         failed: dict[Path, StoreError] = {}
@@ -97,33 +101,33 @@ class Retention:
                 else:
                     self._unfinished.discard(path)
             for folder in {path.parent for path in group}:
-                _settle(folder)
+                _flush_removals(folder)
         return failed
 
     def _keep_reserve(self, size: int) -> None:
         free = free_bytes(self._folder)
-        if self._vain is not None and free > self._vain:
-            self._vain = None
+        if self._stuck_at is not None and free > self._stuck_at:
+            self._stuck_at = None
         missing = self._reserve + size - free
         if missing <= 0:
             return
-        if self._vain is None:
+        if self._stuck_at is None:
             removed = self._remove(missing + _HEADROOM_BYTES, "min_free")
             after = free_bytes(self._folder)
             if after - size >= self._reserve:
                 return
             if removed and after <= free:
-                self._vain = after
+                self._stuck_at = after
             free = after
         text = (
             f"full: {free / MEGABYTE:.0f} MB free, store.min_free_megabytes is {self._reserve / MEGABYTE:g}"
         )
-        if self._vain is not None:
-            text += "; removing images did not make room (snapshots?), so no more are removed"
+        if self._stuck_at is not None:
+            text += "; removing images did not free any space (snapshots?), so no more are removed"
         raise StoreError(f"{self._folder}: {text}")
 
     def _remove(self, size: int, why: str) -> int:
-        """Remove the oldest images until ``size`` bytes are gone; return how many bytes were."""
+        """Remove the oldest images until ``size`` bytes are gone; return how many bytes were removed."""
         gone = 0
         while gone < size and self._peek() is not None:
             group: list[Path] = []
@@ -144,18 +148,18 @@ class Retention:
             gone += self._unlink(path)
             self._oldest.remove(path)
         for folder in {path.parent for path in group}:
-            _settle(folder)
+            _flush_removals(folder)
         return gone
 
     def _record(self, group: list[Path], why: str) -> None:
         self._purge([path.relative_to(self._folder).as_posix() for path in group], why)
 
     def _unlink(self, path: Path) -> int:
-        """Remove one image, which is on record, and return its size. Raises StoreError."""
+        """Remove one image whose removal is recorded, and return its size. Raises StoreError."""
         try:
             size = path.stat().st_size
             path.unlink()
-        except FileNotFoundError:  # somebody else was quicker
+        except FileNotFoundError:  # already removed by someone else
             return 0
         except OSError as error:
             raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error
@@ -163,7 +167,7 @@ class Retention:
         return size
 
     def _peek(self) -> Path | None:
-        """The oldest image there is, as far as the images of the oldest day go."""
+        """The oldest image; refills ``_oldest`` from the oldest day that has any. Raises StoreError."""
         if not self._oldest:
             try:
                 self._oldest.extend(_oldest_images(self._folder))
@@ -173,9 +177,9 @@ class Retention:
 
 
 def free_bytes(folder: Path) -> int:
-    """What an unprivileged process may still write on a filesystem, in bytes.
+    """How many bytes an unprivileged process may still write on a filesystem.
 
-    Raises StoreError when nobody can tell: the probe fails, or its answer cannot be.
+    Raises StoreError when this cannot be found out, because the call fails or gives impossible figures.
     """
     try:
         state = os.statvfs(folder)
@@ -186,11 +190,11 @@ def free_bytes(folder: Path) -> int:
     sound = 0 <= state.f_bavail <= state.f_blocks and state.f_blocks > 0 and state.f_frsize > 0
     if not sound:
         raise StoreError(
-            f"{folder}: free space is unknown, which counts as full: the filesystem says {state.f_bavail} "
+            f"{folder}: free space is unknown, which counts as full: the filesystem reports {state.f_bavail} "
             f"free of {state.f_blocks} blocks of {state.f_frsize} bytes"
         )
     if state.f_files > 0 and state.f_favail == 0:
-        raise StoreError(f"{folder}: full: no inodes left, so no file can be made")
+        raise StoreError(f"{folder}: full: no inodes are left, so no file can be created")
     return state.f_bavail * state.f_frsize
 
 
@@ -203,29 +207,29 @@ def has_images(store: Path) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Raises StoreError when nobody can tell."""
+    """Whether there is a file of this name. Raises StoreError when that cannot be found out."""
     try:
         return path.exists()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
 
-def _settle(folder: Path) -> None:
-    """Make removals durable; a folder without files goes too. Raises StoreError."""
+def _flush_removals(folder: Path) -> None:
+    """Make removals from a folder durable, and remove the folder if it is empty. Raises StoreError."""
     try:
         if any(folder.iterdir()):
             flush_folder(folder)
         else:
             folder.rmdir()
             flush_folder(folder.parent)
-    except FileNotFoundError:  # somebody else was quicker
+    except FileNotFoundError:  # already removed by someone else
         return
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror or error}") from error
 
 
 def _oldest_images(store: Path) -> list[Path]:
-    """The oldest images of the oldest day that has any, over all cameras, oldest first; ``_MOST`` at most."""
+    """Images of all cameras on the oldest day that has any, oldest first, ``_MOST`` at most."""
     days: dict[str, list[Path]] = {}
     for camera in _folders(store):
         for day in _folders(camera):

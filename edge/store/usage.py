@@ -1,4 +1,4 @@
-"""How much room the stored images take: counted once in the background, then kept up by each write."""
+"""Measure how much room the stored images take: counted once in the background, then kept up to date."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.store.encryption import SUFFIX
 log = logging.getLogger(__name__)
 
 ENDINGS = tuple(image + maybe for image in (".jpg", ".png", ".webp") for maybe in ("", SUFFIX))
-"""What the names of stored images end in, as they are and encrypted."""
+"""The endings of names of stored images, plain and encrypted."""
 _PAUSE_EVERY_FILES, _PAUSE_SECONDS = 1000, 0.01
 _LOWEST_PRIORITY = 19
 
@@ -23,9 +23,9 @@ _LOWEST_PRIORITY = 19
 class Usage:
     """Size and number of the images below a folder. Thread-safe.
 
-    A store may hold millions of files, so the first count runs in a thread of low priority, and
-    ``bytes`` and ``images`` are None until it has ended. Images that somebody else removes are counted
-    until the next start; who removes them in this process calls ``add`` with negative numbers.
+    A store may hold millions of files, so the first count runs in a thread of low priority, and ``bytes`` and
+    ``images`` are None until it has ended. Images that another program removes stay counted until the next
+    start; code of this process that removes images calls ``add`` with negative numbers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,9 +38,9 @@ class Usage:
         self._thread = self._counter()
 
     def start(self) -> None:
-        """Begin to count, before the first ``add``; once more when the folder has become another."""
+        """Begin to count. To be called before the first ``add``, and again if the folder was replaced."""
         with self._lock:
-            self._stop.set()  # of the count before
+            self._stop.set()  # ends an earlier count
             self._stop = threading.Event()
             self._counted = False
             self._bytes = self._images = 0
@@ -50,20 +50,20 @@ class Usage:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up a count that still runs."""
+        """Stop the count if it is still running."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
 
     def add(self, size: int, images: int = 1) -> None:
-        """An image of ``size`` bytes was stored just now."""
+        """Note that an image of ``size`` bytes was stored just now."""
         with self._lock:
             self._bytes += size
             self._images += images
 
     @property
     def bytes(self) -> int | None:
-        """Size of all images; None while they are being counted, or if they cannot be."""
+        """Size of all images; None while they are being counted, or if they cannot be counted."""
         with self._lock:
             return self._bytes if self._counted else None
 
@@ -74,7 +74,7 @@ class Usage:
             return self._images if self._counted else None
 
     def free_bytes(self) -> int | None:
-        """What an unprivileged process may still write there; None if the filesystem does not say."""
+        """How much an unprivileged process may still write there; None if the filesystem does not say."""
         try:
             state = os.statvfs(self.folder)
         except OSError:
@@ -98,7 +98,7 @@ class Usage:
                 if number % _PAUSE_EVERY_FILES == 0:
                     stop.wait(_PAUSE_SECONDS)
         except OSError as error:
-            log.warning("store: its size stays unknown: %s: %s", error.filename, error.strerror)
+            log.warning("store: its size remains unknown: %s: %s", error.filename, error.strerror)
             return
         with self._lock:
             if stop.is_set():
@@ -108,10 +108,10 @@ class Usage:
             self._counted = True
 
     def _written_meanwhile(self, modified_ns: int) -> bool:
-        """Whether a file is one that ``add`` was called for, too.
+        """Whether ``add`` has been called for this file as well.
 
-        Files are stamped some milliseconds early, and a wall clock that was set since the start, as on
-        boxes without one of their own, says nothing: then a few images may be counted twice.
+        Timestamps of files are a few milliseconds early. They say nothing if the wall clock was set since the
+        start, as on boxes without a battery clock; a few images may then be counted twice.
         """
         now = time.time_ns()
         was_set = abs((now - self._begin_ns) / 1e9 - (time.monotonic() - self._begin)) > 1
@@ -119,7 +119,7 @@ class Usage:
 
 
 def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[str]]:
-    """Images below a folder, one folder open per level. Raises OSError except for what vanished."""
+    """Images below a folder, with one open folder per level. Raises OSError, but not for vanished files."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -134,6 +134,6 @@ def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[s
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """Whether this is an image of a store, by its name and kind."""
+    """Whether this is a stored image, judging by its name and file type."""
     hidden = entry.name.startswith(".")
     return not hidden and entry.name.endswith(ENDINGS) and entry.is_file(follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Write anonymized frames as a video, durable and atomic like every other file."""
+"""Write anonymized frames as a video file, as durably and atomically as every other file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ CONTAINERS = {
     ".m4v": ("mp4", "libx264"),
     ".mov": ("mov", "libx264"),
     ".mkv": ("matroska", "libx264"),
-    ".avi": ("avi", "mpeg4"),  # no times in AVI: a codec without reordering
+    ".avi": ("avi", "mpeg4"),  # AVI has no timestamps, so the codec must not reorder frames
     ".webm": ("webm", "libvpx-vp9"),
 }
-"""File name endings, and the container and codec that each is written as."""
+"""File name endings, with the container and codec for each."""
 
 _QUALITY = {
     "libx264": {"crf": "20", "preset": "veryfast"},
@@ -52,25 +52,25 @@ class VideoWriter:
             self._container = cast(Any, av.open(file, "w", format=name))
             self._stream = self._container.add_stream(codec, rate=rate, options=_QUALITY[codec])
         self._stream.width, self._stream.height = width, height
-        # Halved colour needs even sides
+        # Chroma subsampling needs even sides
         self._stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
         self._stream.codec_context.time_base = time_base
-        # What becomes of BGR here; where nothing is stated, players guess BT.709 for large pictures.
+        # This is what BGR is converted to. Without a statement, players assume BT.709 for large pictures.
         self._stream.codec_context.colorspace = _BT601
         self._stream.codec_context.color_range = _LIMITED_RANGE
         self._time_base = time_base
         self._audio: Any = None
 
     def copy_audio(self, template: Any) -> None:
-        """Announce a sound track that will be copied as it is; before the first frame."""
+        """Add a sound track that will be copied unchanged. To be called before the first frame."""
         with _encoding():
             self._audio = self._container.add_stream_from_template(template)
 
     def write(self, frame: AnonymizedFrame, pts: int) -> None:
-        """Add one frame; ``pts`` counts in the time base and rises. Raises StoreError."""
+        """Add one frame; ``pts`` is in units of the time base and increasing. Raises StoreError."""
         if type(frame) is not AnonymizedFrame:
             raise TypeError(f"the store takes an AnonymizedFrame, not {type(frame).__name__}")
-        # Not a copy: the encoder makes its own, in its own format, before it returns.
+        # This does not copy; the encoder copies into its own format before it returns.
         picture = av.VideoFrame.from_numpy_buffer(frame.pixels, format="bgr24")
         picture.pts, picture.time_base = pts, self._time_base
         with _encoding():
@@ -89,7 +89,7 @@ class VideoWriter:
             self._container.close()
 
     def abandon(self) -> None:
-        """Let go of a file that will not be kept."""
+        """Close a file that will not be kept."""
         with contextlib.suppress(av.error.FFmpegError):
             self._container.close()
 

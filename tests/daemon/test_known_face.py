@@ -35,7 +35,7 @@ from tests.clips import write_clip
 from tests.daemon.test_lifecycle import NO_HOLD, Truthful, config, make, number_of, step
 from tests.daemon.test_pipeline import Played, check_accounts, picture, stored
 from tests.statuses import make_camera, make_status
-from tests.store.test_audit_log import records_of
+from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]
 PATIENCE_SECONDS = 30.0

@@ -102,7 +102,8 @@ CLAIMS = (
         ("tests/store/test_audit_log.py",),
     ),
     Claim(
-        "whoever alters, removes or adds an image or a record is found out", ("tests/audit/test_audit.py",)
+        "whoever alters, removes or adds an image or a record is found out",
+        ("tests/audit/test_tampering.py", "tests/audit/test_forged_records.py"),
     ),
     Claim(
         "the oldest images make room, on record; a disk of which nobody knows the room counts as full, and a "
@@ -111,7 +112,7 @@ CLAIMS = (
     ),
     Claim(
         "with a public key on the box, only the private key opens an image",
-        ("tests/store/test_encryption.py",),
+        ("tests/store/test_encryption.py", "tests/store/test_decrypt_command.py"),
     ),
     Claim(
         "a face that the detector misses for some frames stays covered in them",

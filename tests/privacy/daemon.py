@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.detection.rescan import find_faces
-from edge.store import chain
+from edge.store import log_format
 
 CLOSED = ("EDGE_", "ORT_", "XDG_")
 MANY = 16
@@ -66,7 +66,7 @@ def write_config(folder: Path, cameras: Mapping[str, tuple[Path, str]], extra: s
 def stored(folder: Path) -> list[Path]:
     """All files in the store but the product's own records."""
     found = folder / "images"
-    return sorted(path for path in found.rglob("*") if path.is_file() and chain.FOLDER not in path.parts)
+    return sorted(path for path in found.rglob("*") if path.is_file() and log_format.FOLDER not in path.parts)
 
 
 def check_store(folder: Path) -> list[Path]:

@@ -109,10 +109,10 @@ MUTATIONS = (
     Mutation(
         "an image is put on record only after it has its name",
         "edge/store/images.py",
-        "        self._append([self._record(entry, path, data) for entry, path, data in ready])\n"
+        "        self._append([self._record(*image) for image in ready])\n"
         "        errors = write_group([(path, data) for _, path, data in ready])\n",
         "        errors = write_group([(path, data) for _, path, data in ready])\n"
-        "        self._append([self._record(entry, path, data) for entry, path, data in ready])\n",
+        "        self._append([self._record(*image) for image in ready])\n",
         ("tests/store/test_audit_log.py",),
     ),
     Mutation(

@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from shutil import copytree
 
-from edge.store import chain
+from edge.store import log_format
 from edge.store.durable import is_temporary
 from tests.privacy import strace
 from tests.privacy.hunt import Hunter
@@ -203,7 +203,7 @@ class Range:
             for path in files_below(store)
             if path.suffix not in FORMATS
             and not is_temporary(path.name)
-            and not (path.parent.name == chain.FOLDER and path.suffix == ".jsonl")
+            and not (path.parent.name == log_format.FOLDER and path.suffix == ".jsonl")
         ]
         return problems + [f"unknown file {path.name}" for path in strange]
 
@@ -224,9 +224,9 @@ class Range:
 
 
 def _named_places(store: Path) -> list[Path]:
-    audit, front = store / chain.FOLDER, store / "front"
+    audit, front = store / log_format.FOLDER, store / "front"
     days = [datetime.now(timezone.utc) + timedelta(days=day) for day in (0, 1)]
-    logs = [audit / chain.file_name(number) for number in range(1, 4 * FRAMES)]
+    logs = [audit / log_format.file_name(number) for number in range(1, 4 * FRAMES)]
     folders = [store, audit, front, *(front / f"{day:%Y-%m-%d}" for day in days)]
     return [*folders, *logs, *images_below(store)]
 
@@ -278,7 +278,7 @@ def promised(trace: Trace) -> Promise:
 
 def taken_back(store: Path) -> set[Path]:
     """Images of which a running daemon put on record that they were not stored."""
-    lines = [line for path in chain.log_files(store) for line in path.read_bytes().splitlines()]
+    lines = [line for path in log_format.log_files(store) for line in path.read_bytes().splitlines()]
     records = [json.loads(line) for line in lines]
     return {store / name for r in records if r["event"] == "not_stored" for name in r["images"]}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.store import chain
+from edge.store import log_format
 from tests.clips import write_clip
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import Daemon, bare_environment, running, stored, write_config
@@ -301,7 +301,7 @@ def test_a_crash_leaves_no_core(
         # One byte: at 0 the kernel would still hand the core to a program such as systemd-coredump
         assert line.split()[4:] == ["1", "1", "bytes"]
         assert not died_of(daemon.process, number)
-    left = {path for path in place.rglob("*") if path.is_file() and chain.FOLDER not in path.parts}
+    left = {path for path in place.rglob("*") if path.is_file() and log_format.FOLDER not in path.parts}
     images = stored(place)
     assert left == {place / "edge.toml", *images}
     assert {path.suffix for path in images} == {".jpg"}

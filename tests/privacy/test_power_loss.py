@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from edge.store import chain
+from edge.store import log_format
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import Daemon, running
 from tests.privacy.hunt import Hunter
@@ -148,7 +148,7 @@ def settled(disk: Path) -> bytes:
 
 def images_on_record(store: Path) -> list[str]:
     """The images in the log of a store whose last record may be half written, oldest first."""
-    lines = [line for path in chain.log_files(store) for line in path.read_bytes().split(b"\n")[:-1]]
+    lines = [line for path in log_format.log_files(store) for line in path.read_bytes().split(b"\n")[:-1]]
     records = [json.loads(line) for line in lines]
     assert not [record for record in records if record["event"] in ("not_stored", "purged")]
     return [record["image"] for record in records if record["event"] == "image"]

@@ -168,7 +168,7 @@ def test_a_unix_socket_is_private_and_goes_away(tmp_path: Path) -> None:
     with serving(StatusConfig(socket=path)):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
-            # The name means nothing here, and is not looked at.
+            # On a unix socket the name is not checked.
             assert client.get("http://box.example/healthz").json() == {"healthy": True}
         with pytest.raises(EdgeError, match=r"in use.*status\.socket"):
             Box(StatusConfig(socket=path))
@@ -176,7 +176,7 @@ def test_a_unix_socket_is_private_and_goes_away(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_counters_and_what_they_say_of_a_camera() -> None:
+def test_counters_of_a_camera() -> None:
     metrics = Metrics()
     metrics.add_camera("cam")
     text = metrics.text().decode()
@@ -202,7 +202,7 @@ def test_counters_and_what_they_say_of_a_camera() -> None:
     assert 0 <= ago < 60
 
 
-def test_only_the_provider_that_runs_now_is_told() -> None:
+def test_only_the_provider_that_runs_now_is_shown() -> None:
     metrics = Metrics()
     metrics.set_detector("centerface", "ab", "cuda")
     metrics.set_detector("centerface", "ab", "cpu")
@@ -235,7 +235,7 @@ def test_usage_counts_what_lies_there_and_what_is_added(tmp_path: Path) -> None:
     usage.stop()
 
 
-def test_usage_does_not_count_twice_what_is_written_meanwhile(tmp_path: Path) -> None:
+def test_usage_does_not_count_images_twice_that_are_written_during_the_count(tmp_path: Path) -> None:
     for number in range(3000):
         image(tmp_path / "cam" / str(number % 10), f"{number}.jpg", 10)
     time.sleep(0.05)  # files are stamped by a clock of a few milliseconds
@@ -265,4 +265,4 @@ def test_usage_can_be_stopped_and_never_raises(tmp_path: Path, caplog: pytest.Lo
     broken.start()
     broken._thread.join(30)
     assert broken.bytes is None
-    assert "size stays unknown" in caplog.text
+    assert "size remains unknown" in caplog.text

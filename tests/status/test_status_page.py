@@ -1,4 +1,4 @@
-"""The page, as Chromium shows it: what changes, what is told, and what never leaves it."""
+"""The page in Chromium: what it shows, when it changes, and that it sends nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def opened(new_page: Callable[[], Page], box: Box) -> Page:
 
 
 def assert_clean(page: Page, box: Box) -> None:
-    """No complaint in the console (CSP violations stand there too), and no request elsewhere."""
-    page.evaluate("1")  # takes in what still waits
+    """No complaint in the console, which also lists CSP violations, and no request elsewhere."""
+    page.evaluate("1")  # processes pending events
     assert page.complaints == []
     assert page.requests
     for url in page.requests:
@@ -74,14 +74,14 @@ def test_it_shows_the_status(new_page: Callable[[], Page], box: Box) -> None:
         "stale 2",
         "40", "5 held", "centerface", "cpu", "12 s ago", "always", "full", "62 °C", "/var/lib/edge/images",
         "12,345 images, 5.0 GiB", "20.0 GiB", "1 d 2 h", "1.2.3", "abababababababab", "18.2", "36.9",
-        "No picture leaves by this page",
+        "This page shows no pictures",
     ):  # fmt: skip
         assert part in text, part
     assert page.evaluate("document.title") == "Edge anonymizer"
     assert_clean(page, box)
 
 
-def test_counts_change_by_themselves(new_page: Callable[[], Page], box: Box) -> None:
+def test_counts_are_refreshed(new_page: Callable[[], Page], box: Box) -> None:
     page = opened(new_page, box)
     box.status = make_status(make_camera(captured=1_000_123, written=777))
     page.wait("document.querySelector('#cameras').innerText.includes('1,000,123')")
@@ -89,7 +89,7 @@ def test_counts_change_by_themselves(new_page: Callable[[], Page], box: Box) -> 
     assert_clean(page, box)
 
 
-def test_a_camera_that_goes_down_is_plain_to_see(new_page: Callable[[], Page], box: Box) -> None:
+def test_a_camera_that_is_down_stands_out(new_page: Callable[[], Page], box: Box) -> None:
     page = opened(new_page, box)
     down = make_camera("yard", state="down", last_error="no frame within 5 seconds", checked_seconds_ago=None)
     box.status = make_status(make_camera(), down)
@@ -109,22 +109,22 @@ def test_a_camera_that_goes_down_is_plain_to_see(new_page: Callable[[], Page], b
     assert_clean(page, box)
 
 
-def test_a_dead_appliance_is_told_and_old_figures_are_grey(new_page: Callable[[], Page]) -> None:
+def test_a_dead_appliance_is_reported_and_old_figures_are_grey(new_page: Callable[[], Page]) -> None:
     with serving(StatusConfig(port=0)) as box:
         page = opened(new_page, box)
         assert page.evaluate("getComputedStyle(document.querySelector('#main')).opacity") == "1"
     page.wait("document.querySelector('#state').textContent.includes('does not answer')")
-    assert "what is below is from" in page.text("#state")
+    assert "the figures below are from" in page.text("#state")
     assert float(page.evaluate("getComputedStyle(document.querySelector('#main')).opacity")) < 1
     assert page.evaluate("document.title").startswith("(!)")
-    # and it finds back by itself
+    # and it recovers
     port = int(box.address.rsplit(":", 1)[1])
     with serving(StatusConfig(port=port)):
         page.wait("document.querySelector('#state').textContent.includes('Ready')")
         assert page.evaluate("getComputedStyle(document.querySelector('#main')).opacity") == "1"
 
 
-def test_an_appliance_with_an_error_is_told(new_page: Callable[[], Page], box: Box) -> None:
+def test_an_error_of_the_appliance_is_reported(new_page: Callable[[], Page], box: Box) -> None:
     page = opened(new_page, box)
 
     def fail() -> None:
@@ -134,7 +134,7 @@ def test_an_appliance_with_an_error_is_told(new_page: Callable[[], Page], box: B
     page.wait("document.querySelector('#state').textContent.includes('answer 500')")
 
 
-def test_what_a_camera_says_stays_text(new_page: Callable[[], Page], box: Box) -> None:
+def test_text_from_a_camera_stays_text(new_page: Callable[[], Page], box: Box) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
     camera = make_camera(evil, source=evil, state="down", last_error=evil, dropped={evil: 1})
     box.status = make_status(
@@ -174,7 +174,7 @@ def test_the_token_is_asked_for(new_page: Callable[[], Page], tmp_path: Path) ->
         assert not page.evaluate("document.querySelector('#main').checkVisibility()")
         for wrong in ("wrong", "schlüssel", TOKEN + "x"):
             enter(page, wrong)
-            page.wait("document.querySelector('#state').textContent.includes('not the right one')")
+            page.wait("document.querySelector('#state').textContent.includes('This token is wrong')")
             page.evaluate("document.querySelector('#state').textContent = ''")
         assert page.evaluate("sessionStorage.getItem('token')") is None
         enter(page, TOKEN)

@@ -1,4 +1,4 @@
-"""The audit log as it is written: chained, durable before what it speaks of, and whole after any failure."""
+"""The audit log as it is written: chained, on disk before what it announces, complete after any failure."""
 
 from __future__ import annotations
 
@@ -23,28 +23,14 @@ from edge import blur
 from edge.config import AuditConfig, BlurConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import RawFrame
-from edge.store import chain, durable
+from edge.store import durable, log_format
 from edge.store.audit_log import AuditLog
 from edge.store.images import Entry, ImageStore
+from tests.store.records import lines_of, records_of
 
 Make = Callable[..., RawFrame]
 FACE = np.array([[40, 30, 80, 80]], np.float32)
 EVENT = {"event": "counts", "cameras": {}}
-
-
-def lines_of(store: Path) -> list[bytes]:
-    return [line for path in chain.log_files(store) for line in path.read_bytes().splitlines()]
-
-
-def records_of(store: Path) -> list[chain.Record]:
-    """All records, after checking that they are chained without a gap."""
-    records, head = [], chain.GENESIS
-    for number, line in enumerate(lines_of(store), 1):
-        record = chain.decode_line(line)
-        assert (record["n"], record["previous"]) == (number, head)
-        head = chain.hash_line(line)
-        records.append(record)
-    return records
 
 
 def opened(store: Path, rotate_bytes: int = 10_000_000) -> AuditLog:
@@ -55,34 +41,34 @@ def opened(store: Path, rotate_bytes: int = 10_000_000) -> AuditLog:
 
 def test_records_are_chained_and_the_head_is_the_last(tmp_path: Path) -> None:
     log = opened(tmp_path)
-    assert log.last == (0, chain.GENESIS)
+    assert log.last == (0, log_format.GENESIS)
     log.append([EVENT, EVENT])
     log.append([EVENT])
     records = records_of(tmp_path)
     assert [record["event"] for record in records] == ["counts"] * 3
-    assert log.last == (3, chain.hash_line(lines_of(tmp_path)[-1]))
-    assert chain.log_files(tmp_path)[0].stat().st_mode & 0o777 == 0o600
+    assert log.last == (3, log_format.hash_line(lines_of(tmp_path)[-1]))
+    assert log_format.log_files(tmp_path)[0].stat().st_mode & 0o777 == 0o600
 
 
-def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_a_log_continues_where_it_ended(tmp_path: Path) -> None:
     for _ in range(3):
         log = opened(tmp_path)
         log.append([EVENT])
         log.close()
     assert len(records_of(tmp_path)) == 3
-    assert len(chain.log_files(tmp_path)) == 1
+    assert len(log_format.log_files(tmp_path)) == 1
 
 
 def test_rotation_does_not_break_the_chain(tmp_path: Path) -> None:
     log = opened(tmp_path, rotate_bytes=500)
     for _ in range(20):
         log.append([EVENT])
-    files = chain.log_files(tmp_path)
+    files = log_format.log_files(tmp_path)
     assert len(files) > 3
     assert all(path.stat().st_size <= 500 for path in files)
     assert len(records_of(tmp_path)) == 20
-    firsts = [chain.decode_line(path.read_bytes().splitlines()[0])["n"] for path in files]
-    assert [chain.first_number(path.name) for path in files] == firsts
+    firsts = [log_format.decode_line(path.read_bytes().splitlines()[0])["n"] for path in files]
+    assert [log_format.first_number(path.name) for path in files] == firsts
 
 
 def test_only_one_process_has_a_store(tmp_path: Path) -> None:
@@ -94,11 +80,11 @@ def test_only_one_process_has_a_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", [b"{", b'{"n":4,"prev', b"\0" * 4096, b"\0" * 100 + b"\n", b"[]\n", b"\n\n"])
-def test_what_a_lost_write_left_is_declared_and_the_chain_goes_on(tmp_path: Path, rest: bytes) -> None:
+def test_the_remains_of_a_lost_write_are_recorded_and_skipped(tmp_path: Path, rest: bytes) -> None:
     log = opened(tmp_path)
     log.append([EVENT, EVENT, EVENT])
     log.close()
-    (path,) = chain.log_files(tmp_path)
+    (path,) = log_format.log_files(tmp_path)
     with path.open("ab") as file:
         file.write(rest)
     log = AuditLog(tmp_path, 10_000_000)
@@ -107,9 +93,9 @@ def test_what_a_lost_write_left_is_declared_and_the_chain_goes_on(tmp_path: Path
     assert [record["n"] for record in tail.records] == [1, 2, 3]
     log.append([EVENT])
     assert path.read_bytes().endswith(rest)  # nothing is taken away
-    last = chain.decode_line(chain.log_files(tmp_path)[-1].read_bytes().splitlines()[0])
+    last = log_format.decode_line(log_format.log_files(tmp_path)[-1].read_bytes().splitlines()[0])
     good = path.read_bytes().splitlines()[2]
-    assert (last["n"], last["previous"]) == (4, chain.hash_line(good))
+    assert (last["n"], last["previous"]) == (4, log_format.hash_line(good))
 
 
 @pytest.mark.parametrize("content", [b"", b'{"n":4,"previous":"'])
@@ -117,7 +103,7 @@ def test_a_file_that_was_begun_and_never_written_is_begun_again(tmp_path: Path, 
     log = opened(tmp_path)
     log.append([EVENT, EVENT, EVENT])
     log.close()
-    (tmp_path / chain.FOLDER / chain.file_name(4)).write_bytes(content)
+    (tmp_path / log_format.FOLDER / log_format.file_name(4)).write_bytes(content)
     log = opened(tmp_path)
     log.append([EVENT])
     assert len(records_of(tmp_path)) == 4
@@ -127,10 +113,10 @@ def test_damage_that_no_lost_write_explains_stops_the_store(tmp_path: Path) -> N
     log = opened(tmp_path)
     log.append([EVENT])
     log.close()
-    (path,) = chain.log_files(tmp_path)
+    (path,) = log_format.log_files(tmp_path)
     with path.open("ab") as file:
         file.write(b"x" * 2_000_000)
-    with pytest.raises(StoreError, match=r"its end is damaged; look at it with: edge audit"):
+    with pytest.raises(StoreError, match=r"its end is damaged; examine it with: edge audit"):
         AuditLog(tmp_path, 10_000_000).open()
 
 
@@ -179,9 +165,6 @@ def test_a_short_write_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(records_of(tmp_path)) == 2
 
 
-# What the store puts on record
-
-
 def stored(store: ImageStore, frames: list[RawFrame], **facts: Any) -> list[Path]:
     results = store.write([Entry(blur.anonymize(frame, FACE, BlurConfig()), **facts) for frame in frames])
     paths = [result for result in results if isinstance(result, Path)]
@@ -189,7 +172,7 @@ def stored(store: ImageStore, frames: list[RawFrame], **facts: Any) -> list[Path
     return paths
 
 
-def test_an_image_is_on_record_with_its_hash_and_its_facts(tmp_path: Path, raw: Make) -> None:
+def test_an_image_is_recorded_with_its_hash_and_details(tmp_path: Path, raw: Make) -> None:
     settings = {"blur": {"fill": "infill"}}
     store = ImageStore(StoreConfig(folder=tmp_path), settings=settings, detector="d" * 64)
     facts = {"held": 1, "regrown": True, "dropped": {"stale": 3}, "covered_whole": {"overflow": 1}}
@@ -197,7 +180,7 @@ def test_an_image_is_on_record_with_its_hash_and_its_facts(tmp_path: Path, raw: 
     start, image = records_of(tmp_path)
     assert start["event"] == "start"
     assert start["settings"] == settings
-    assert start["config"] == image["config"] == chain.fingerprint(settings)
+    assert start["config"] == image["config"] == log_format.fingerprint(settings)
     data = path.read_bytes()
     assert image["sha256"] == hashlib.sha256(data).hexdigest()
     assert image["bytes"] == len(data)
@@ -209,7 +192,7 @@ def test_an_image_is_on_record_with_its_hash_and_its_facts(tmp_path: Path, raw: 
     assert image["captured"] == "2023-11-14T22:13:20.000+00:00"
 
 
-def test_where_people_were_is_on_record_only_if_the_configuration_says_so(tmp_path: Path, raw: Make) -> None:
+def test_boxes_are_recorded_only_if_configured(tmp_path: Path, raw: Make) -> None:
     stored(ImageStore(StoreConfig(folder=tmp_path / "a")), [raw()])
     stored(ImageStore(StoreConfig(folder=tmp_path / "b"), AuditConfig(boxes=True)), [raw()])
     assert "boxes" not in records_of(tmp_path / "a")[1]
@@ -240,7 +223,7 @@ def test_a_record_is_on_the_disk_before_its_image_has_a_name(
     assert steps == ["fdatasync", *["fsync", "link"] * 3, "fsync"]
 
 
-def test_an_image_that_fails_costs_no_other_and_is_named_on_record(
+def test_an_image_that_fails_affects_no_other_and_is_recorded(
     tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path))
@@ -301,7 +284,7 @@ def test_images_without_a_name_are_declared_at_the_next_start(tmp_path: Path, ra
     assert records_of(tmp_path)[-1]["not_stored"] == []  # once is enough
 
 
-def test_a_killed_process_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_log_that_can_be_continued(tmp_path: Path) -> None:
     code = (
         "import os, sys, threading, time, numpy as np\n"
         "from pathlib import Path\n"
@@ -332,44 +315,43 @@ def test_a_killed_process_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     assert len(named) >= 45
 
 
-def test_a_log_file_goes_only_when_its_images_are_gone_and_it_is_old(tmp_path: Path, raw: Make) -> None:
+def test_a_log_file_is_removed_only_when_old_and_without_images(tmp_path: Path, raw: Make) -> None:
     config = AuditConfig(rotate_megabytes=0.001, keep_days=1)
     store = ImageStore(StoreConfig(folder=tmp_path), config)
     paths = stored(store, [raw(number=0)]) + stored(store, [raw(number=1)])
     stored(store, [raw(number=2)])
-    files = chain.log_files(tmp_path)
+    files = log_format.log_files(tmp_path)
     assert len(files) == 3  # the start and the first image, and one for each other
     store.keep()
-    assert chain.log_files(tmp_path) == files  # too young
+    assert log_format.log_files(tmp_path) == files  # too young
     for path in files:
         os.utime(path, (0, 0))
     store.keep()
-    assert chain.log_files(tmp_path) == files  # an image of the first is still there
+    assert log_format.log_files(tmp_path) == files  # an image of the first is still there
     paths[0].unlink()
     store.keep()
-    left = chain.log_files(tmp_path)
+    left = log_format.log_files(tmp_path)
     assert left[0] == files[1]
-    purged = [
-        record for line in lines_of(tmp_path) if (record := chain.decode_line(line))["event"] == "log_purged"
-    ]
-    first = chain.decode_line(left[0].read_bytes().splitlines()[0])
+    records = map(log_format.decode_line, lines_of(tmp_path))
+    purged = [record for record in records if record["event"] == "log_purged"]
+    first = log_format.decode_line(left[0].read_bytes().splitlines()[0])
     assert (purged[-1]["through"], purged[-1]["head"]) == (first["n"] - 1, first["previous"])
 
 
 @given(st.binary(max_size=80))
 def test_any_line_is_a_record_or_a_value_error(line: bytes) -> None:
     try:
-        record = chain.decode_line(line)
+        record = log_format.decode_line(line)
     except ValueError:
         return
     assert set(record) >= {"n", "previous", "time", "event"}
 
 
 @pytest.mark.parametrize("n", ["1", True, None, 1.5])
-def test_a_record_with_a_wrong_number_is_none(n: object) -> None:
+def test_a_record_with_a_wrong_number_is_refused(n: object) -> None:
     line = json.dumps({"n": n, "previous": "", "time": "", "event": "stop"}).encode()
     with pytest.raises(ValueError, match="'n'"):
-        chain.decode_line(line)
+        log_format.decode_line(line)
 
 
 def test_a_folder_whose_name_could_not_be_flushed_is_flushed_before_an_image_counts(
@@ -396,7 +378,7 @@ def test_a_folder_whose_name_could_not_be_flushed_is_flushed_before_an_image_cou
     assert {str(tmp_path), str(path.parent.parent), str(path.parent)} <= set(flushed)
 
 
-def test_nothing_is_on_record_before_the_start_of_its_process(
+def test_nothing_is_recorded_before_the_start_of_its_process(
     tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = ImageStore(StoreConfig(folder=tmp_path))
@@ -436,7 +418,7 @@ def killed() -> None:
 
 
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "removed"])
-def test_a_store_that_is_taken_away_is_begun_anew(tmp_path: Path, raw: Make, moved: bool) -> None:
+def test_a_store_that_is_moved_or_removed_is_started_again(tmp_path: Path, raw: Make, moved: bool) -> None:
     folder = tmp_path / "store"
     store = ImageStore(StoreConfig(folder=folder))
     store.usage.start()

@@ -1,4 +1,4 @@
-"""A clock that is wrong removes nothing by age, whatever it did and however often the process restarts."""
+"""A wrong clock causes no removal by age, however it came about and however often the process restarts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from edge.config import AuditConfig, BlurConfig, StoreConfig, make_config
 from edge.daemon.read_status import read_status
 from edge.frames import RawFrame
 from edge.status.gauges import gauges_text
-from edge.store import chain, clock, retention
+from edge.store import clock, log_format, retention
 from edge.store.clock import Clock
 from edge.store.images import Entry, ImageStore
 from tests.daemon.test_lifecycle import Truthful, make
-from tests.store.test_audit_log import records_of
+from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0
@@ -118,14 +118,14 @@ def test_a_clock_that_is_set_while_the_box_runs_removes_nothing_until_it_is_set_
 
 
 @pytest.mark.parametrize("step", [-299.0, 1.0, 299.0])
-def test_a_small_correction_is_no_doubt(box: Box, step: float) -> None:
+def test_a_small_correction_causes_no_doubt(box: Box, step: float) -> None:
     box.image(30 * DAY + HOUR)
     box.wall += step
     assert (box.keep(), box.doubt) == (FRESH, "")
 
 
-def test_a_wrong_clock_cannot_vouch_for_itself_by_a_restart(box: Box) -> None:
-    """It is set while the box runs, records are written by it, and systemd starts the service anew."""
+def test_a_wrong_clock_stays_in_doubt_after_a_restart(box: Box) -> None:
+    """The clock is set while the box runs, records are written with it, and systemd restarts the service."""
     box.wall += 400 * DAY
     assert box.keep() == FRESH
     assert records_of(box.folder)[-1]["time"].startswith("2027-08-18")
@@ -158,7 +158,7 @@ def test_a_start_with_a_wrong_clock_removes_nothing(box: Box) -> None:
 def test_a_box_may_have_been_off_for_25_hours(box: Box, off: float, left: int) -> None:
     box.image(30 * DAY)
     box.passes(off)
-    box.steady = 10.0  # it begins anew with the machine
+    box.steady = 10.0  # it starts again with the machine
     box.start()
     assert box.keep() == left
     assert bool(box.doubt) == (left > FRESH)
@@ -196,14 +196,14 @@ def test_a_box_that_starts_in_the_past_is_right_again_after_a_restart_with_the_r
     assert (box.keep(), box.doubt) == (FRESH, "")
 
 
-def test_without_a_log_nobody_knows_how_old_the_images_are(box: Box) -> None:
-    for path in chain.log_files(box.folder):
+def test_without_a_log_the_age_of_the_images_is_unknown(box: Box) -> None:
+    for path in log_format.log_files(box.folder):
         path.unlink()
     box.wall += 400 * DAY
     for _ in range(2):
         box.start()
         assert box.keep() == FRESH
-        assert "no record tells when the images were made" in box.doubt
+        assert "no record says when the images were stored" in box.doubt
     assert all(record_fields.problem_of(record) == "" for record in records_of(box.folder))
     box.start(clock_confirmed=datetime.fromtimestamp(box.wall, timezone.utc))
     assert (box.keep(), box.doubt) == (0, "")
@@ -212,18 +212,18 @@ def test_without_a_log_nobody_knows_how_old_the_images_are(box: Box) -> None:
 @pytest.mark.parametrize(
     "record", [{"time": "soon"}, {"time": "2026-07-14T12:00:00"}, {"time": "", "steady": 1}]
 )
-def test_a_record_without_a_time_vouches_for_nothing(record: dict[str, Any]) -> None:
+def test_a_record_without_a_time_proves_nothing(record: dict[str, Any]) -> None:
     judged = Clock()
     judged.judge([record], images=False)
     assert judged.now() is None
-    assert "no record tells" in judged.doubt
+    assert "no record says" in judged.doubt
 
 
 def test_a_clock_that_was_held_against_nothing_is_not_relied_on() -> None:
     assert Clock().now() is None
 
 
-def test_a_new_store_is_no_doubt(box: Box, tmp_path: Path) -> None:
+def test_a_new_store_causes_no_doubt(box: Box, tmp_path: Path) -> None:
     box.folder = tmp_path / "new"
     box.start()
     assert (box.keep(), box.doubt) == (0, "")
@@ -260,22 +260,22 @@ def test_old_log_files_wait_as_well(box: Box) -> None:
     box.start(max_age_days=None)
     for _ in range(20):
         box.keep()
-    for path in chain.log_files(box.folder):
+    for path in log_format.log_files(box.folder):
         os.utime(path, (box.wall, box.wall))
-    files = chain.log_files(box.folder)
+    files = log_format.log_files(box.folder)
     assert len(files) > 2
     box.wall += 400 * DAY
     box.keep()
     box.start()
     box.keep()
-    assert set(files) <= set(chain.log_files(box.folder))
+    assert set(files) <= set(log_format.log_files(box.folder))
     assert box.doubt
     box.wall -= 400 * DAY
     box.start()
     for path in files[:-1]:
         os.utime(path, (0, 0))
     box.keep()
-    assert not set(files[:-1]) & set(chain.log_files(box.folder))
+    assert not set(files[:-1]) & set(log_format.log_files(box.folder))
 
 
 def test_who_removes_nothing_by_age_hears_of_no_doubt(box: Box) -> None:
@@ -284,7 +284,7 @@ def test_who_removes_nothing_by_age_hears_of_no_doubt(box: Box) -> None:
     box.keep()
     assert box.doubt == ""
     box.start(max_age_days=30)
-    assert "400.0 days ahead" in box.doubt  # but it was on record
+    assert "400.0 days ahead" in box.doubt  # but it was recorded
 
 
 def test_the_status_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +302,7 @@ def test_the_status_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert b"\nedge_degraded 1" in gauges_text(status)
 
 
-def test_a_store_that_is_begun_anew_or_comes_back_is_judged_anew(box: Box) -> None:
+def test_a_store_that_is_replaced_or_returns_is_judged_again(box: Box) -> None:
     away = box.folder.with_name("away")
     box.keep()
     box.passes(8 * DAY)  # nothing is wrong with a long run

@@ -1,4 +1,4 @@
-"""Room on the disk: what goes, in which order, on record; and what counts as full."""
+"""Which images are removed, in which order, after being recorded; and when the disk counts as full."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.store import retention
 from edge.store.images import Entry, ImageStore
 from edge.store.retention import MEGABYTE, Retention, free_bytes
 from edge.store.usage import Usage
-from tests.store.test_audit_log import records_of
+from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]
 SIZE = 100_000
@@ -48,7 +48,7 @@ class Disk:
         return path
 
     def record(self, images: list[str], why: str) -> None:
-        assert all((self.folder / image).exists() for image in images)  # on record before it is done
+        assert all((self.folder / image).exists() for image in images)  # recorded before it is done
         self.purged += [(image, why) for image in images]
 
     def retention(self, **limits: float) -> Retention:
@@ -141,7 +141,7 @@ def test_a_probe_that_does_not_see_removals_removes_no_more(disk: Disk) -> None:
     disk.free, disk.grows = 2 * MEGABYTE, False
     room = disk.retention(min_free_megabytes=2)
     for _ in range(3):
-        with pytest.raises(StoreError, match="did not make room"):
+        with pytest.raises(StoreError, match="did not free any space"):
             room.make_room(SIZE)
     assert len(disk.purged) == 1
     disk.grows = True  # now it is seen
@@ -161,7 +161,7 @@ def test_age_takes_what_is_older(disk: Disk, monkeypatch: pytest.MonkeyPatch) ->
     assert disk.left == names([fresh], disk.folder)
 
 
-def test_what_is_no_image_of_a_camera_stays(disk: Disk) -> None:
+def test_anything_but_images_of_cameras_stays(disk: Disk) -> None:
     (disk.folder / "_audit").mkdir()
     (disk.folder / "_audit" / "000000000001.jsonl").write_text("{}")
     keep = disk.folder / "front" / "2020-01-01"
@@ -227,7 +227,7 @@ def test_a_probe_that_fails_counts_as_full_and_removes_nothing(
     assert [record["event"] for record in records_of(tmp_path)] == ["start", "image", "image"]
 
 
-def test_a_real_store_keeps_its_quota_on_record(tmp_path: Path, raw: Make) -> None:
+def test_a_real_store_keeps_its_quota_and_records_it(tmp_path: Path, raw: Make) -> None:
     store = ImageStore(StoreConfig(folder=tmp_path, format="png", quota_megabytes=1))
     store.usage.start()
     store.usage._thread.join()

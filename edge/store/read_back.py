@@ -1,4 +1,4 @@
-"""Read a stored image back. What is shown to a person is the file, never a picture in memory."""
+"""Read a stored image back: the preview shows files from the store, never pictures from memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _LARGEST_BYTES = 64 * 2**20
 
 
 def read_image(path: Path) -> tuple[bytes, str] | None:
-    """Bytes and media type of an image that the store wrote; None if it is gone or no such file."""
+    """Bytes and media type of a stored image; None if it is gone or not a regular image file."""
     media_type = MEDIA_TYPES.get(path.suffix)
     if media_type is None:
         return None
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # removed meanwhile, or replaced by a link
+    except OSError:  # removed in the meantime, or replaced by a link
         return None
     try:
         with open(handle, "rb") as file:
@@ -25,5 +25,5 @@ def read_image(path: Path) -> tuple[bytes, str] | None:
             if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_BYTES:
                 return None
             return file.read(), media_type
-    except OSError:  # the disk fails; the store's own error says so
+    except OSError:  # the disk fails, which the store itself reports
         return None

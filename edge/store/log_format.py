@@ -1,32 +1,33 @@
-"""The form of the audit log: JSON lines, each with the hash of the line before.
+"""The format of the audit log: JSON lines, each with the hash of the previous line.
 
 ``STORE/_audit/NNNNNNNNNNNN.jsonl`` holds records from number NNNNNNNNNNNN on, one compact JSON object in
 ASCII per line. Every record has ``n`` (counts from 1, without gaps over all files), ``previous`` (sha256 of
-the line before, without its newline; 64 zeros for the first), ``time`` (UTC) and ``event``. A changed, lost
-or inserted line breaks the chain at the next one (Schneier and Kelsey 1999, "Secure Audit Logs to Support
-Computer Forensics", section 4, without its keys: who holds the last hash can tell that all before it is
-unchanged). Records that were written while nobody could rely on the wall clock also have ``steady``: the UTC
-time by the steady clock, or null where there is none to begin with (edge/store/clock.py).
+the previous line, without its newline; 64 zeros for the first), ``time`` (UTC) and ``event``. A changed,
+lost or inserted line breaks the chain at the next one (Schneier and Kelsey 1999, "Secure Audit Logs to
+Support Computer Forensics", section 4, but without its keys: whoever has the last hash can tell that nothing
+before it was changed). Records that were written while the wall clock could not be relied on also have
+``steady``: the UTC time by the steady clock, or null if no reliable time is known (edge/store/clock.py).
 
-Events, and what else their records hold:
+Events, and the other fields of their records:
 
 * ``start``: a process began. ``version``, ``settings`` (the configuration, without passwords),
   ``config`` (sha256 of the settings as they are written here), ``detector`` (sha256 of its file),
-  ``not_stored`` (images of earlier records that never got their name: the power went),
-  ``damaged`` (``[file, bytes]``: so many bytes at the end of that file are no records, but what such an end
-  left; the chain goes on from the last good line before; also in ``not_stored``).
-* ``image``: written and flushed *before* the image gets its name. ``camera``, ``image`` (path below the
+  ``not_stored`` (images of earlier records that never got their names because the power failed),
+  ``damaged`` (``[file, bytes]``: that many bytes at the end of that file are not records but the remains of
+  an interrupted write; the chain continues from the last valid line before them). A ``not_stored`` record can
+  have ``damaged`` too.
+* ``image``: written and flushed *before* the image gets its name. ``camera``, ``image`` (its path below the
   store), ``sha256`` and ``bytes`` of the file, ``captured`` (UTC), ``frame`` (its number), ``regions``,
-  ``held`` (of these, added by hold), ``covered`` (share of the picture), ``whole``, ``regrown``,
+  ``held`` (how many of these were added by hold), ``covered`` (share of the picture), ``whole``, ``regrown``,
   ``escalated``, ``detector``, ``config``, ``dropped`` and ``covered_whole`` (frames of this camera by reason
   since the start), and ``boxes`` (``[x1, y1, x2, y2]`` in pixels) only with ``audit.boxes = true``.
 * ``not_stored``: ``images`` of earlier records that could not be stored; ``why``.
-* ``purged``: ``images`` that are removed, written before they are; ``why``: age, quota, min_free, or
-  known_face (the detector ceased to find the known face after they were stored).
-* ``log_purged``: log files up to record ``through`` are removed; ``head`` is the hash of that record.
-  ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
-* ``counts``, ``stop``: ``cameras``: of each, ``captured``, ``written``, ``dropped`` and ``covered_whole``
-  since the start.
+* ``purged``: ``images`` that are about to be removed; ``why``: age, quota, min_free, or known_face (the
+  detector no longer found the known face after they were stored).
+* ``log_purged``: log files up to record ``through`` are about to be removed; ``head`` is the hash of that
+  record. ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
+* ``counts``, ``stop``: ``cameras`` has ``captured``, ``written``, ``dropped`` and ``covered_whole`` of each
+  camera since the start.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def hash_line(line: bytes) -> str:
 
 
 def decode_line(line: bytes) -> Record:
-    """Read one line, without its newline. Raises ValueError when it is no record of this form."""
+    """Read one line, without its newline. Raises ValueError when it is not a record in this format."""
     try:
         record = json.loads(line.decode("ascii"))
     except (ValueError, RecursionError) as error:
@@ -65,7 +66,7 @@ def decode_line(line: bytes) -> Record:
         raise ValueError("not a JSON object")
     for key, kind in (("n", int), ("previous", str), ("time", str), ("event", str)):
         if not isinstance(record.get(key), kind) or isinstance(record[key], bool):
-            raise ValueError(f"{key!r} is missing or of a wrong type")
+            raise ValueError(f"{key!r} is missing or has a wrong type")
     if record["event"] not in EVENTS:
         raise ValueError(f"unknown event {record['event']!r}")
     return record
@@ -81,12 +82,12 @@ def file_name(first: int) -> str:
 
 
 def first_number(name: str) -> int:
-    """Number of the record that a log file begins with, told by its name."""
+    """Number of the first record of a log file, taken from its name."""
     return int(name.removesuffix(".jsonl"))
 
 
 def log_files(store: Path) -> list[Path]:
-    """The log files below a store's folder, oldest first. Raises OSError where the folder cannot be read."""
+    """The log files below a store's folder, oldest first. Raises OSError if the folder cannot be read."""
     folder = store / FOLDER
     if not folder.is_dir():
         return []
