@@ -22,8 +22,8 @@ for _package in ("pycocotools", "matplotlib"):
         pytest.importorskip(_package)
 
 from benchmarks import accuracy_result  # noqa: E402
-from benchmarks.accuracy import CANVAS, LOWEST_SCORE, RAISED_SCORES, look, measure  # noqa: E402
-from benchmarks.accuracy_figures import (  # noqa: E402
+from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, look, measure  # noqa: E402
+from benchmarks.accuracy.figures import (  # noqa: E402
     GRID,
     MARGIN,
     MAX_FALSE,
@@ -38,7 +38,7 @@ from benchmarks.accuracy_figures import (  # noqa: E402
     tally,
     wider_precision,
 )
-from benchmarks.accuracy_result import AccuracyResult, Found  # noqa: E402
+from benchmarks.accuracy.result import AccuracyResult, Found  # noqa: E402
 from benchmarks.datasets import DataSet, DatasetError, Face, Picture, Split, open_dataset  # noqa: E402
 from edge.config import DetectorConfig  # noqa: E402
 from edge.detection.detector import Detections, Detector, open_detector  # noqa: E402

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from benchmarks import _leak_reference, _tracks, leak_rate
-from benchmarks._leak_faces import COLUMNS, LAST_LOOK, FaceFrame, summaries
-from benchmarks._leak_judged import NO_FACE, Judged
-from benchmarks._leak_reference import ClipReference
-from benchmarks._tracks import Hit, Track, link, merge
+from benchmarks.leak.faces import COLUMNS, LAST_LOOK, FaceFrame, summaries
+from benchmarks.leak.judged import NO_FACE, Judged
+from benchmarks.leak.reference import ClipReference
+from benchmarks.leak.tracks import Hit, Track, link, merge
 from benchmarks.last_look_rate import clip_frames
-from benchmarks.leak_rate import measure
+from benchmarks.leak.run import measure
 from edge.boxes import NO_BOXES, Floats
 from edge.config import BlurConfig, PrivacyConfig
 from edge.detection.detector import Detections, Detector

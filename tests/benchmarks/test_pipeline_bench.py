@@ -14,9 +14,9 @@ pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
 from benchmarks import _clips, common, pipeline, report
-from benchmarks._leak_reference import ClipReference
-from benchmarks._tracks import Track
-from benchmarks.pipeline_result import (
+from benchmarks.leak.reference import ClipReference
+from benchmarks.leak.tracks import Track
+from benchmarks.pipeline.result import (
     DEFACE_FULL,
     DEFACE_SCALED,
     EDGE,

@@ -16,7 +16,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks are not in the wheel")
 import tensorflow as tf
 
 from benchmarks import reference_models
-from benchmarks.reference_models import VARIANTS, Fusion, anchors, build, export, make_network
+from benchmarks.reference_models.export import VARIANTS, Fusion, anchors, build, export, make_network
 from convert import build as conversion
 from convert.options import ModelOptions
 from convert.sample import sample_picture, sample_pictures

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from benchmarks import common, reidentify
-from benchmarks._identities import SIDE, Person, make_person, make_scene
-from benchmarks._portraits import render
-from benchmarks._recognisers import VIEW, Size, fisher, whiten
-from benchmarks.reidentify import ROWS, Row, corners, cover, surround
+from benchmarks.reidentify.identities import SIDE, Person, make_person, make_scene
+from benchmarks.reidentify.portraits import render
+from benchmarks.reidentify.recognisers import VIEW, Size, fisher, whiten
+from benchmarks.reidentify.run import ROWS, Row, corners, cover, surround
 from edge import blur
 from edge.boxes import Floats
 from edge.config import BlurConfig

@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 from benchmarks import _left, _scenes, scenes
 from benchmarks.datasets import DataSet, DatasetError, Face, Picture
-from benchmarks.scenes_result import ScenesResult, as_markdown, plot
+from benchmarks.scenes.result import ScenesResult, as_markdown, plot
 from edge import blur
 from edge.config import BlurConfig
 from edge.frames import Pixels, RawFrame

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 from benchmarks import common, soak, startup
-from benchmarks.soak_cameras import Proxy, flip
-from benchmarks.soak_checks import LEAST_FRAMES, WARM_UP_SECONDS, Check, Record, judge, last_words
-from benchmarks.soak_faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
-from benchmarks.soak_scene import FACE_LEFT, HEIGHT, WIDTH, Scene, Stamp, read_strip, write_strip
-from benchmarks.soak_watch import Image, Poll, Sample, in_flight, judge_image
+from benchmarks.soak.cameras import Proxy, flip
+from benchmarks.soak.checks import LEAST_FRAMES, WARM_UP_SECONDS, Check, Record, judge, last_words
+from benchmarks.soak.faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
+from benchmarks.soak.scene import FACE_LEFT, HEIGHT, WIDTH, Scene, Stamp, read_strip, write_strip
+from benchmarks.soak.watch import Image, Poll, Sample, in_flight, judge_image
 from edge.blur import anonymize
 from edge.config import BlurConfig, CameraConfig
 from edge.detection.detector import Detector

@@ -19,8 +19,8 @@ for _package in ("tensorflow", "tf2onnx", "onnx", "onnxscript"):
 
 from benchmarks import common, speed_result, speed_rows  # noqa: E402
 from benchmarks import speed as speed_module  # noqa: E402
-from benchmarks.speed_result import SpeedResult, as_markdown  # noqa: E402
-from benchmarks.speed_rows import Row  # noqa: E402
+from benchmarks.speed.result import SpeedResult, as_markdown  # noqa: E402
+from benchmarks.speed.rows import Row  # noqa: E402
 from convert.build import Wanted, build  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
 from edge.errors import DetectionError  # noqa: E402
