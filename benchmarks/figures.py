@@ -98,8 +98,8 @@ def _reidentify(file: Path) -> list[Row]:
     return [
         (
             f"synthetic people recognised behind the default fill, {result['people']} to choose from",
-            f"{best(covered, 'top1'):.1%}; by the surroundings alone {best(covered, 'surround_top1'):.1%}; by "
-            f"chance {result['chance']:.1%}; behind gaussian {best(gaussian, 'top1'):.0%}",
+            f"{best(covered, 'top1'):.1%}; by the surroundings alone {best(covered, 'surround_top1'):.1%}; "
+            f"by chance {result['chance']:.1%}; behind gaussian {best(gaussian, 'top1'):.0%}",
             "reidentify",
         )
     ]
@@ -143,12 +143,13 @@ def _soak(file: Path) -> list[Row]:
     good = {check["name"]: check["good"] for check in result["checks"]}
     faces, memory = "no face is left on any image", "memory does not grow"
     raw = "no raw face" if good[faces] else f"**raw faces** on {len(figures[faces]['suspects'])} or more"
+    images = figures[faces]["images"]
+    faults = sum(result["faults"].values())
     cameras = result["plan"]["rtsp"] + result["plan"]["mjpeg"]
     verdict = "within" if good[memory] else "**over**"
     return [
         (
-            f"{result['plan']['minutes']:.0f} minutes, {cameras} cameras, {sum(result['faults'].values())} faults, "
-            f"{figures[faces]['images']:,} images stored",
+            f"{result['plan']['minutes']:.0f} minutes, {cameras} cameras, {faults} faults, {images:,} images stored",
             f"{raw}; memory +{figures[memory]['mb_per_10000_frames']:.1f} MB per 10,000 "
             f"frames, {verdict} the bound of {figures[memory]['bound']:g}",
             "soak",

@@ -200,8 +200,8 @@ def _recommendation(one: DetectorAccuracy) -> str:
 
 def _raised(one: DetectorAccuracy) -> list[str]:
     return [
-        f"on {each.pictures} pictures ({name}) more candidates passed than it returns, so these had a "
-        f"threshold of up to {each.highest:g}; below it, figures lack boxes"
+        f"on {each.pictures} pictures ({name}) more candidates passed than it returns, so they were "
+        f"measured with a threshold of up to {each.highest:g}; below it, figures lack boxes"
         for name, each in one.raised.items()
     ]
 

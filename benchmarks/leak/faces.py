@@ -1,4 +1,4 @@
-"""Face-frames of ``benchmarks.leak_rate``: what is counted, and the tables."""
+"""Face-frames of ``python -m benchmarks leak-rate``: what is counted, and the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person judged to be no face in the reference of ``benchmarks.leak_rate``, and why."""
+"""What a person judged to be no face in the reference of ``python -m benchmarks leak-rate``, and why."""
 
 from __future__ import annotations
 

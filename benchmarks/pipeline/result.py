@@ -23,9 +23,8 @@ TWO_CAMERAS = 2.0
 
 class Run(Strict):
     """One run of the appliance. Times in ``stages`` are median and 95th percentile in milliseconds, per frame
-    (*encode*, *write*: per image; *detection*: per frame detected on; *inference*: per view). ``views`` is the
-    number of views that went through the detector. ``bare_cpu_seconds`` is what decoding and JPEG alone take
-    per frame."""
+    (*encode*, *write*: per image; *detection*: per frame detected on; *inference*: per view). ``views``: the
+    number that went through the detector. ``bare_cpu_seconds``: decoding and JPEG alone, per frame."""
 
     frames: int
     images: int

@@ -1,4 +1,4 @@
-"""People who exist only in code, for ``benchmarks.reidentify``.
+"""Synthetic people, for ``python -m benchmarks reidentify``.
 
 A person is a fixed set of facial parameters; a scene is everything else in one picture: pose, expression,
 background, clothes, light and noise. Both come from seeds of their own, and nothing of a scene depends on

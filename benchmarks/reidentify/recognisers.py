@@ -1,4 +1,4 @@
-"""The two attackers of ``benchmarks.reidentify``: a convolutional network, and linear discriminants.
+"""The attackers of ``python -m benchmarks reidentify``: a convolutional network, and linear discriminants.
 
 Both are trained on the first pictures that they are given and then say who is on the others.
 """

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import datasets
 from benchmarks.datasets import DatasetError, Face, open_dataset
+from benchmarks.datasets.form import FACE_CLASSES
 
 OBJECT = (
     "<object><name>{name}</name>{more}<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax>"
@@ -461,4 +461,4 @@ def test_the_real_faces_are_read(shared_data: Path) -> None:
     masked = [face.masked for p in data.pictures for face in p.faces]
     assert None not in masked
     assert sum(map(bool, masked)) > len(masked) / 2
-    assert set(datasets.FACE_CLASSES.values()) == {None, True, False}
+    assert set(FACE_CLASSES.values()) == {None, True, False}
