@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Measure how fast and how good the anonymizer is.",
-    epilog="Exit codes: 0 measured, 1 a stated target or check failed, 2 nothing could be measured. "
+    epilog="Exit codes: 0 measured, 1 a check failed, 2 nothing could be measured. "
     "A result taken on a busy machine says so.",
 )
 PANELS = {

@@ -143,13 +143,13 @@ def _soak(file: Path) -> list[Row]:
     good = {check["name"]: check["good"] for check in result["checks"]}
     faces, memory = "no face is left on any image", "memory does not grow"
     raw = "no raw face" if good[faces] else f"**raw faces** on {len(figures[faces]['suspects'])} or more"
-    images = figures[faces]["images"]
+    minutes, images = result["plan"]["minutes"], figures[faces]["images"]
     faults = sum(result["faults"].values())
     cameras = result["plan"]["rtsp"] + result["plan"]["mjpeg"]
     verdict = "within" if good[memory] else "**over**"
     return [
         (
-            f"{result['plan']['minutes']:.0f} minutes, {cameras} cameras, {faults} faults, {images:,} images stored",
+            f"{minutes:.0f} minutes, {cameras} cameras, {faults} faults, {images:,} images stored",
             f"{raw}; memory +{figures[memory]['mb_per_10000_frames']:.1f} MB per 10,000 "
             f"frames, {verdict} the bound of {figures[memory]['bound']:g}",
             "soak",

@@ -15,6 +15,8 @@ from benchmarks import common
 from benchmarks.pipeline.result import Run
 
 SIZES = {"480p": (854, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
+DEMO_FRAMES = 150
+"""Length of the clip of the synthetic camera."""
 RUN_SECONDS = 900
 """A run that takes longer has failed."""
 
@@ -24,9 +26,10 @@ def prepare(clip: Path | None, target: Path, width: int, height: int, frames: in
     if clip is not None:
         footage.write_scaled(clip, target, width, height, frames)
         return
-    demo = target.with_name("demo.mp4")
+    count = DEMO_FRAMES if frames is None else min(frames, DEMO_FRAMES)
+    demo = target.with_name(f"demo-{count}.mp4")
     if not demo.exists():
-        footage.write_demo(demo, 150)
+        footage.write_demo(demo, count)
     footage.write_scaled(demo, target, width, height, frames)
 
 

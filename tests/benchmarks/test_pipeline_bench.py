@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +27,7 @@ from benchmarks.pipeline.result import (
     Leak,
     PipelineResult,
     Row,
+    Run,
     as_markdown,
     plot,
     targets,
@@ -42,18 +45,22 @@ def frames_of(clip: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> PipelineResult:
     folder = tmp_path_factory.mktemp("pipeline")
-    return pipeline.measure(
-        None,
-        command="python -m benchmarks pipeline",
-        rounds=2,
-        frames=3,
-        compared=4,
-        cameras=(1, 2),
-        sizes=("720p",),
-        faces=(0, 10),
-        deface=None,
-        folder=folder,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # Counts are the same for larger frames (two views each), which take longer.
+        patch.setitem(pipeline.SIZES, "720p", (960, 540))
+        patch.setitem(pipeline.SIZES, "1080p", (960, 540))
+        return pipeline.measure(
+            None,
+            command="python -m benchmarks pipeline",
+            rounds=1,
+            frames=3,
+            compared=4,
+            cameras=(1, 2),
+            sizes=("720p",),
+            faces=(0, 10),
+            deface=None,
+            folder=folder,
+        )
 
 
 @pytest.mark.slow
@@ -61,7 +68,7 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
     wanted = [(1, None), (2, None), (1, 0), (1, 10), (1, 0)]
     assert [(row.cameras, row.faces) for row in result.rows] == wanted
     for row in result.rows:
-        assert len(row.runs) == 2
+        assert len(row.runs) == 1
         for run in row.runs:
             assert run.frames == run.images == 3 * row.cameras
             assert not run.dropped
@@ -82,13 +89,39 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
             }
         assert row.fps_min <= row.fps <= row.fps_max
         assert (row.outside_ms is None) == (row.threads != 1)
-    assert [run.regions for run in result.rows[-2].runs] == [30, 30]
+    assert [run.regions for run in result.rows[-2].runs] == [30]
     assert [way.frames for way in result.compared] == [4, 4, 4, 4]
     assert PipelineResult.model_validate_json(result.model_dump_json()) == result
     text = as_markdown(result)
     assert all(row.name in text for row in result.rows)
     plot(result, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_take_turns_and_each_runs_once_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, str]] = []
+
+    def fake(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
+        taken.append((len(clips), settings["privacy"]["last_look"]))
+        seconds = float(len(taken))
+        run = Run(
+            frames=12, images=12, regions=0, dropped={}, seconds=seconds, cpu_seconds=seconds,
+            detector_cpu_seconds=0.5, views=24, bare_cpu_seconds=0.1, stages={}, rss_megabytes=1.0,
+        )  # fmt: skip
+        return run, draft
+
+    monkeypatch.setattr(pipeline, "run_appliance", fake)
+    monkeypatch.setattr(pipeline, "prepare", lambda *_: None)
+    monkeypatch.setattr(pipeline, "ways_of", lambda *_: [])
+    monkeypatch.setattr(clips, "write_wall", lambda *_: None)
+    found = pipeline.measure(
+        None, command="", rounds=2, cameras=(1, 2), sizes=("720p",), faces=(0,), deface=None, folder=tmp_path
+    )
+    rows = [(1, "always"), (2, "always"), (1, "always"), (1, "covered")]
+    assert taken == [*rows, *rows[1:], rows[0]]
+    assert [[run.seconds for run in row.runs] for row in found.rows] == [[1, 8], [2, 5], [3, 6], [4, 7]]
+    first = found.rows[0]
+    assert (first.fps_min, first.fps, first.fps_max) == (1.5, 6.75, 12.0)
 
 
 @pytest.mark.slow
