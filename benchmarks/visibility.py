@@ -194,7 +194,7 @@ def degrade(some: list[tuple[Pixels, Floats | None]], detector: Detector) -> lis
     total = Tally()
     for pixels, labels in some:
         found = find(pixels)
-        if labels is not None:  # a labelled face that was found; what else was found may be none
+        if labels is not None:  # labelled faces that were found; other boxes may be no faces
             found = labels[geometry.iou(labels, found).max(axis=1, initial=0) >= SAME_IOU]
         clean.append(found)
         total.add(found, found, measure(pixels))

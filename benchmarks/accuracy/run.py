@@ -66,9 +66,10 @@ def measure(
 ) -> AccuracyResult:
     """Run detectors (None: the shipped one) on a set.
 
-    ``split`` is reported on: ``train``, ``eval`` or ``all`` (default: ``eval`` where the set has it, else
-    all). ``limit``: pictures of each split at most, the first ones (1 or more). ``provider``, ``size_pixels``
-    and ``threads`` are those of ``edge.config.DetectorConfig``; ``command`` is kept in the result.
+    ``split`` is reported on: ``train``, ``eval`` or ``all`` (default: ``eval`` where the set has it,
+    otherwise all). ``limit``: at most the first this many pictures of each split (1 or more). ``provider``,
+    ``size_pixels`` and ``threads`` are those of ``edge.config.DetectorConfig``; ``command`` is kept in the
+    result.
 
     Raises DatasetError for a split that is not there and a picture that is not as labelled, DetectorError for
     a detector that cannot be opened, DetectionError for one that fails on a picture, SystemExit (2) without

@@ -86,7 +86,7 @@ def read_bytes(file: Path) -> bytes:
 
 
 def place_of(name: str, bases: Iterable[Path]) -> Path:
-    """Where a picture lies: in the first of these folders that has it, else where it was looked for first."""
+    """Where a picture lies: in the first of these folders that has it, or in the first of all."""
     places = [base / name for base in bases]
     return next((place for place in places if place.is_file()), places[0])
 

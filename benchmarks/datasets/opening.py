@@ -36,7 +36,7 @@ def open_dataset(
     present = [each for each, found in files.items() if found]
     wanted = ", ".join(f"{each}: {' or '.join(places)}" for each, places in PLACES.items())
     if not present or (kind is not None and not files[kind]):
-        raise DatasetError(f"{folder}: no labels{f' of kind {kind}' if kind else ''}; wanted {wanted}")
+        raise DatasetError(f"{folder}: no labels{f' of kind {kind}' if kind else ''}; expected {wanted}")
     if kind is None and len(present) > 1:
         raise DatasetError(
             f"{folder}: labels of several kinds, {', '.join(present)}; choose one with --format"

@@ -59,7 +59,9 @@ def _wider_entries(file: Path) -> Iterable[tuple[str, list[list[float]], str]]:
     while at < len(lines):
         name, where = lines[at], f"{file}:{at + 1}"
         if not name or at + 1 >= len(lines) or not (lines[at + 1].isascii() and lines[at + 1].isdigit()):
-            raise DatasetError(f"{where}: wanted the name of a picture, and on the next line how many faces")
+            raise DatasetError(
+                f"{where}: expected the name of a picture, and on the next line how many faces"
+            )
         count = int(lines[at + 1])
         if at + 2 + count > len(lines):
             raise DatasetError(f"{where}: {count} faces are announced, but the file ends before")
@@ -76,7 +78,7 @@ def _wider_row(line: str, where: str) -> list[float]:
     except ValueError:
         row = []
     if len(row) != len(WIDER_FIELDS) or not all(map(math.isfinite, row)):
-        raise DatasetError(f"{where}: wanted ten numbers, {' '.join(WIDER_FIELDS)}, not {line[:80]!r}")
+        raise DatasetError(f"{where}: expected ten numbers, {' '.join(WIDER_FIELDS)}, not {line[:80]!r}")
     return row
 
 
@@ -114,7 +116,7 @@ def _wider_list(file: Path) -> dict[str, list[int]]:
                 listed[f"{event[0]}/{name[0]}"] = [int(place) - 1 for place in np.ravel(places)]
     except (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, MatReadError) as error:
         raise DatasetError(
-            f"{file}: not a list of WIDER FACE ({type(error).__name__}: {error}); wanted the cells "
+            f"{file}: not a list of WIDER FACE ({type(error).__name__}: {error}); expected the cells "
             "event_list, file_list and gt_list"
         ) from error
     return listed

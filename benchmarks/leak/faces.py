@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks import common
 
 COVERED_SHARE = 0.6
-"""A face is covered from this share of its reference box on, as in the tables of docs/measurements.md."""
+"""A face is covered from this share of its reference box on."""
 MIN_SIDE = 20
 """Shorter side of a reference box from which it counts in the headline, in pixels."""
 SETTINGS = ("off", "after", "both")

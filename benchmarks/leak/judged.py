@@ -19,5 +19,5 @@ NO_FACE: dict[str, list[Judged]] = {
         ("700-468-144", 700, 708, "edge of an empty table; MTCNN alone"),
     ],
 }
-"""Per clip. One person looked at a crop of every face-frame that was uncovered with any setting
+"""Per clip. One person judged a crop of every face-frame that was uncovered with any setting
 (``--sheet``). An ear, a cheek or glasses seen from behind were left in as faces."""

@@ -45,7 +45,7 @@ UPSCALE = 2
 CANVAS = "1536x864"
 """Canvas of CenterFace: twice the size of the largest clip, 3.2 times that of the others."""
 SCORES = {"score_begin": 0.35, "score_continue": 0.2}
-"""Fixed, so that neither the reference nor what hold is worth follows the shipped thresholds."""
+"""Fixed, so that neither the reference nor the value of hold changes with the shipped thresholds."""
 MTCNN_SURE = 0.8
 """MTCNN's own threshold. CenterFace's is ``score_begin``; its weak hits go down to ``score_continue``."""
 

@@ -148,7 +148,7 @@ def faces_of(reference: ClipReference, number: int, judged: list[Judged]) -> lis
 
 
 def note(faces: list[FaceFrame], column: str, regions: Ints, frame: RawFrame) -> None:
-    """Write down how much of each face these regions cover."""
+    """Record how much of each face these regions cover."""
     for face in faces:
         box = np.array(face.box, np.float32)
         share = painted_share(box, regions.astype(np.float32), frame.width, frame.height)
@@ -205,7 +205,7 @@ def reference_of(clips: list[Path], file: Path) -> tuple[dict[str, Any], dict[st
 
 
 def check_judged(judged: dict[str, list[Judged]], reference: dict[str, ClipReference]) -> None:
-    """Every judgement is about frames of a track. Raises SystemExit (2) when one is about nothing."""
+    """Check that every judgement is about frames of a track. Raises SystemExit (2) for one that is not."""
     for clip, entries in judged.items():
         spans = {
             track.name: (track.first, track.first + len(track.boxes) - 1) for track in reference[clip].tracks

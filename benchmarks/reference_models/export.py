@@ -28,8 +28,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, RGB in 0..1."""
 MAX_BOXES, NMS_IOU, MIN_SCORE = 100, 0.5, 1e-8
 PRIOR, HIGH_SCORE, HIGH_ANCHORS = 0.01, 0.3, 40
-"""The score of a middling anchor; and a score that so many anchors of a picture exceed, on average, as those
-around one or two faces do in a trained model: what suppression takes depends on it."""
+"""The score of a middling anchor; and a score that on average this many anchors of a picture exceed, as those
+around one or two faces do in a trained model: the time of suppression depends on it."""
 SETTLING_PICTURES = 4
 """Keras keeps every layer's maps of all of them in memory: gigabytes in D2."""
 

@@ -19,7 +19,7 @@ from edge.boxes import Floats
 VIEW = 48
 """Side of what the network sees, in pixels: a square around the face."""
 COARSE = CLOSE = 12
-"""Sides of what the linear attacker sees: the same square, and the head region by itself."""
+"""Sides of what the linear attacker sees: the same square, and the head region alone."""
 COARSE_PARTS, OUTLINE_PARTS, CLOSE_PARTS = 30, 6, 60
 """Principal components that it uses of the square, of where the region is in it, and of the head."""
 FLOOR = 0.1
@@ -87,7 +87,7 @@ class Network:
             variable.assign(value)
         self.keras.utils.set_random_seed(self.seed)
         known = self.size.known
-        # Each position by itself, so that what varies little counts as much as the rest.
+        # Each position is scaled on its own, so that what varies little counts as much as the rest.
         scaled = (views - views[:known].mean(axis=0)) / (views[:known].std(axis=0) + 2)
         self.model.fit(scaled[:known], labels[:known], batch_size=BATCH, epochs=self.size.epochs, verbose=0)
         return np.asarray(self.model.predict(scaled[known:], verbose=0).argmax(axis=1), np.int64)

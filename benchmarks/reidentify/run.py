@@ -39,7 +39,7 @@ from edge.frames import Pixels, RawFrame
 VIEW_WIDTHS = 2.2
 """Side of the square around the face that the network sees, in widths of the face box."""
 BLACK = 0
-"""What the benchmark sets a region to: not the colour of ``solid``, or the two would be trivially equal."""
+"""Colour of a region in the surround: not that of ``solid``, or the two would be trivially equal."""
 TILE = 128
 """Side of a tile of the contact sheet, in pixels."""
 ATTACKERS = ("network", "linear")
@@ -134,7 +134,7 @@ REGION_OF = {
 
 
 def draw(size: Size, seed: int) -> tuple[list[Picture], Labels]:
-    """Pictures of everybody, and who is on them, ``[N]``; the first ``size.known`` are for training."""
+    """Pictures of all people, and who is on each, ``[N]``; the first ``size.known`` are for training."""
     people = [make_person(seed, number) for number in range(size.people)]
     labels = np.arange(size.people * (size.train + size.test)) % size.people
     scenes = (make_scene(seed, number) for number in range(len(labels)))
@@ -144,8 +144,8 @@ def draw(size: Size, seed: int) -> tuple[list[Picture], Labels]:
 def square(pixels: Pixels, box: Floats, region: str | None) -> Floats:
     """A square around the face, ``[VIEW, VIEW, 4]``: the picture, and 255 where the region is.
 
-    Everybody can find out what is covered. An attacker who is told can use the outline whatever the colour
-    beside it, so that fills differ by what they show and not by how well their edge is seen.
+    What is covered can be found out anyway. An attacker who knows it can use the outline whatever the colour
+    beside it, so that fills differ by what they show and not by how visible their edge is.
     """
     marked = np.dstack([pixels, np.zeros(pixels.shape[:2], np.uint8)])
     if region is not None:
@@ -165,7 +165,7 @@ def close(pixels: Pixels, box: Floats) -> Floats:
 
 
 def _shrink(pixels: Pixels, side: int) -> Floats:
-    # Averages keep their fractions: of a strong blur they are all that tells people apart.
+    # Averages keep their fractions, the only thing in which a strong blur leaves people different.
     small = cv2.resize(pixels.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
 
@@ -208,7 +208,7 @@ def two_proportions(first: int, second: int, tested: int) -> float:
 
 
 def measure(size: Size, threads: int, seed: int) -> list[dict[str, Any]]:
-    """Let both attackers loose on every row and every surround."""
+    """Train and test both attackers on every row and every surround."""
     network = Network(size, threads, seed)
     pictures, labels = draw(size, seed)
     asked = labels[size.known :]
@@ -243,9 +243,9 @@ def report(row: Row, found: dict[str, int], alone: dict[str, int] | None, size: 
 
 
 def verdict(row: Row, result: dict[str, Any], tested: int, chance: float) -> str:
-    """What a row shows. ``infill`` and ``solid`` are judged in whatever region they cover.
+    """Verdict on a row. ``infill`` and ``solid`` are judged in every region.
 
-    With two attackers and six such rows, a sound build fails by mere chance with one seed in about 30.
+    With two attackers and six such rows, a sound build fails by chance with about one seed in 30.
     """
     if row.region is None:
         return "not covered"
@@ -268,7 +268,7 @@ def is_strong(rows: list[dict[str, Any]]) -> bool:
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """The table and what it means, in Markdown."""
+    """The table and its verdicts, in Markdown."""
 
     def both(row: dict[str, Any], key: str, form: str) -> str:
         return " / ".join(form.format(row[attacker][key]) for attacker in ATTACKERS)

@@ -1,4 +1,4 @@
-"""What is left of a face in the output of a tool, judged by pixels alone, whatever the tool says it covered.
+"""What a tool left of a face, judged by its output's pixels alone, whatever it claims to have covered.
 
 A face counts as left when the middle of its box looks as it did (within ``SAME_LEVELS`` grey levels on
 average), or when its edges are still there: the gradients of the box correlate with those of the original by

@@ -134,7 +134,7 @@ class Camera(ABC):
 
     @abstractmethod
     def _port(self) -> int | None:
-        """Where its own server listens."""
+        """The port on which its own server listens; None: it does not."""
 
     @abstractmethod
     def _show(self, pixels: Pixels) -> None:
@@ -252,8 +252,8 @@ class MjpegCamera(Camera):
 class RtspCamera(Camera):
     """H.264 over RTSP, from a process of its own (benchmarks/soak/rtsp.py)."""
 
-    # "frozen" is left out of the draw: what comes out of the encoder then differs from picture to picture as
-    # much as a still scene does, so that nobody behind it can tell (docs/sources.md).
+    # "frozen" is not drawn: the encoder's output then differs from picture to picture as much as that of a
+    # still scene, so that nothing behind it can tell (docs/sources.md).
     faults = ("stop", "hold", "kill", "flip", "noise")
 
     def __init__(self, name: str, scene: Scene, fps: int, zero: float, folder: Path) -> None:

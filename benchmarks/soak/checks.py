@@ -32,7 +32,7 @@ MOST_EXAMPLES = 10
 FROZEN_SECONDS = 0.5
 """The last picture was drawn at most this long before or after the fault began."""
 TICK_FRAMES = 50
-"""Frames of one camera that may come during one tick: five seconds."""
+"""Frames of one camera that may arrive during one tick: five seconds."""
 
 _LAST_LINE = re.compile(r"camera (\S+): captured (\d+), written (\d+), dropped (none|\{[^}]*\}), state")
 
@@ -55,7 +55,7 @@ class Record:
     max_frame_age: float = 2.0
     hold_before_frames: int = 3
     most_in_flight: int = 0
-    """Frames of one camera that may wait at a time: slot, delay line, queue of the store."""
+    """Frames of one camera that may wait at once: slot, delay line, queue of the store."""
 
     @property
     def hold_seconds(self) -> float:
@@ -250,7 +250,7 @@ def _accounts(record: Record) -> Check:
         if written != stored[name]:
             off.append(f"{name}: written {written}, but {stored[name]} images were found")
     waiting = [number for poll in record.polls for number in poll.in_flight.values()]
-    # What was captured is counted by the tick, what was overtaken at once.
+    # Captured frames are counted by the tick, overtaken ones at once.
     if waiting and not -TICK_FRAMES <= min(waiting) <= max(waiting) <= record.most_in_flight + 2:
         off.append(f"between {min(waiting)} and {max(waiting)} frames in flight")
     figures = {

@@ -1,4 +1,4 @@
-"""Which fault happens when, and how soon a camera has to be back after it."""
+"""Which fault happens when, and how soon a camera must have recovered from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STORE = "store"
 _SECONDS = {"still": (4.0, 16.0), "frozen": (4.0, 16.0), "full": (3.0, 8.0)}
 _OTHER_SECONDS = (2.0, 10.0)
 _SLACK_SECONDS = 10.0
-"""To start the server, open the stream, store a picture, and for two polls."""
+"""Time to start the server, open the stream, store a picture, and poll twice."""
 
 
 @dataclass
@@ -27,9 +27,9 @@ class Fault:
     begin: float = 0.0
     end: float = 0.0
     bound: float = 0.0
-    """Recovered at most so long after the end."""
+    """Longest allowed time from the end to the recovery."""
     recovered: float | None = None
-    """How long after the end it was; None: not seen."""
+    """Time from the end to the recovery; None: not seen."""
     states: list[str] = field(default_factory=list)
     """States that the target was seen in from the beginning to its recovery."""
 
@@ -48,11 +48,11 @@ def draw_faults(targets: Mapping[str, Sequence[str]], seed: int) -> Iterator[Fau
 
 
 def recovery_bound(fault: Fault, config: CameraConfig) -> float:
-    """How soon after the end of a fault its camera has to be back, in seconds.
+    """Longest allowed time from the end of a fault to the recovery of its camera, in seconds.
 
     While nothing can be opened, pauses grow as 1, 2, 4 ... s, each up to 1.2 times as long by chance
-    (edge/sources/capture.py), so the pause that is on when the fault ends is at most 1.2 x (seconds + 1).
-    Before it, an opening or a reading that began during the fault may have to run into its timeout; FFmpeg
+    (edge/sources/capture.py), so the pause under way when the fault ends is at most 1.2 x (seconds + 1).
+    Before that, an opening or a read that began during the fault may have to reach its timeout; FFmpeg
     takes up to three read timeouts. A full disk stops no camera.
     """
     if fault.target == STORE:
@@ -63,7 +63,7 @@ def recovery_bound(fault: Fault, config: CameraConfig) -> float:
 
 
 def note_recovery(fault: Fault, polls: Sequence[Poll], cameras: Sequence[str]) -> None:
-    """Find out from polls when the target was back: live, and an image captured after the end stored."""
+    """Note when the target had recovered: live, with an image stored that was captured after the end."""
     concerned = list(cameras) if fault.target == STORE else [fault.target]
     states: list[str] = []
     for poll in polls:

@@ -46,7 +46,7 @@ LONGEST_MINUTES = 240
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do."""
+    """The parameters of a soak."""
 
     minutes: float
     seed: int = 1
@@ -86,7 +86,7 @@ class Soak:
         self._stack = contextlib.ExitStack()
         try:
             self._prepare()
-        except BaseException:  # whatever it is, no server process may stay behind
+        except BaseException:  # no server process may stay behind, whatever happened
             self._stack.close()
             raise
 

@@ -1,9 +1,9 @@
-"""What the cameras of the soak see: a face at a known place, and a strip that says when it was drawn.
+"""The view of the soak's cameras: a face at a known place, and a strip that tells when it was drawn.
 
 The strip lies along the upper edge: 40 cells of 32x24 px, and below it the same cells inverted. It holds
 a white and a black cell, the camera's number (4 bits), milliseconds since the start (26 bits, 18 hours)
 and 8 bits of a checksum. It survives JPEG and H.264. A cell whose two rows are alike was covered; a strip
-that is there and makes no sense was damaged.
+that can be seen but not decoded was damaged.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ FACE_LEFT = 0.45
 """From this correlation of details on, the portrait's face counts as still there (0.8 or more before
 blurring, 0.3 or less after; tests/benchmarks/test_soak.py)."""
 _SEARCH = 6
-"""How far around its place the face is looked for, in pixels."""
+"""How far around its place the face is searched for, in pixels."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a strip says."""
+    """The content of a strip."""
 
     camera: int
     ms: int
@@ -57,7 +57,7 @@ Unread = Literal["covered", "damaged"]
 
 
 def read_strip(pixels: Pixels) -> Stamp | Unread:
-    """Read the strip of uint8 ``[720, 1280, 3]`` BGR, or say why it cannot be read."""
+    """The strip of uint8 ``[720, 1280, 3]`` BGR, or why it cannot be read."""
     if pixels.shape != (HEIGHT, WIDTH, 3):
         return "damaged"
     grey = cv2.cvtColor(pixels[: 2 * _CELL_HEIGHT], cv2.COLOR_BGR2GRAY)
@@ -99,7 +99,7 @@ class Scene:
         self._base = _background(camera)
 
     def draw(self, ms: int) -> Pixels:
-        """What is seen ``ms`` after the start, uint8 ``[720, 1280, 3]`` BGR."""
+        """The view ``ms`` after the start, uint8 ``[720, 1280, 3]`` BGR."""
         pixels: Pixels = self._base.copy()
         x, y = self._place(ms)
         pixels[y : y + _PORTRAIT_SIDE, x : x + _PORTRAIT_SIDE] = self._portrait
@@ -114,7 +114,7 @@ class Scene:
     def face_left(self, pixels: Pixels, ms: int | None) -> float:
         """How much of the face is still there, -1 to 1: normalised correlation of details (Laplacian).
 
-        With ``ms`` it is looked for where it was drawn, without all over the picture.
+        With ``ms`` it is searched for where it was drawn, without it all over the picture.
         """
         if ms is None:
             where = pixels

@@ -54,7 +54,7 @@ class Poll:
     at: float
     states: dict[str, str]
     last_image: dict[str, float | None]
-    """Seconds since the start, too."""
+    """Also in seconds since the start."""
     captured: dict[str, int]
     in_flight: dict[str, int]
     """Captured, and neither written nor dropped yet."""
@@ -96,7 +96,7 @@ class Image:
     face_left: float
     """Correlation with the known face."""
     score: float | None = None
-    """Best score of the detector; None: not asked."""
+    """Best score of the detector; None: it did not run."""
 
 
 def read_process(pid: int) -> tuple[float, int, int]:
@@ -202,7 +202,7 @@ class Reader:
         self.pause = threading.Event()
         """While it is set, nothing is removed, so that a full disk stays full."""
         self.broken: list[str] = []
-        """Files that are no whole picture."""
+        """Files that are not a whole picture."""
         self._folder, self._scenes, self._zero = folder, scenes, zero
         self._detector, self._every = detector, every
         self._seen: set[Path] = set()

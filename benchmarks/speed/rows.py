@@ -7,7 +7,7 @@ All rows see the same picture, with the same number of threads:
   Runtime. A refusal is a row without figures.
 * *edge-fp32* and so on: a detector as the box runs it, from scaling the frame to suppression.
 
-A model of no known exporter takes a canvas and gives raw boxes; there the rows of TensorFlow and of plain
+A model of an unknown exporter takes a canvas and gives raw boxes; there the rows of TensorFlow and of plain
 tf2onnx include NumPy's scaling, decoding and suppression (``convert.reference.whole``).
 """
 
@@ -42,7 +42,7 @@ WIDTH, HEIGHT = 1280, 720
 PICTURE = f"hopper.jpg and astronaut.jpg of edge/data side by side, {WIDTH}x{HEIGHT}"
 WARM_UP = 3
 MIN_SCORE = 0.3
-"""Boxes from this score on are counted as faces, so that rows can be seen to do the same work."""
+"""Boxes from this score on are counted as faces, which shows that rows do the same work."""
 MODEL_BOXES = 100
 """The most boxes that TensorFlow's models return."""
 
@@ -75,7 +75,7 @@ def bench_picture() -> Pixels:
 
 
 def detector_row(path: Path, picture: Pixels, threads: int) -> tuple[Row, Detector]:
-    """A detector file on the provider that it was made for; named by precision and, but for the CPU, target.
+    """A detector file on the provider it was made for; named by precision and, except for the CPU, target.
 
     Raises EdgeError when it cannot be opened.
     """
@@ -110,8 +110,8 @@ def contract_of(data: bytes) -> Contract:
 
 
 def calm(detector: Detector, picture: Pixels) -> str:
-    """Raise the thresholds of a detector that sees a face everywhere, as an untrained one does, until no
-    more candidates pass than TensorFlow returns boxes; says so."""
+    """Raise the thresholds of a detector that sees faces everywhere, as an untrained one does, until no more
+    candidates pass than TensorFlow returns boxes; returns a note about it."""
     _, scores = detector.session.run(canvas_of(detector, picture))
     detector.score_begin = detector.score_continue = float(np.nextafter(scores[MODEL_BOXES], np.float32(2)))
     return (
@@ -149,8 +149,8 @@ def count_nodes(data: bytes) -> int:
 def measure(rows: Sequence[Row], rounds: int) -> dict[str, dict[str, Any]]:
     """Figures of each row that runs.
 
-    Every round runs every row once, and begins with another one: what else the machine does, and what a
-    row leaves in the caches, hits all alike. ``cores_used`` shows whether the threads are as wanted.
+    Every round runs every row once, and begins with another one, so that other work on the machine and what a
+    row leaves in the caches affect all alike. ``cores_used`` shows whether the threads are as asked for.
     """
     taken: dict[str, list[float]] = defaultdict(list)
     used: dict[str, float] = defaultdict(float)

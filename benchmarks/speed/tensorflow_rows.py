@@ -89,7 +89,7 @@ def xla_row(model: Model, picture: Pixels) -> Row:
     def run() -> int:
         return int((compiled(rgb)["detection_scores"].numpy()[0] >= MIN_SCORE).sum())
 
-    # XLA says what it cannot compile by any of TensorFlow's errors, and by some of Python's.
+    # What XLA cannot compile raises any of TensorFlow's errors, and some of Python's.
     try:
         run()
     except Exception as error:
@@ -100,10 +100,10 @@ def xla_row(model: Model, picture: Pixels) -> Row:
 
 
 def convert_plain(model: Model, plan: Plan | None, folder: Path, draft: Path) -> tuple[Path | None, str]:
-    """The whole model as tf2onnx converts it: a file and how it was made, or None and why not.
+    """The whole model as converted by tf2onnx: the file and how it was made, or None and why not.
 
-    First the frozen graph that this project works on, with the outputs that say where faces are; where
-    that is refused, tf2onnx's own command line on the SavedModel, as its users would call it.
+    First the frozen graph that this project works on, with the outputs that locate faces; where that is
+    refused, tf2onnx's own command line on the SavedModel, as its users would call it.
     """
     keys = MODEL_OUTPUTS if plan is None else tuple(tensor.key for tensor in model.outputs)
     errors: list[str] = []
@@ -130,7 +130,7 @@ def convert_plain(model: Model, plan: Plan | None, folder: Path, draft: Path) ->
 def plain_row(
     file: Path | None, note: str, model: Model, plan: Plan | None, picture: Pixels, threads: int
 ) -> Row:
-    """What ``convert_plain`` gave, as a row."""
+    """The result of ``convert_plain`` as a row."""
     if file is None:
         return Row("plain-tf2onnx", None, error=note)
     return dataclasses.replace(_plain_row(file.read_bytes(), model, plan, picture, threads), note=note)
@@ -182,7 +182,7 @@ def _open(data: bytes, threads: int) -> Any:
 
 
 def plan_of(model: Model, names: dict[int, str], detector: Detector, anchors: Path | None) -> Plan | None:
-    """How a generic model is fed and read: as the detector that was made from it records. Else None."""
+    """How a generic model is fed and read: as the detector made from it records; None for other models."""
     if families.recognise(model) != GENERIC:
         return None
     options = from_record(json.loads(detector.session.contract.tools).get("options", {}), anchors)
