@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 from benchmarks import clips, report
 from benchmarks.leak.reference import ClipReference
 from benchmarks.leak.tracks import Track
-from benchmarks.pipeline import compare
+from benchmarks.pipeline import appliance, compare
 from benchmarks.pipeline import run as pipeline
 from benchmarks.pipeline.result import (
     DEFACE_FULL,
@@ -47,8 +47,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> PipelineResult:
     folder = tmp_path_factory.mktemp("pipeline")
     with pytest.MonkeyPatch.context() as patch:
         # Counts are the same for larger frames (two views each), which take longer.
-        patch.setitem(pipeline.SIZES, "720p", (960, 540))
-        patch.setitem(pipeline.SIZES, "1080p", (960, 540))
+        patch.setitem(appliance.SIZES, "720p", (960, 540))
+        patch.setitem(appliance.SIZES, "1080p", (960, 540))
         return pipeline.measure(
             None,
             command="python -m benchmarks pipeline",
