@@ -51,9 +51,9 @@ def step(name):
     begin = now
 import edge.cli
 step("import of the command line and the configuration")
-from edge.config import load
+from edge.config import read_config
 from pathlib import Path
-config = load(Path(sys.argv[1]))
+config = read_config(Path(sys.argv[1]))
 step("configuration")
 import numpy, cv2
 step("import of numpy and OpenCV")
