@@ -1,1 +1,1 @@
-"""Measurements: each module is a command, ``python -m benchmarks.NAME``, and writes JSON when asked."""
+"""Measurements, each a command: ``python -m benchmarks NAME``. Results lie in benchmarks/results."""

@@ -1,7 +1,7 @@
-"""Runs detectors that this project has no part in, in an environment of their own.
+"""Runs detectors of other projects, in an environment of their own.
 
 ``_independent_runner.py SCORE NAME...`` with NAME ``mtcnn`` or ``d0=FOLDER`` (a TF2 SavedModel of the
-Object Detection API). Imports nothing of ``edge``. Says on stdout, as one line of JSON, which packages
+Object Detection API). Imports nothing of ``edge``. Prints, as one line of JSON, the versions of the packages
 it runs on. Then, for every picture on stdin (a line ``HEIGHT WIDTH``, then uint8 RGB bytes), it answers
 with one line of JSON: for each detector its hits, ``[x1, y1, x2, y2, score]`` in pixels.
 """

@@ -1,13 +1,12 @@
-"""What ``edge.blur.anonymize`` costs on one core: ``python -m benchmarks.blur_cost``.
+"""Cost of ``edge.blur.anonymize`` on one core: ``python -m benchmarks blur-cost``.
 
 Regions of 100x100 px (after the margins) in a frame of 1920x1080, for every fill. The time includes
-the copy of the frame; the row without regions shows it alone. The cost does not depend on what the
+the copy of the frame; the row without regions is that copy alone. The cost does not depend on what the
 picture shows, so the frame is synthetic.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ SIDE = 100
 COUNTS = (0, 1, 10, 100)
 WARM_UP = 5
 TARGET_MS = 3.0
-"""Wanted: infill of 100 regions takes less, whole call, on one core."""
+"""Target: infill of 100 regions takes less than this, whole call, on one core."""
 
 
 def region_boxes(count: int, config: BlurConfig, seed: int = 0) -> Floats:
@@ -65,7 +64,7 @@ def synthetic_frame(seed: int = 0) -> RawFrame:
 def measure(rounds: int) -> list[dict[str, object]]:
     """Median and p95 of every fill and count, in milliseconds.
 
-    Every round runs every row once, in a new order: what else the machine does hits all rows alike.
+    Every round runs every row once, in a new order, so that other work on the machine hits all rows alike.
     """
     frame = synthetic_frame()
     fills = get_args(BlurConfig.model_fields["fill"].annotation)
@@ -94,22 +93,17 @@ def measure(rounds: int) -> list[dict[str, object]]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Cost of edge.blur.anonymize on one core.")
-    parser.add_argument("--rounds", type=int, default=60, help="measured rounds, 50 or more (default: 60)")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    arguments = parser.parse_args()
-    if arguments.rounds < 50:
-        parser.error("--rounds must be 50 or more")
+def main(*, rounds: int, file: Path | None) -> None:
+    """Measure, print and keep the result."""
     cv2.setNumThreads(1)
     result = common.begin("blur_cost")
-    rows = measure(arguments.rounds)
+    rows = measure(rounds)
     reached = next(r["median_ms"] for r in rows if (r["fill"], r["regions"]) == ("infill", 100))
     met = isinstance(reached, float) and reached < TARGET_MS
     result |= {
         "frame": [WIDTH, HEIGHT],
         "region": [SIDE, SIDE],
-        "rounds": arguments.rounds,
+        "rounds": rounds,
         "opencv_threads": cv2.getNumThreads(),
         "rows": rows,
         "target": {"row": "infill, 100 regions, median", "below_ms": TARGET_MS, "met": met},
@@ -119,8 +113,4 @@ def main() -> None:
     verdict = "met" if met else "MISSED"
     print(f"\ninfill of 100 regions, median below {TARGET_MS} ms: {verdict} ({reached} ms)")
     print(common.machine_line(result))
-    common.finish(result, arguments.json)
-
-
-if __name__ == "__main__":
-    main()
+    common.finish(result, file)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine, results, tables, data and environments of other tools."""
+"""What the benchmarks share: machine, results, tables, test data and environments for other tools."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from typing import Any
 import edge  # first of all: it switches telemetry off, also for the processes started from here
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+JSON_COLUMNS = 110
 PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
 
 
 def begin(benchmark: str) -> dict[str, Any]:
-    """Start a result: what ran and on what machine, with the load average before the work."""
+    """Begin a result: what runs, on which machine, and the load average before the work."""
     return {
         "benchmark": benchmark,
         "machine": {
@@ -37,8 +39,39 @@ def finish(result: dict[str, Any], file: Path | None) -> None:
     """Add the load average after the work, and write the result as JSON where ``file`` is given."""
     result["machine"]["load_end"] = load()
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(file, result)
+
+
+def write_json(file: Path, result: Any) -> None:
+    """Write a result as ``as_json`` gives it; makes the folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(as_json(result) + "\n", encoding="utf-8")
+
+
+def as_json(value: Any, indent: int = 0) -> str:
+    """JSON that people can compare line by line: what fits on a line is on one line, such as a table's row.
+
+    >>> print(as_json({"rows": [{"way": "a" * 40, "ms": 1.0}, {"way": "b" * 40, "ms": 2.0}]}))
+    {
+     "rows": [
+      {"way": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "ms": 1.0},
+      {"way": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "ms": 2.0}
+     ]
+    }
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    if not value or not isinstance(value, (dict, list)) or indent + len(line) <= JSON_COLUMNS:
+        return line
+    pad = " " * (indent + 1)
+    if isinstance(value, dict):
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {as_json(part, indent + 1)}"
+            for key, part in value.items()
+        ]
+    else:
+        parts = [as_json(part, indent + 1) for part in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return opening + "\n" + ",\n".join(pad + part for part in parts) + "\n" + " " * indent + closing
 
 
 def machine_line(result: dict[str, Any]) -> str:
@@ -62,7 +95,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def data_folder(given: Path | None) -> Path | None:
-    """The folder of test data: the given one, else the one beside the checkout; None when absent."""
+    """The folder of test data: ``given``, or else the one beside the checkout; None where it is absent."""
     folder = given if given is not None else ROOT.parent / "shared" / "data"
     return folder if folder.is_dir() else None
 
@@ -105,7 +138,7 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """What the processor calls itself."""
+    """The processor's model name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -113,7 +146,7 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

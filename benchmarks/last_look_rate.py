@@ -1,18 +1,14 @@
-"""How often is a face found again on the anonymized image, and is it one?
+"""How often the last look finds something on an anonymized frame: ``python -m benchmarks last-look-rate``.
 
-``python -m benchmarks.last_look_rate [--clips DIR] [--every N] [--json F] [--sheet F]``
-
-Every frame of every clip goes the way of the daemon (the shipped detector on 640x384, hold, infill);
-so does the synthetic camera, and each labelled picture (``train``) by itself, without hold. Then the
-detector looks at what would be stored. Per score from which a hit counts: frames with a hit, how many
-of them still have one after the region of the hit has been covered too (edge/last_look.py covers all of
-such a frame), and how many hits lie on paint: more than half of the box was covered already.
-``--sheet`` writes a crop of every hit from the anonymized frames, for a person to judge.
+Every frame of every clip is treated as by the daemon (the shipped detector, hold, infill); so are the
+synthetic camera and, one by one and without hold, the labelled pictures (``train``). Then the detector runs
+on what would be stored. For each score from which a hit may count, the result has the frames with a hit, how
+many of them still have one after the region of the hit has been covered too (edge/last_look.py covers all of
+such a frame), and how many hits lie on paint, that is, have more than half of their box covered already.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks import _contact_sheet, common
+from benchmarks import common, contact_sheet
 from edge import blur
 from edge import boxes as geometry
 from edge.boxes import Floats
@@ -88,7 +84,7 @@ def synthetic_frames() -> Iterator[RawFrame]:
 
 
 def picture_frames(data: Path) -> Iterator[RawFrame]:
-    """The labelled pictures, hours apart, as a folder source gives them."""
+    """The labelled pictures, hours apart, as from a watched folder."""
     lines = (data / "faces" / "annotations.jsonl").read_text(encoding="utf-8").splitlines()
     names = [record["image"] for record in map(json.loads, lines) if record["split"] == "train"]
     for number, name in enumerate(names):
@@ -97,14 +93,14 @@ def picture_frames(data: Path) -> Iterator[RawFrame]:
 
 
 def held_frames(frames: Iterator[RawFrame], detector: Detector, config: BlurConfig) -> Iterator[Held]:
-    """What the daemon would cover: detector, then hold."""
+    """Frames with the boxes that the daemon would cover: detector, then hold."""
     hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
     for frame in frames:
         yield from hold.push(frame, detector.detect(frame.pixels))
     yield from hold.flush()
 
 
-def look_again(
+def detect_again(
     frame: RawFrame, boxes: Floats, found: Detections, detector: Detector, config: BlurConfig
 ) -> list[bool]:
     """For each of SCORES: is there still a hit of that score once the hits are covered too?"""
@@ -149,7 +145,7 @@ def measure(
             continue
         regions = blur.regions_of(held.boxes, frame.width, frame.height, config).astype(np.float32)
         shares = [painted_share(box, regions, frame.width, frame.height) for box in found.boxes]
-        again = look_again(frame, held.boxes, found, detector, config)
+        again = detect_again(frame, held.boxes, found, detector, config)
         for i, score in enumerate(SCORES):
             strong = [share for share, value in zip(shares, found.scores, strict=True) if value >= score]
             tally.hit[i] += bool(strong)
@@ -166,7 +162,7 @@ def measure(
                 "still_there": again[0],
             }
             listed.append(hit)
-            crops.append(_contact_sheet.tile(safe.pixels, hit["box"], _caption(hit)))
+            crops.append(contact_sheet.tile(safe.pixels, hit["box"], _caption(hit)))
     return tally, listed, crops
 
 
@@ -179,33 +175,24 @@ def _caption(hit: dict[str, Any]) -> tuple[str, str]:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Faces that are found again on anonymized frames.")
-    parser.add_argument("--clips", type=Path, help="folder of videos (default: those of the test data)")
-    parser.add_argument(
-        "--every", type=int, default=1, help="look again at every so many frames (default: 1)"
-    )
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    parser.add_argument("--sheet", type=Path, help="write crops of all hits to this PNG")
-    arguments = parser.parse_args()
-    if arguments.every < 1:
-        parser.error("--every must be 1 or more")
+def main(*, clips: Path | None, every: int, file: Path | None, sheet: Path | None, raw: Path | None) -> None:
+    """Measure, print and keep the result."""
     result = common.begin("last_look_rate")
     detector = open_detector(read_detector(None), DetectorConfig(provider="cpu"))
     data = common.data_folder(None)
-    folder = arguments.clips or (data / "clips" if data is not None else None)
+    folder = clips or (data / "clips" if data is not None else None)
     still = BlurConfig(hold_before_frames=0, hold_after_seconds=0)
     sources = {"synthetic": (synthetic_frames(), BlurConfig())}
     if folder is not None:
-        for file in sorted(folder.glob("*.mp4")):
-            sources[file.stem] = (clip_frames(file), BlurConfig())
+        for clip in sorted(folder.glob("*.mp4")):
+            sources[clip.stem] = (clip_frames(clip), BlurConfig())
     if data is not None:
         sources["pictures"] = (picture_frames(data), still)
     files: dict[str, Any] = {}
     listed: list[dict[str, Any]] = []
     crops: list[Pixels] = []
     for name, (frames, config) in sources.items():
-        tally, hits, some = measure(frames, arguments.every, detector, config)
+        tally, hits, some = measure(frames, every, detector, config)
         files[name] = tally.rows()
         listed += hits
         crops += some
@@ -214,12 +201,10 @@ def main() -> None:
     header = ["clip", "score", "frames", "with a hit", "share", "covered whole", "share", "hits", "on paint"]
     print(common.table(header, rows))
     print(common.machine_line(result))
-    if arguments.sheet is not None:
-        pages = _contact_sheet.write(arguments.sheet, crops)
+    if sheet is not None:
+        pages = contact_sheet.write(sheet, crops)
         print("crops of hits:", ", ".join(map(str, pages)) or "none needed")
-    result |= {"scores": SCORES, "growth": GROWTH, "every": arguments.every, "files": files, "hits": listed}
-    common.finish(result, arguments.json)
-
-
-if __name__ == "__main__":
-    main()
+    result |= {"scores": SCORES, "growth": GROWTH, "every": every, "files": files}
+    if raw is not None:
+        common.write_json(raw, listed)
+    common.finish(result, file)

@@ -1,27 +1,26 @@
-"""Which faces do other detectors still find in anonymized pictures and videos?
+"""Faces that other detectors still find in anonymized pictures and videos.
 
-``python -m benchmarks.leftover --originals DIR --anonymized DIR [--every N] [--json F] [--sheet F]``
+``python -m benchmarks leftover --originals DIR --anonymized DIR``
 
 Every original needs its anonymized counterpart under the same relative path (a video may have become
-``.mp4``), of the same size and with the same frames. Two detectors that this project has no part in
-look at both: MTCNN (PyPI, weights in the package) and the EfficientDet-D0 of the test data. Hits count
+``.mp4``), of the same size and with the same frames. Two detectors of other projects
+run on both: MTCNN (PyPI, weights in the package) and the EfficientDet-D0 of the test data. Hits count
 from a score of 0.5 and a side of 20 px. A hit in the anonymized frame is one of three:
 
 * *covered*: more than half of its pixels were painted over. The detector sees a face in the paint, or
   in what is left around it. A pixel counts as painted over when it differs from the original by 8
   levels or more (mean over the colours); less is what JPEG and video encoders do to it.
 * *leak candidate*: not covered, and a hit of the same detector was there in the original (IoU >= 0.3).
-* *new*: not covered, and no such hit. The cover beside it moved the detector's mind.
+* *new*: not covered, and no such hit. The cover beside it changed the detector's verdict.
 
 A candidate may be a false alarm of the other detector: ``--sheet`` writes crops of all candidates and
 new hits, from the anonymized frames, for a person to judge.
 
-Exit code: 0 compared (whatever was found), 1 a file could not be compared in full, 2 nothing to compare.
+Exit code: 0 compared, whatever was found; 1 a file could not be compared in full; 2 nothing to compare.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -34,7 +33,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks import _contact_sheet, common
+from benchmarks import common, contact_sheet
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.frames import Pixels
@@ -59,7 +58,7 @@ class IncomparableError(Exception):
 
 
 def frames_of(original: Path, anonymized: Path, every: int) -> Iterator[tuple[int, Pixels, Pixels]]:
-    """Number and both versions of every so many frames; a picture is one frame.
+    """Number and both versions of every N-th frame; a picture is one frame.
 
     Raises IncomparableError, for a video that ends too early after the frames that both have.
     """
@@ -148,7 +147,7 @@ def changed_share(original: Pixels, anonymized: Pixels, box: Floats) -> float:
 
 
 def judge(original: Pixels, anonymized: Pixels, find: Find) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Look at one frame before and after: counts per detector, and the hits that are not covered."""
+    """Detect on one frame before and after: counts per detector, and the hits that are not covered."""
     before, after = find(original), find(anonymized)
     counts = {name: dict.fromkeys(COUNTS, 0) | {"before": len(before[name])} for name in before}
     open_hits = []
@@ -184,7 +183,7 @@ def counterpart(relative: Path, anonymized: Path) -> Path | None:
 def compare(
     originals: Path, anonymized: Path, every: int, find: Find
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[Pixels]]:
-    """Look at every file: counts per file and detector, the hits that are not covered, their crops."""
+    """Compare every file: counts per file and detector, the hits that are not covered, their crops."""
     kinds = PICTURES | VIDEOS
     files: dict[str, Any] = {}
     open_hits: list[dict[str, Any]] = []
@@ -205,9 +204,7 @@ def compare(
                 add_up(entry["detectors"], counts)
                 for hit in found:
                     open_hits.append({"number": len(open_hits) + 1, "file": name, "frame": frame, **hit})
-                    crops.append(
-                        _contact_sheet.tile(after, hit["box"], _contact_sheet.caption(open_hits[-1]))
-                    )
+                    crops.append(contact_sheet.tile(after, hit["box"], contact_sheet.caption(open_hits[-1])))
         except IncomparableError as error:
             entry["problem"] = str(error)
     return files, open_hits, crops
@@ -235,54 +232,27 @@ def report(files: dict[str, Any], total: dict[str, dict[str, int]]) -> str:
     return "\n".join([common.table(header, rows), *problems])
 
 
-def arguments_of() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Faces that other detectors find in anonymized files.")
-    parser.add_argument("--originals", type=Path, required=True, help="folder of pictures and videos")
-    parser.add_argument("--anonymized", type=Path, required=True, help="folder with the same names")
-    parser.add_argument(
-        "--every", type=int, default=5, help="videos: look at every so many frames (default: 5)"
-    )
-    parser.add_argument(
-        "--detectors",
-        nargs="+",
-        choices=("mtcnn", "d0"),
-        default=["mtcnn", "d0"],
-        help="which detectors look (default: both; d0 needs the test data)",
-    )
-    parser.add_argument("--data", type=Path, help="folder of test data (default: the one by the checkout)")
-    parser.add_argument(
-        "--venv",
-        type=Path,
-        default=Path("build/independent-venv"),
-        help="environment for the detectors, made when absent (default: build/independent-venv)",
-    )
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    parser.add_argument("--sheet", type=Path, help="write crops of what is not covered to this PNG")
-    arguments = parser.parse_args()
-    if arguments.every < 1:
-        parser.error("--every must be 1 or more")
-    for folder in (arguments.originals, arguments.anonymized):
-        if not folder.is_dir():
-            raise common.give_up(f"{folder} is not a folder")
-    return arguments
+def main(
+    *,
+    originals: Path,
+    anonymized: Path,
+    every: int,
+    names: list[str],
+    data: Path | None,
+    venv: Path,
+    file: Path | None,
+    sheet: Path | None,
+    raw: Path | None,
+) -> None:
+    """Compare, print and keep the result. ``names`` are those of the other detectors, mtcnn and d0.
 
-
-def main() -> None:
-    arguments = arguments_of()
-    names = []
-    for name in arguments.detectors:
-        if name == "d0":
-            data = common.data_folder(arguments.data)
-            if data is None:
-                raise common.give_up(
-                    "the detector d0 is in the test data, which is absent: use --data, or --detectors mtcnn"
-                )
-            name = f"d0={data / 'models' / 'efficientdet_d0_face' / 'saved_model'}"
-        names.append(name)
+    Exits with 1 when a file could not be compared in full, 2 when there was nothing to compare.
+    """
+    detectors = [_detector(name, data) for name in names]
     result = common.begin("leftover")
-    python = common.environment(arguments.venv, REQUIREMENTS)
-    with independent(python, names) as (find, versions):
-        files, open_hits, crops = compare(arguments.originals, arguments.anonymized, arguments.every, find)
+    python = common.environment(venv, REQUIREMENTS)
+    with independent(python, detectors) as (find, versions):
+        files, open_hits, crops = compare(originals, anonymized, every, find)
     if not any(entry["frames"] for entry in files.values()):
         problems = "; ".join(f"{name}: {entry['problem']}" for name, entry in files.items())
         raise common.give_up(
@@ -293,10 +263,10 @@ def main() -> None:
         add_up(total, entry["detectors"])
 
     print(report(files, total))
-    print(f"\nhits: score >= {MIN_SCORE}, side >= {MIN_SIDE} px; videos: every {arguments.every} frames")
+    print(f"\nhits: score >= {MIN_SCORE}, side >= {MIN_SIDE} px; videos: every {every} frames")
     print(common.machine_line(result))
-    if arguments.sheet is not None:
-        pages = _contact_sheet.write(arguments.sheet, crops)
+    if sheet is not None:
+        pages = contact_sheet.write(sheet, crops)
         print("crops of candidates and new hits:", ", ".join(map(str, pages)) or "none needed")
     result |= {
         "independent_packages": versions,
@@ -307,14 +277,25 @@ def main() -> None:
             "changed_levels": CHANGED_LEVELS,
             "covered_share": COVERED_SHARE,
         },
-        "every": arguments.every,
+        "every": every,
         "all": total,
-        "files": files,
-        "open_hits": open_hits,
+        "files": len(files),
+        "frames": sum(entry["frames"] for entry in files.values()),
+        "problems": {name: entry["problem"] for name, entry in files.items() if entry["problem"]},
     }
-    common.finish(result, arguments.json)
+    common.finish(result, file)
+    if raw is not None:
+        common.write_json(raw, {"files": files, "open_hits": open_hits})
     raise SystemExit(1 if any(entry["problem"] for entry in files.values()) else 0)
 
 
-if __name__ == "__main__":
-    main()
+def _detector(name: str, data: Path | None) -> str:
+    """A detector as the runner wants it: its name, and where its model lies."""
+    if name != "d0":
+        return name
+    folder = common.data_folder(data)
+    if folder is None:
+        raise common.give_up(
+            "the detector d0 is in the test data, which is absent: use --data, or --detector mtcnn"
+        )
+    return f"d0={folder / 'models' / 'efficientdet_d0_face' / 'saved_model'}"

@@ -1,4 +1,4 @@
-"""The machine that figures come from, and whether it had anything else to do meanwhile."""
+"""The machine that figures come from, and whether it was busy with anything else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Machine(Strict):
     """Where and when figures were taken.
 
     ``load_begin``, ``load_end``: load averages over 1, 5 and 15 minutes. ``other_cores``: cores that other
-    processes used meanwhile, on average. ``busy``: why these figures are no result; empty for a quiet one.
+    processes used meanwhile, on average. ``busy``: why these figures do not count; empty on a quiet machine.
     """
 
     cpu: str
@@ -64,11 +64,11 @@ class Machine(Strict):
         """What to print below figures of a busy machine; empty otherwise."""
         if not self.busy:
             return ""
-        return f"**BUSY**: {'; '.join(self.busy)}. These figures are no result: run again on a quiet machine."
+        return f"**BUSY**: {'; '.join(self.busy)}. These figures do not count: run again on a quiet machine."
 
 
 class Result(Strict):
-    """What a command of ``python -m benchmarks`` writes; ``command`` is what was typed."""
+    """What a command of ``python -m benchmarks`` writes; ``command`` is the command line."""
 
     command: str
     machine: Machine
@@ -82,7 +82,7 @@ class Watch:
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Look after the machine while the block measures; processes that it starts do not count as others."""
+    """Observe the machine while the block measures; processes that it starts do not count as others."""
     watch = Watch()
     load, before, begin = common.load(), _cpu_seconds(), time.perf_counter()
     taken = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -111,7 +111,7 @@ def watched() -> Iterator[Watch]:
 
 
 def gpu() -> str | None:
-    """Models of NVIDIA's cards, as their driver tells; None without any."""
+    """Models of NVIDIA's cards, as their driver names them; None without any."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     models = [
         line.split(":", 1)[1].strip()

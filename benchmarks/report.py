@@ -1,4 +1,4 @@
-"""``python -m benchmarks report``: one page of the last results, each with the command that made it."""
+"""``python -m benchmarks report``: one page of the last results, each with its command."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks import accuracy_result, common, pipeline_result, scenes_result, speed_result
-from benchmarks.accuracy_result import AccuracyResult
+from benchmarks import common
+from benchmarks.accuracy import result as accuracy
+from benchmarks.accuracy.result import AccuracyResult
 from benchmarks.machine import Result
-from benchmarks.pipeline_result import PipelineResult
-from benchmarks.scenes_result import ScenesResult
-from benchmarks.speed_result import SpeedResult
+from benchmarks.pipeline import result as pipeline
+from benchmarks.pipeline.result import PipelineResult
+from benchmarks.scenes import result as scenes
+from benchmarks.scenes.result import ScenesResult
+from benchmarks.speed import result as speed
+from benchmarks.speed.result import SpeedResult
 
 HEAD = """# Benchmarks
 
-This page is the output of `python -m benchmarks report`: the last result of each command, which lies as JSON
-in [benchmarks/results](../benchmarks/results). Ratios are of rows that took turns in one run; other machines
-give other times. A result that was taken on a busy machine says so and is none.
+This page is the output of `python -m benchmarks report`: the last result of each command, kept as JSON in
+[benchmarks/results](../benchmarks/results). Ratios compare rows that took turns in one run; other machines
+give other times. A result taken on a busy machine is marked so and does not count.
 
-What else was measured, each by its own command: [measurements.md](measurements.md).
+Other measurements, each with a command of its own: [measurements.md](measurements.md).
 """
 KINDS: tuple[tuple[str, str, type[Result], Callable[[Any], str], Callable[[Any, Path], None]], ...] = (
     (
         "scenes_*.json",
         "Faces left at camera resolution",
         ScenesResult,
-        scenes_result.as_markdown,
-        scenes_result.plot,
+        scenes.as_markdown,
+        scenes.plot,
     ),
-    ("speed_*.json", "Image in, boxes out", SpeedResult, speed_result.as_markdown, speed_result.plot),
-    ("accuracy_*.json", "Accuracy", AccuracyResult, accuracy_result.as_markdown, accuracy_result.plot),
+    ("speed_*.json", "Image in, boxes out", SpeedResult, speed.as_markdown, speed.plot),
+    ("accuracy_*.json", "Accuracy", AccuracyResult, accuracy.as_markdown, accuracy.plot),
     (
         "pipeline*.json",
         "The whole appliance",
         PipelineResult,
-        pipeline_result.as_markdown,
-        pipeline_result.plot,
+        pipeline.as_markdown,
+        pipeline.plot,
     ),
 )
-"""Pattern of files, title, form, tables, plot."""
+"""File pattern, title, form, tables, plot."""
 
 
 def write(results: Path, out: Path) -> list[str]:

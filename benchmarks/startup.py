@@ -1,16 +1,15 @@
-"""From the start of the process to the first stored image: ``python -m benchmarks.startup --runs 5``.
+"""From the start of the process to the first stored image: ``python -m benchmarks startup``.
 
 The real ``edge run`` on a video file and on an RTSP camera of this machine (25 frames per second, 720p),
 detector on the CPU, everything else at its default. The clock runs from just before the process is made
 until the image's name is there (looked for every 5 ms); the name appears when the bytes have been flushed.
-In between, the lines of the log tell the stages. Exit code 1 when the wanted time is missed.
+In between, lines of the log mark the stages. Exit code 1 when the target is missed.
 
-Where the time before the first line goes is measured in a process that takes the same steps one by one.
+The steps before the first line of the log are timed in a process that takes them one by one.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -29,8 +28,8 @@ from typing import Any
 import cv2
 
 from benchmarks import common
-from benchmarks.soak_cameras import RtspCamera
-from benchmarks.soak_scene import HEIGHT, WIDTH, Scene
+from benchmarks.soak.cameras import RtspCamera
+from benchmarks.soak.scene import HEIGHT, WIDTH, Scene
 from edge.config import DetectorConfig
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import read_detector
@@ -89,7 +88,7 @@ class Start:
 
 
 def write_clip(path: Path, scene: Scene) -> None:
-    """A video of the soak's scene: 720p, 25 frames per second."""
+    """Write a video of the soak's scene: 720p, 25 frames per second."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
     for number in range(CLIP_SECONDS * FPS):
         writer.write(scene.draw(number * 1000 // FPS))
@@ -185,7 +184,7 @@ def summary(starts: list[Start]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def rtsp_camera(detector: Detector, work: Path) -> Iterator[str]:
-    """An RTSP camera; gives its URL."""
+    """Run an RTSP camera; yields its URL."""
     camera = RtspCamera("front", Scene(0, detector), FPS, time.time(), work)
     camera.start()
     try:
@@ -223,7 +222,7 @@ def run(runs: int, rtsp: bool) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any]) -> None:
-    """The text for people."""
+    """Print the tables."""
     rows = [
         [source, stage.replace("_", " "), *values.values()]
         for source, stages_ in result["sources"].items()
@@ -237,21 +236,11 @@ def show(result: dict[str, Any]) -> None:
     print(common.machine_line(result))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Time from process start to the first stored image.")
-    parser.add_argument("--runs", type=int, default=5, help="counted starts of each kind (default: 5)")
-    parser.add_argument("--no-rtsp", action="store_true", help="leave the RTSP camera out")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    arguments = parser.parse_args()
-    if arguments.runs < 1:
-        parser.error("--runs must be 1 or more")
-    if not arguments.no_rtsp and missing():
+def main(*, runs: int, rtsp: bool, file: Path | None) -> None:
+    """Measure, print and keep the result. Exits with 1 when the target is missed."""
+    if rtsp and missing():
         raise common.give_up(f"{missing()}; or leave it out: --no-rtsp")
-    result = run(arguments.runs, not arguments.no_rtsp)
+    result = run(runs, rtsp)
     show(result)
-    common.finish(result, arguments.json)
+    common.finish(result, file)
     raise SystemExit(0 if result["good"] else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,21 +1,18 @@
-"""What it costs to store images so that they outlive the power.
-
-``python -m benchmarks.store_cost [--folder DIR] [--images N] [--json FILE]``
+"""Cost of storing images so that they survive a power cut: ``python -m benchmarks store-cost``.
 
 Images of 1280x720 (JPEG, quality 90), already covered, go into the store, interleaved round by round:
 
-* *plain*: written and renamed, nothing flushed. What lost every file in the power-loss tests; the yardstick.
+* *plain*: written and renamed, nothing flushed: the yardstick, which loses every file in a power cut.
 * *one by one*: each image with its own record, its own flushes of log, image and folder.
 * *groups of 8*: one flush of the log and one of the folder for eight images, as the store does when images
   wait.
 * *groups of 8, encrypted*: the same with ``store.recipient`` (where the extra ``encrypt`` is installed).
 
-Encoding is left out: it is the same for all. The folder decides: flushes cost what its disk takes.
+Encoding is left out, since it is the same for all. The cost of a flush is that of the folder's disk.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -37,11 +34,11 @@ GROUP = 8
 ROUNDS = 5
 
 Write = Callable[[Sequence[AnonymizedFrame]], float]
-"""Store frames; return the seconds that it took without encoding."""
+"""Stores frames; returns the seconds that it took, without encoding."""
 
 
 def frames(count: int) -> list[AnonymizedFrame]:
-    """Frames of the synthetic camera. Nobody is on them but public-domain portraits, so none is covered."""
+    """Frames of the synthetic camera. They show public-domain portraits only, so no face is covered."""
     wall, made = draw_wall(), []
     for number in range(count):
         raw = RawFrame(view(wall, number / 25), "bench", number, number / 25, 0.0, time.time_ns())
@@ -80,27 +77,19 @@ def stored(folder: Path, group_size: int, recipient: str | None = None) -> Write
     return write
 
 
-def arguments_of() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="What it costs to store images durably.")
-    parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
-    parser.add_argument("--images", type=int, default=64, help="images per way and round (default: 64)")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    return parser.parse_args()
-
-
-def main() -> None:
-    arguments = arguments_of()
+def main(*, folder: Path | None, images: int, file: Path | None) -> None:
+    """Measure, print and keep the result."""
     result = common.begin("store_cost")
-    group = frames(arguments.images)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
+    group = frames(images)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        draft = Path(name)
         ways = {
-            "plain": plain(folder / "plain"),
-            "one by one": stored(folder / "single", 1),
-            f"groups of {GROUP}": stored(folder / "groups", GROUP),
+            "plain": plain(draft / "plain"),
+            "one by one": stored(draft / "single", 1),
+            f"groups of {GROUP}": stored(draft / "groups", GROUP),
         }
         try:
-            ways[f"groups of {GROUP}, encrypted"] = stored(folder / "encrypted", GROUP, new_identity()[1])
+            ways[f"groups of {GROUP}, encrypted"] = stored(draft / "encrypted", GROUP, new_identity()[1])
         except ConfigError:
             print("the extra encrypt is not installed: no row for it")
         seconds: dict[str, list[float]] = {way: [] for way in ways}
@@ -125,9 +114,5 @@ def main() -> None:
     header = ["way", "ms per image, median", "min", "max", "times faster than one by one"]
     print(common.table(header, [list(row.values()) for row in rows]))
     print(common.machine_line(result))
-    result |= {"images": arguments.images, "rounds": ROUNDS, "rows": rows}
-    common.finish(result, arguments.json)
-
-
-if __name__ == "__main__":
-    main()
+    result |= {"images": images, "rounds": ROUNDS, "rows": rows}
+    common.finish(result, file)

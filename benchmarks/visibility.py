@@ -1,18 +1,14 @@
-"""Where do faces get lost in the dark, in blur and in fog, and does ``edge.detection.visibility`` say so?
+"""Whether frames that are too dark, blurred or obstructed are flagged: ``python -m benchmarks visibility``.
 
-``python -m benchmarks.visibility [--every N] [--json F]``
-
-The ``train`` pictures of the test data are made worse step by step; where the data are absent, the
-portraits that the package ships. Per step: the recall of those faces that the detector found on the
-clean picture (on 640x384, score 0.35, IoU 0.4), the share of frames that are flagged,
-and the share of faces that are lost without a flag. Then: what is flagged on clean pictures, on the
-clips and on the synthetic camera, and what the check costs. Noise is part of every step, because a
-camera in the dark has it, and gain alone would be kind.
+The ``train`` pictures of the test data (where they are absent, the portraits that the package ships) are
+made worse step by step. Per step: the recall of the faces that the detector found on the clean picture
+(640x384, score 0.35, IoU 0.4), the share of frames that ``edge.detection.visibility`` flags, and the share of
+faces that are lost without a flag. Then: what is flagged on clips, on pictures and on the synthetic camera,
+and what the check costs. Every step has noise, because a camera in the dark has it.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections import Counter
@@ -126,7 +122,7 @@ STEPS: tuple[tuple[str, Callable[[Floats, np.random.Generator, float], Pixels], 
 
 @dataclass(eq=False)
 class Tally:
-    """What one step did to all pictures."""
+    """Counts of one step over all pictures."""
 
     frames: int = 0
     faces: int = 0
@@ -136,7 +132,7 @@ class Tally:
     measured: list[Visibility] = field(default_factory=list)
 
     def add(self, before: Floats, after: Floats, seen: Visibility) -> None:
-        """Count one frame: boxes found on the clean picture, and on the worse one."""
+        """Count one frame: boxes found on the clean picture, and on the degraded one."""
         kept = int((geometry.iou(before, after).max(axis=1, initial=0) >= SAME_IOU).sum())
         self.frames += 1
         self.faces += len(before)
@@ -157,14 +153,16 @@ class Tally:
             "reasons": dict(self.reasons),
             "lost": round(1 - self.found / max(self.faces, 1), 3),
             "lost_unflagged": round(self.lost_unflagged / max(self.faces, 1), 3),
-            **{name: _spread(self.measured, name) for name in ("light", "noise", "structure", "sharpness")},
+            **least(self.measured),
         }
 
 
-def _spread(measured: list[Visibility], name: str) -> list[float]:
-    """Least, 10 %, median, 90 % and largest."""
-    values = [getattr(seen, name) for seen in measured]
-    return [round(float(value), 2) for value in np.percentile(values, [0, 10, 50, 90, 100])]
+def least(measured: list[Visibility]) -> dict[str, float]:
+    """How near frames come to the thresholds."""
+    return {
+        f"least_{name}": round(min(getattr(seen, name) for seen in measured), 2)
+        for name in ("structure", "sharpness")
+    }
 
 
 def pictures(data: Path | None, every: int) -> list[tuple[Pixels, Floats | None]]:
@@ -196,7 +194,7 @@ def degrade(some: list[tuple[Pixels, Floats | None]], detector: Detector) -> lis
     total = Tally()
     for pixels, labels in some:
         found = find(pixels)
-        if labels is not None:  # a labelled face that was found; what else was found may be none
+        if labels is not None:  # labelled faces that were found; other boxes may be no faces
             found = labels[geometry.iou(labels, found).max(axis=1, initial=0) >= SAME_IOU]
         clean.append(found)
         total.add(found, found, measure(pixels))
@@ -214,7 +212,7 @@ def degrade(some: list[tuple[Pixels, Floats | None]], detector: Detector) -> lis
 
 
 def ordinary(data: Path | None) -> dict[str, Any]:
-    """What is flagged, and how near it comes, on frames that are as they should be."""
+    """What is flagged on ordinary frames, and how near they come."""
     wall = draw_wall()
     sources: dict[str, Iterable[Pixels]] = {"synthetic camera": (view(wall, n / 5) for n in range(300))}
     if data is not None:
@@ -227,8 +225,7 @@ def ordinary(data: Path | None) -> dict[str, Any]:
         result[name] = {
             "frames": len(seen),
             "flagged": sum(one.problem is not None for one in seen),
-            "least_structure": round(min(one.structure for one in seen), 2),
-            "least_sharpness": round(min(one.sharpness for one in seen), 2),
+            **least(seen),
         }
     return result
 
@@ -259,21 +256,13 @@ def cost(rounds: int = 200) -> dict[str, float]:
     return result
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Frames on which nobody can tell, and whether they are flagged."
-    )
-    parser.add_argument("--every", type=int, default=1, help="use every so many pictures (default: 1)")
-    parser.add_argument("--data", type=Path, help="folder of test data (default: the one by the checkout)")
-    parser.add_argument("--json", type=Path, help="write the result to this file")
-    arguments = parser.parse_args()
-    if arguments.every < 1:
-        parser.error("--every must be 1 or more")
+def main(*, every: int, data: Path | None, file: Path | None) -> None:
+    """Measure, print and keep the result."""
     result = common.begin("visibility")
-    data = common.data_folder(arguments.data)
+    data = common.data_folder(data)
     config = DetectorConfig(provider="cpu", size_pixels="640x384", score_begin=SCORE, score_continue=SCORE)
     detector = open_detector(read_detector(None), config)
-    rows = degrade(pictures(data, arguments.every), detector)
+    rows = degrade(pictures(data, every), detector)
     usual = ordinary(data)
     milliseconds = cost()
     header = ["frame", "amount", "recall", "flagged", "lost", "lost, no flag", "reasons"]
@@ -293,13 +282,9 @@ def main() -> None:
     print(common.machine_line(result))
     result |= {
         "data": "train split" if data is not None else "shipped portraits",
-        "every": arguments.every,
+        "every": every,
         "rows": rows,
         "ordinary": usual,
         "median_ms": milliseconds,
     }
-    common.finish(result, arguments.json)
-
-
-if __name__ == "__main__":
-    main()
+    common.finish(result, file)

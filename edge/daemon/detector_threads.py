@@ -2,7 +2,7 @@
 
 A look that has all cores to itself leaves some of them idle, where operators are too small to be shared. Two
 looks at a time with half of the cores each take longer one by one, but sooner come to an end together
-(``python -m benchmarks.looks_at_once``).
+(docs/measurements.md).
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
     """Shrink by averaging: point sampling would break up small faces.
 
     What ``cv2.INTER_AREA`` gives, but for a level or so where a large frame is halved first
-    (``python -m benchmarks.canvas_cost``).
+    (docs/measurements.md).
     """
     width, height = size
     times = view.shape[0] // height

@@ -21,9 +21,8 @@ for _package in ("pycocotools", "matplotlib"):
         warnings.simplefilter("ignore")  # of the packages themselves, while they are imported
         pytest.importorskip(_package)
 
-from benchmarks import accuracy_result  # noqa: E402
-from benchmarks.accuracy import CANVAS, LOWEST_SCORE, RAISED_SCORES, look, measure  # noqa: E402
-from benchmarks.accuracy_figures import (  # noqa: E402
+from benchmarks.accuracy import result as accuracy_result  # noqa: E402
+from benchmarks.accuracy.figures import (  # noqa: E402
     GRID,
     MARGIN,
     MAX_FALSE,
@@ -38,7 +37,8 @@ from benchmarks.accuracy_figures import (  # noqa: E402
     tally,
     wider_precision,
 )
-from benchmarks.accuracy_result import AccuracyResult, Found  # noqa: E402
+from benchmarks.accuracy.result import AccuracyResult, Found  # noqa: E402
+from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, detect, measure  # noqa: E402
 from benchmarks.datasets import DataSet, DatasetError, Face, Picture, Split, open_dataset  # noqa: E402
 from edge.config import DetectorConfig  # noqa: E402
 from edge.detection.detector import Detections, Detector, open_detector  # noqa: E402
@@ -393,10 +393,10 @@ def test_pictures_that_are_not_as_labelled_are_an_error(tmp_path: Path, small_de
     path = plain(tmp_path / "a.png")
     before = small_detector.score_begin, small_detector.score_continue
     with pytest.raises(DatasetError, match=r"a\.png is 64x64, but its labels are for \(64, 48\)"):
-        look(small_detector, [Picture(path, (), size=(64, 48))])
+        detect(small_detector, [Picture(path, (), size=(64, 48))])
     path.write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=r"a\.png: not a JPEG"):
-        look(small_detector, [Picture(path, ())])
+        detect(small_detector, [Picture(path, ())])
     assert (small_detector.score_begin, small_detector.score_continue) == before
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import datasets
 from benchmarks.datasets import DatasetError, Face, open_dataset
+from benchmarks.datasets.form import FACE_CLASSES
 
 OBJECT = (
     "<object><name>{name}</name>{more}<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax>"
@@ -140,7 +140,7 @@ def test_a_set_without_a_face_that_counts_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_kind_is_told_by_what_lies_there(tmp_path: Path) -> None:
-    refused(tmp_path, "no labels; wanted jsonl: annotations.jsonl, wider: ")
+    refused(tmp_path, "no labels; expected jsonl: annotations.jsonl, wider: ")
     jsonl(tmp_path, line("a.png", FACE))
     write(tmp_path / "annotations" / "b.xml", "<annotation/>")
     refused(tmp_path, "labels of several kinds, jsonl, voc; choose one with --format")
@@ -433,13 +433,13 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a.png", ":1: wanted the name of a picture"),
-        ("a.png\nx\n", ":1: wanted the name of a picture"),
-        ("a.png\n-1\n", ":1: wanted the name of a picture"),
+        ("a.png", ":1: expected the name of a picture"),
+        ("a.png\nx\n", ":1: expected the name of a picture"),
+        ("a.png\n-1\n", ":1: expected the name of a picture"),
         ("a.png\n2\n1 2 3 4 0 0 0 0 0 0\n", ":1: 2 faces are announced, but the file ends before"),
-        ("a.png\n1\n1 2 3 4\n", ":3: wanted ten numbers, x y w h blur"),
-        ("a.png\n1\n1 2 3 x 0 0 0 0 0 0\n", ":3: wanted ten numbers"),
-        ("a.png\n1\n1 2 3 nan 0 0 0 0 0 0\n", ":3: wanted ten numbers"),
+        ("a.png\n1\n1 2 3 4\n", ":3: expected ten numbers, x y w h blur"),
+        ("a.png\n1\n1 2 3 x 0 0 0 0 0 0\n", ":3: expected ten numbers"),
+        ("a.png\n1\n1 2 3 nan 0 0 0 0 0 0\n", ":3: expected ten numbers"),
         ("", "0 pictures, but no face"),
     ],
 )
@@ -461,4 +461,4 @@ def test_the_real_faces_are_read(shared_data: Path) -> None:
     masked = [face.masked for p in data.pictures for face in p.faces]
     assert None not in masked
     assert sum(map(bool, masked)) > len(masked) / 2
-    assert set(datasets.FACE_CLASSES.values()) == {None, True, False}
+    assert set(FACE_CLASSES.values()) == {None, True, False}

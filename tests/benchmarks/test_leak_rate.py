@@ -11,13 +11,15 @@ from typing import cast
 import numpy as np
 import pytest
 
-from benchmarks import _leak_reference, _tracks, leak_rate
-from benchmarks._leak_faces import COLUMNS, LAST_LOOK, FaceFrame, summaries
-from benchmarks._leak_judged import NO_FACE, Judged
-from benchmarks._leak_reference import ClipReference
-from benchmarks._tracks import Hit, Track, link, merge
 from benchmarks.last_look_rate import clip_frames
-from benchmarks.leak_rate import measure
+from benchmarks.leak import reference as references
+from benchmarks.leak import run as leak_rate
+from benchmarks.leak import tracks as linking
+from benchmarks.leak.faces import COLUMNS, LAST_LOOK, FaceFrame, summaries
+from benchmarks.leak.judged import NO_FACE, Judged
+from benchmarks.leak.reference import ClipReference
+from benchmarks.leak.run import measure
+from benchmarks.leak.tracks import Hit, Track, link, merge
 from edge.boxes import NO_BOXES, Floats
 from edge.config import BlurConfig, PrivacyConfig
 from edge.detection.detector import Detections, Detector
@@ -129,8 +131,8 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
         "none": ClipReference("cd", 5, 320, 240, []),
     }
     file = tmp_path / "reference.json"
-    file.write_text(_leak_reference.dump({"max_step": 1.0}, clips))
-    rules, read = _leak_reference.load(file)
+    file.write_text(references.dump({"max_step": 1.0}, clips))
+    rules, read = references.load(file)
     assert rules == {"max_step": 1.0}
     assert list(read) == ["one", "none"]
     assert [(t.first, t.boxes.tolist(), t.seen_by) for t in read["one"].tracks] == [(3, [FACE] * 2, "m.")] * 2
@@ -142,9 +144,9 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_a_reference_whose_letters_and_boxes_differ_is_refused(tmp_path: Path) -> None:
     clip = ClipReference("ab", 9, 320, 240, [Track(3, np.array([FACE], np.int64), "mm")])
     file = tmp_path / "reference.json"
-    file.write_text(_leak_reference.dump({}, {"one": clip}))
+    file.write_text(references.dump({}, {"one": clip}))
     with pytest.raises(ValueError, match="differ in number"):
-        _leak_reference.load(file)
+        references.load(file)
 
 
 # Covered shares
@@ -307,7 +309,7 @@ def test_what_a_person_judged_is_marked_in_its_frames_only() -> None:
 
 
 def test_every_judged_track_is_in_the_reference_and_has_a_reason() -> None:
-    _, clips = _leak_reference.load(leak_rate.REFERENCE)
+    _, clips = references.load(leak_rate.REFERENCE)
     assert len(clips) == 5
     leak_rate.check_judged(NO_FACE, clips)
     with pytest.raises(SystemExit):
@@ -315,15 +317,15 @@ def test_every_judged_track_is_in_the_reference_and_has_a_reason() -> None:
 
 
 def test_the_reference_was_made_by_the_rules_that_the_code_states() -> None:
-    rules, clips = _leak_reference.load(leak_rate.REFERENCE)
-    assert rules["same_overlap"] == _tracks.SAME_OVERLAP
-    assert (rules["max_step"], rules["max_ratio"]) == (_tracks.MAX_STEP, _tracks.MAX_RATIO)
-    assert rules["max_gap_seconds"] == _tracks.MAX_GAP_SECONDS
-    assert rules["min_sure_hits"] == _tracks.MIN_SURE_HITS
-    assert rules["mtcnn"]["upscale"] == _leak_reference.UPSCALE
-    assert rules["centerface"]["canvas"] == _leak_reference.CANVAS
-    assert rules["long_frames"] == _leak_reference.LONG_FRAMES
-    assert rules["moved"]["levels"] == _leak_reference.MOVED_LEVELS
+    rules, clips = references.load(leak_rate.REFERENCE)
+    assert rules["same_overlap"] == linking.SAME_OVERLAP
+    assert (rules["max_step"], rules["max_ratio"]) == (linking.MAX_STEP, linking.MAX_RATIO)
+    assert rules["max_gap_seconds"] == linking.MAX_GAP_SECONDS
+    assert rules["min_sure_hits"] == linking.MIN_SURE_HITS
+    assert rules["mtcnn"]["upscale"] == references.UPSCALE
+    assert rules["centerface"]["canvas"] == references.CANVAS
+    assert rules["long_frames"] == references.LONG_FRAMES
+    assert rules["moved"]["levels"] == references.MOVED_LEVELS
     tracks = [(clip, track) for clip in clips.values() for track in clip.tracks]
     assert len(tracks) > 5
     for clip, track in tracks:

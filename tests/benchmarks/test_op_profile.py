@@ -13,8 +13,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the package itself, while it is imported
     pytest.importorskip("onnx")
 
-from benchmarks import op_profile
-from benchmarks.op_profile import Kernel
+from benchmarks.speed import op_profile
+from benchmarks.speed.op_profile import Kernel
 
 
 def is_positive(value: object) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,10 +13,12 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
-from benchmarks import _clips, common, pipeline, report
-from benchmarks._leak_reference import ClipReference
-from benchmarks._tracks import Track
-from benchmarks.pipeline_result import (
+from benchmarks import clips, report
+from benchmarks.leak.reference import ClipReference
+from benchmarks.leak.tracks import Track
+from benchmarks.pipeline import appliance, compare
+from benchmarks.pipeline import run as pipeline
+from benchmarks.pipeline.result import (
     DEFACE_FULL,
     DEFACE_SCALED,
     EDGE,
@@ -25,6 +27,7 @@ from benchmarks.pipeline_result import (
     Leak,
     PipelineResult,
     Row,
+    Run,
     as_markdown,
     plot,
     targets,
@@ -42,18 +45,22 @@ def frames_of(clip: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> PipelineResult:
     folder = tmp_path_factory.mktemp("pipeline")
-    return pipeline.measure(
-        None,
-        command="python -m benchmarks pipeline",
-        rounds=2,
-        frames=3,
-        compared=4,
-        cameras=(1, 2),
-        sizes=("720p",),
-        faces=(0, 10),
-        deface=None,
-        folder=folder,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # Counts are the same for larger frames (two views each), which take longer.
+        patch.setitem(appliance.SIZES, "720p", (960, 540))
+        patch.setitem(appliance.SIZES, "1080p", (960, 540))
+        return pipeline.measure(
+            None,
+            command="python -m benchmarks pipeline",
+            rounds=1,
+            frames=3,
+            compared=4,
+            cameras=(1, 2),
+            sizes=("720p",),
+            faces=(0, 10),
+            deface=None,
+            folder=folder,
+        )
 
 
 @pytest.mark.slow
@@ -61,25 +68,60 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
     wanted = [(1, None), (2, None), (1, 0), (1, 10), (1, 0)]
     assert [(row.cameras, row.faces) for row in result.rows] == wanted
     for row in result.rows:
-        assert len(row.runs) == 2
+        assert len(row.runs) == 1
         for run in row.runs:
             assert run.frames == run.images == 3 * row.cameras
             assert not run.dropped
             # The second is the last look. Each takes two views, and the known face one: every 5 s, and last.
-            known = run.looks - (1 if "covered" in row.name else 2) * 2 * run.frames
+            known = run.views - (1 if "covered" in row.name else 2) * 2 * run.frames
             assert 1 <= known <= 2 + run.seconds / 5
             assert run.bare_cpu_seconds > 0
             assert run.detector_cpu_seconds < run.cpu_seconds
-            assert set(run.stages) >= {"decode", "look", "inference", "hold", "blur", "encode", "write"}
+            assert set(run.stages) >= {
+                "decode",
+                "detection",
+                "detect",
+                "inference",
+                "hold",
+                "blur",
+                "encode",
+                "write",
+            }
         assert row.fps_min <= row.fps <= row.fps_max
         assert (row.outside_ms is None) == (row.threads != 1)
-    assert [run.regions for run in result.rows[-2].runs] == [30, 30]
+    assert [run.regions for run in result.rows[-2].runs] == [30]
     assert [way.frames for way in result.compared] == [4, 4, 4, 4]
     assert PipelineResult.model_validate_json(result.model_dump_json()) == result
     text = as_markdown(result)
     assert all(row.name in text for row in result.rows)
     plot(result, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_take_turns_and_each_runs_once_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, str]] = []
+
+    def fake(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
+        taken.append((len(clips), settings["privacy"]["last_look"]))
+        seconds = float(len(taken))
+        run = Run(
+            frames=12, images=12, regions=0, dropped={}, seconds=seconds, cpu_seconds=seconds,
+            detector_cpu_seconds=0.5, views=24, bare_cpu_seconds=0.1, stages={}, rss_megabytes=1.0,
+        )  # fmt: skip
+        return run, draft
+
+    monkeypatch.setattr(pipeline, "run_appliance", fake)
+    monkeypatch.setattr(pipeline, "prepare", lambda *_: None)
+    monkeypatch.setattr(pipeline, "ways_of", lambda *_: [])
+    monkeypatch.setattr(clips, "write_wall", lambda *_: None)
+    found = pipeline.measure(
+        None, command="", rounds=2, cameras=(1, 2), sizes=("720p",), faces=(0,), deface=None, folder=tmp_path
+    )
+    rows = [(1, "always"), (2, "always"), (1, "always"), (1, "covered")]
+    assert taken == [*rows, *rows[1:], rows[0]]
+    assert [[run.seconds for run in row.runs] for row in found.rows] == [[1, 8], [2, 5], [3, 6], [4, 7]]
+    first = found.rows[0]
+    assert (first.fps_min, first.fps, first.fps_max) == (1.5, 6.75, 12.0)
 
 
 @pytest.mark.slow
@@ -95,53 +137,22 @@ def test_the_report_is_the_last_results_with_their_commands(result: PipelineResu
     assert (page.parent / "pipeline.png").is_file()
 
 
-def test_a_result_of_another_form_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "speed_a.json").write_text('{"rows": []}')
-    with pytest.raises(SystemExit) as ended:
-        report.write(tmp_path, tmp_path / "page.md")
-    assert ended.value.code == 2
-    assert "speed_a.json" in capsys.readouterr().err
-    assert not (tmp_path / "page.md").exists()
-
-
-def test_no_results_are_no_page(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        report.write(tmp_path, tmp_path / "page.md")
-    assert not (tmp_path / "page.md").exists()
-
-
-def test_the_page_in_docs_is_of_the_results_that_are_kept(tmp_path: Path) -> None:
-    page = common.ROOT / "docs" / "benchmarks.md"
-    report.write(common.ROOT / "benchmarks" / "results", tmp_path / "page.md")
-    assert page.read_text(encoding="utf-8") == (tmp_path / "page.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("arguments", [["pipeline", "absent.mp4"], ["pipeline", "--rounds", "0"], ["speed"]])
-def test_what_cannot_be_measured_ends_with_2(arguments: list[str], tmp_path: Path) -> None:
-    options = ["--no-deface", "--json", str(tmp_path / "r.json")] if arguments[0] == "pipeline" else []
-    command = [sys.executable, "-m", "benchmarks", *arguments, *options]
-    done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "r.json").exists()
-
-
 def test_a_clip_keeps_its_frames_at_another_size(tmp_path: Path) -> None:
-    _clips.write_wall(tmp_path / "a.mp4", 320, 180, 3, 5)
-    _clips.write_scaled(tmp_path / "a.mp4", tmp_path / "b.mp4", 160, 90, frames=4)
+    clips.write_wall(tmp_path / "a.mp4", 320, 180, 3, 5)
+    clips.write_scaled(tmp_path / "a.mp4", tmp_path / "b.mp4", 160, 90, frames=4)
     frames = frames_of(tmp_path / "b.mp4")
     assert [frame.shape for frame in frames] == [(90, 160, 3)] * 4
 
 
 def test_a_wall_has_no_more_places_than_it_has(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there are 108 places"):
-        _clips.draw_faces(640, 360, 109)
+        clips.draw_faces(640, 360, 109)
 
 
 def test_an_ellipse_covers_its_own_area() -> None:
-    mask = pipeline.painted([[10, 20, 110, 80]], 200, 100, ellipses=True)
+    mask = compare.painted([[10, 20, 110, 80]], 200, 100, ellipses=True)
     assert mask.sum() == pytest.approx(np.pi * 50 * 30, rel=0.05)
-    assert pipeline.painted([[10, 20, 110, 80]], 200, 100, ellipses=False).sum() == 100 * 60
+    assert compare.painted([[10, 20, 110, 80]], 200, 100, ellipses=False).sum() == 100 * 60
 
 
 def test_a_face_is_left_when_less_than_its_share_is_covered() -> None:
@@ -149,13 +160,13 @@ def test_a_face_is_left_when_less_than_its_share_is_covered() -> None:
     reference = ClipReference("", 3, 100, 100, [Track(0, boxes, "bbb")])
     whole, little = [[0, 0, 200, 200]], [[20, 20, 50, 80]]  # at twice the size; a half of the box
 
-    def taken(covered: dict[int, list[list[int]]]) -> pipeline.Taken:
-        return pipeline.Taken(3, 1.0, 1.0, 1.0, covered)
+    def taken(covered: dict[int, list[list[int]]]) -> compare.Taken:
+        return compare.Taken(3, 1.0, 1.0, 1.0, covered)
 
-    found = pipeline.leak("clip", reference, taken({0: whole, 1: little, 2: []}), (200, 200))
+    found = compare.leak("clip", reference, taken({0: whole, 1: little, 2: []}), (200, 200))
     assert found == Leak(face_frames=3, uncovered=2)
     # A frame that was not stored leaks nothing
-    assert pipeline.leak("clip", reference, taken({0: whole}), (200, 200)) == Leak(face_frames=1, uncovered=0)
+    assert compare.leak("clip", reference, taken({0: whole}), (200, 200)) == Leak(face_frames=1, uncovered=0)
 
 
 def way(name: str, fps: float, times: float, uncovered: int | None) -> Compared:

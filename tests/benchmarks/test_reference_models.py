@@ -15,8 +15,9 @@ pytest.importorskip("benchmarks", reason="the benchmarks are not in the wheel")
 
 import tensorflow as tf
 
-from benchmarks import reference_models
-from benchmarks.reference_models import VARIANTS, Fusion, anchors, build, export, make_network
+from benchmarks.__main__ import app
+from benchmarks.reference_models.export import anchors, build, export
+from benchmarks.reference_models.network import VARIANTS, Fusion, make_network
 from convert import build as conversion
 from convert.options import ModelOptions
 from convert.sample import sample_picture, sample_pictures
@@ -45,7 +46,7 @@ def module() -> Any:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, built again and saved by the command."""
     folder = tmp_path_factory.mktemp("reference") / "d0"
-    reference_models.main(["D0", "--out", str(folder), "--size", str(SIZE)])
+    app(["reference-models", "D0", "--out", str(folder), "--size", str(SIZE)], standalone_mode=False)
     return folder
 
 
@@ -196,7 +197,7 @@ def test_the_command_says_what_is_wrong(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        reference_models.main(arguments)
+        app(["reference-models", *arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

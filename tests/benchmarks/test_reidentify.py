@@ -6,23 +6,23 @@ import dataclasses
 import importlib.util
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import common, reidentify
-from benchmarks._identities import SIDE, Person, make_person, make_scene
-from benchmarks._portraits import render
-from benchmarks._recognisers import VIEW, Size, fisher, whiten
-from benchmarks.reidentify import ROWS, Row, corners, cover, surround
+from benchmarks.__main__ import app
+from benchmarks.reidentify import run as reidentify
+from benchmarks.reidentify.identities import SIDE, Person, make_person, make_scene
+from benchmarks.reidentify.portraits import render
+from benchmarks.reidentify.recognisers import VIEW, Size, fisher, whiten
+from benchmarks.reidentify.run import ROWS, Row, corners, cover, surround
 from edge import blur
 from edge.boxes import Floats
 from edge.config import BlurConfig
 from edge.frames import Pixels
+from tests.benchmarks import front_door
 
 HIDING = [row for row in ROWS if row.region is not None and not row.config.reidentifiable]
 SEEN_THROUGH = [row for row in ROWS if row.config.fill in ("gaussian", "mosaic")]
@@ -254,7 +254,7 @@ def test_the_sheet_shows_every_row() -> None:
 @pytest.mark.parametrize("line", [["--seed", "-1"], ["--threads", "0"]])
 def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        reidentify.main(line)
+        app(["reidentify", *line])
     assert ended.value.code == 2
 
 
@@ -264,17 +264,7 @@ def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
 def test_a_quick_run_attacks_every_row(tmp_path: Path) -> None:
     # In a process of its own, because TensorFlow takes its number of threads once per process.
     file, sheet = tmp_path / "result.json", tmp_path / "sheet.png"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.reidentify",
-        "--quick",
-        "--json",
-        str(file),
-        "--sheet",
-        str(sheet),
-    ]
-    done = subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=False)
+    done = front_door.run("reidentify", "--quick", "--json", str(file), "--sheet", str(sheet))
     assert done.returncode in (0, 1), done.stderr[-2000:]
     result = json.loads(file.read_text(encoding="utf-8"))
     assert (result["benchmark"], result["quick"], result["chance"]) == ("reidentify", True, 0.25)

@@ -11,9 +11,11 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
-from benchmarks import _left, _scenes, scenes
 from benchmarks.datasets import DataSet, DatasetError, Face, Picture
-from benchmarks.scenes_result import ScenesResult, as_markdown, plot
+from benchmarks.scenes import packing
+from benchmarks.scenes import run as scenes
+from benchmarks.scenes.judge import changed_beside, faces_left
+from benchmarks.scenes.result import ScenesResult, as_markdown, plot
 from edge import blur
 from edge.config import BlurConfig
 from edge.frames import Pixels, RawFrame
@@ -39,7 +41,7 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 
 def test_faces_keep_their_pixels_and_their_boxes(portraits: DataSet) -> None:
-    made, left_out = _scenes.pack(portraits.pictures, 700, 600)
+    made, left_out = packing.pack(portraits.pictures, 700, 600)
     assert left_out == []
     assert sum(len(scene.faces) for scene in made) == 4
     pixels = {face.box: read_picture(p.path).pixels for p in portraits.pictures for face in p.faces}
@@ -50,20 +52,20 @@ def test_faces_keep_their_pixels_and_their_boxes(portraits: DataSet) -> None:
             left, top = np.round(box[:2] - np.array(face.box[:2])).astype(int).tolist()
             cut = pixels[face.box][y1 - top : y2 - top, x1 - left : x2 - left]
             np.testing.assert_array_equal(scene.pixels[y1:y2, x1:x2], cut)
-    _, left_out = _scenes.pack(portraits.pictures, 300, 300)
+    _, left_out = packing.pack(portraits.pictures, 300, 300)
     assert left_out == [portraits.pictures[3].path]
 
 
 def test_a_clip_drifts_by_a_pixel_a_frame(portraits: DataSet, tmp_path: Path) -> None:
-    scene = _scenes.pack(portraits.pictures, 700, 600)[0][0]
-    _scenes.write_clip(scene, tmp_path / "clip.mp4", 4)
+    scene = packing.pack(portraits.pictures, 700, 600)[0][0]
+    packing.write_clip(scene, tmp_path / "clip.mp4", 4)
     frames = list(scenes._frames(tmp_path / "clip.mp4"))
     assert [frame.shape for frame in frames] == [(596, 696, 3)] * 4
     for number, frame in enumerate(frames):
-        boxes, faces = _scenes.boxes_in(scene, 4, number)
+        boxes, faces = packing.boxes_in(scene, 4, number)
         assert len(boxes) == len(faces) > 0
         cut = scene.pixels[number : number + 596, number : number + 696]
-        assert all(_left.left(cut, frame, boxes))
+        assert all(faces_left(cut, frame, boxes))
 
 
 @pytest.mark.parametrize(
@@ -81,15 +83,15 @@ def test_what_counts_as_left(what: str, is_left: bool, astronaut: Pixels) -> Non
         "infill": blur.anonymize(raw, box, BlurConfig()).pixels,
         "solid": blur.anonymize(raw, box, BlurConfig(fill="solid")).pixels,
     }
-    assert _left.left(astronaut, outputs[what], box) == [is_left]
+    assert faces_left(astronaut, outputs[what], box) == [is_left]
 
 
 def test_what_is_changed_beside_a_head_is_measured(astronaut: Pixels) -> None:
     output = astronaut.copy()
     output[58:178, 181:270] = 0
-    assert _left.changed_beside(astronaut, output, np.array([FACE], np.float32)) == 0
+    assert changed_beside(astronaut, output, np.array([FACE], np.float32)) == 0
     output[400:500, 400:500] = 255 - output[400:500, 400:500]
-    share = _left.changed_beside(astronaut, output, np.array([FACE], np.float32))
+    share = changed_beside(astronaut, output, np.array([FACE], np.float32))
     assert 0.8 < share / (100 * 100 / 512**2) <= 1
 
 

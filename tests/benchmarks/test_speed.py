@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -17,14 +16,16 @@ for _package in ("tensorflow", "tf2onnx", "onnx", "onnxscript"):
         warnings.simplefilter("ignore")  # of the packages themselves, while they are imported
         pytest.importorskip(_package)
 
-from benchmarks import common, speed_result, speed_rows  # noqa: E402
-from benchmarks import speed as speed_module  # noqa: E402
-from benchmarks.speed_result import SpeedResult, as_markdown  # noqa: E402
-from benchmarks.speed_rows import Row  # noqa: E402
+from benchmarks.speed import result as speed_result  # noqa: E402
+from benchmarks.speed import rows as speed_rows  # noqa: E402
+from benchmarks.speed import run as speed_module  # noqa: E402
+from benchmarks.speed.result import SpeedResult, as_markdown  # noqa: E402
+from benchmarks.speed.rows import Row  # noqa: E402
 from convert.build import Wanted, build  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
 from edge.errors import DetectionError  # noqa: E402
 from tests import saved_models  # noqa: E402
+from tests.benchmarks import front_door  # noqa: E402
 
 pytestmark = pytest.mark.slow
 NUMBERS = ("median_ms", "p95_ms", "min_ms", "images_per_second", "ratio_to_tf", "bytes", "rss_megabytes")
@@ -35,8 +36,7 @@ def is_positive(value: object) -> bool:
 
 
 def speed(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks", "speed", *arguments]
-    return subprocess.run(command, cwd=common.ROOT, capture_output=True, text=True, check=False)
+    return front_door.run("speed", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +174,11 @@ def test_detectors_are_calibrated_on_the_train_pictures_alone(tmp_path: Path) ->
 def test_rows_are_interleaved_and_each_begins_in_turn() -> None:
     calls: list[str] = []
 
-    def look(name: str) -> int:
+    def detect(name: str) -> int:
         calls.append(name)
         return 3
 
-    rows = [Row("a", lambda: look("a")), Row("b", None, error="refused"), Row("c", lambda: look("c"))]
+    rows = [Row("a", lambda: detect("a")), Row("b", None, error="refused"), Row("c", lambda: detect("c"))]
     figures = speed_rows.measure(rows, rounds=2)
     assert calls == ["a", "c", "c", "a"] * 2 + ["a", "c"]
     assert set(figures) == {"a", "c"}

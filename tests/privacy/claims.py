@@ -15,8 +15,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A module to run; it ends with 0 (shown), 1 (failed) or 2 (cannot be measured here). ``small``: its
-    arguments for the small form."""
+    """A ``python -m`` command; it ends with 0 (shown), 1 (failed) or 2 (cannot be measured here). ``small``:
+    its arguments for the small form."""
 
     text: str
     command: tuple[str, ...]
@@ -123,12 +123,12 @@ CLAIMS = (
 EXPERIMENTS = (
     Experiment(
         "a classifier trained on covered faces learns no more from infill and solid than from the surround",
-        ("benchmarks.reidentify",),
+        ("benchmarks", "reidentify"),
         ("--quick",),
     ),
     Experiment(
         "of the faces of 20 pixels or more on five clips 480 to 768 pixels wide, 0.1 % or less of the "
         "face-frames stay uncovered",
-        ("benchmarks.leak_rate",),
+        ("benchmarks", "leak-rate"),
     ),
 )

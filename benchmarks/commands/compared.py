@@ -1,0 +1,218 @@
+"""Commands that measure beside TensorFlow and deface: options only, the work lies in its own module."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from benchmarks import common, options
+from edge.errors import EdgeError
+
+if TYPE_CHECKING:
+    from benchmarks.datasets import Kind, Split
+    from benchmarks.machine import Result
+
+
+def speed(
+    model: Annotated[Path, typer.Argument(help="SavedModel of a detector: a folder or a zip.")],
+    detector: Annotated[
+        list[Path] | None, typer.Option(help="Detector made from it; repeat for several.")
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Pictures for the detectors built here.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Labelled set whose train pictures take the place of such a folder.")
+    ] = None,
+    anchors: Annotated[Path | None, typer.Option(help="Anchors that a detector was built with.")] = None,
+    precision: Annotated[
+        list[options.Precision] | None, typer.Option(help="Build only this one; repeat for several.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Threads; repeat for several (default: 1, and all cores).")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Measured rounds.")] = 15,
+    profile: Annotated[bool, typer.Option(help="Split the time by operator type.")] = False,
+    wait: options.Wait = True,
+    json: options.Kept = None,
+) -> None:
+    """Time from picture to boxes: converted detectors beside TensorFlow."""
+    from benchmarks.speed import result as form
+    from benchmarks.speed import run
+
+    if calibration is not None and data is not None:
+        raise common.give_up("--calibration and --data are two ways to give pictures: choose one")
+    try:
+        result = run.measure(
+            model,
+            command=_command(),
+            detectors=detector or (),
+            precisions=[one.value for one in precision or options.Precision],
+            calibration=calibration,
+            data=data,
+            anchors=anchors,
+            threads=threads or (),
+            rounds=rounds,
+            profile=profile,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    file = _keep(result, json, f"speed_{model.stem}")
+    form.plot(result, file.with_suffix(".png"))
+    print(form.as_markdown(result))
+
+
+def accuracy(
+    detector: Annotated[list[str], typer.Argument(help="Detector files; 'default' is the shipped one.")],
+    data: options.LabelledSet,
+    kind: Annotated[
+        options.Kind | None,
+        typer.Option("--format", help="Format of the labels, where the folder has several."),
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="COCO, VOC: the class that is a face.")] = None,
+    split: Annotated[options.Reported | None, typer.Option(help="Report on this split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many pictures per split.")] = None,
+    json: options.Kept = None,
+) -> None:
+    """Average precision, recall by size and mask, and the threshold to record in a detector."""
+    from benchmarks.accuracy import result as form
+    from benchmarks.accuracy import run
+    from benchmarks.datasets import open_dataset
+
+    paths = [None if name == "default" else Path(name) for name in detector]
+    try:
+        dataset = open_dataset(data, kind=cast("Kind | None", kind and kind.value), category=category)
+        result = run.measure(paths, dataset, command=_command(), split=split and split.value, limit=limit)
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    file = _keep(result, json, f"accuracy_{Path(data).name}")
+    form.plot(result, file.with_suffix(".png"))
+    print(form.as_markdown(result))
+
+
+def pipeline(
+    clip: Annotated[Path | None, typer.Argument(help="Video (default: the camera of edge demo).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
+    frames: Annotated[int, typer.Option(min=1, help="Frames per camera in the rows of the appliance.")] = 40,
+    deface: options.Deface = True,
+    wait: options.Wait = True,
+    json: options.Kept = None,
+) -> None:
+    """The whole appliance on a clip, beside deface."""
+    from benchmarks.pipeline import result as form
+    from benchmarks.pipeline import run
+
+    environment = options.DEFACE_FOLDER if deface else None
+    result = run.measure(
+        clip, command=_command(), rounds=rounds, frames=frames, deface=environment, wait=wait
+    )
+    file = _keep(result, json, "pipeline")
+    form.plot(result, file.with_suffix(".png"))
+    print(form.as_markdown(result))
+
+
+def scenes(
+    data: options.LabelledSet,
+    split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = "1920x1080",
+    frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 10,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="BEGIN/CONTINUE (0.35/0.2, say) to compare with the detector's own; may be repeated."
+        ),
+    ] = None,
+    deface: options.Deface = True,
+    wait: options.Wait = True,
+    json: options.Kept = None,
+) -> None:
+    """Faces left at camera resolution by edge run, edge blur and deface."""
+    from benchmarks.datasets import open_dataset
+    from benchmarks.scenes import result as form
+    from benchmarks.scenes import run
+
+    try:
+        result = run.measure(
+            open_dataset(data),
+            command=_command(),
+            split=cast("Split | None", split and split.value),
+            size=_size(size),
+            frames=frames,
+            limit=limit,
+            scores=[_scores(pair) for pair in scores or ()],
+            deface=options.DEFACE_FOLDER if deface else None,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    file = _keep(result, json, f"scenes_{Path(data).name}_{result.split}")
+    form.plot(result, file.with_suffix(".png"))
+    print(form.as_markdown(result))
+
+
+def deface_parity(
+    detector: Annotated[Path | None, typer.Option(help="Detector file (default: the shipped one).")] = None,
+    data: options.TestData = None,
+    venv: options.DefaceFolder = options.DEFACE_FOLDER,
+    json: options.Json = None,
+    raw: options.Raw = None,
+) -> None:
+    """Boxes of the shipped detector against those of deface's own class."""
+    from benchmarks.deface_parity import main
+
+    main(detector=detector, data=data, venv=venv, file=json, raw=raw)
+
+
+def reference_models(
+    variant: Annotated[options.EfficientDet, typer.Argument(help="Size of the network.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    size: Annotated[
+        int | None, typer.Option(help="Side of the canvas in pixels (default: the paper's).")
+    ] = None,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the weights.")] = 0,
+) -> None:
+    """Write an EfficientDet with random weights as a SavedModel: a baseline that needs no download."""
+    from benchmarks.reference_models.export import export
+
+    try:
+        export(variant.value, out, size, classes, seed)
+    except (ValueError, OSError) as error:
+        raise common.give_up(str(error)) from error
+    print(f"{out}: EfficientDet-{variant.value} with random weights")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 64):
+        raise common.give_up(f"--size {text}: expected WIDTHxHEIGHT of 64 pixels or more, such as 1920x1080")
+    return int(width), int(height)
+
+
+def _scores(text: str) -> tuple[float, float]:
+    begin, _, carry_on = text.partition("/")
+    try:
+        pair = float(begin), float(carry_on)
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not 0 < pair[1] <= pair[0] < 1:
+        raise common.give_up(f"--scores {text}: expected BEGIN/CONTINUE with 0 < CONTINUE <= BEGIN < 1")
+    return pair
+
+
+def _command() -> str:
+    """The command line as typed, with the data folder given relative to the checkout."""
+    shared = common.data_folder(None)
+    line = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    return line if shared is None else line.replace(str(shared), "../shared/data")
+
+
+def _keep(result: Result, file: Path | None, name: str) -> Path:
+    """Write a result as JSON; return the file."""
+    target = file if file is not None else common.RESULTS / f"{name}.json"
+    common.write_json(target, result.model_dump(mode="json"))
+    return target
