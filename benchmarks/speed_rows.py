@@ -8,7 +8,7 @@ All rows see the same picture, with the same number of threads:
 * *edge-fp32* and so on: a detector as the box runs it, from scaling the frame to suppression.
 
 A model of no known exporter takes a canvas and gives raw boxes; there the rows of TensorFlow and of plain
-tf2onnx include NumPy's scaling, decoding and suppression (``convert.reference.whole``).
+tf2onnx include NumPy's scaling, decoding and suppression (``convert.reference.detect_picture``).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def signature_row(name: str, model: Model, plan: Plan | None, picture: Pixels) -
 
     def around() -> int:
         assert plan is not None
-        return int((reference.whole(model, plan, rgb)[1] >= MIN_SCORE).sum())
+        return int((reference.detect_picture(model, plan, rgb)[1] >= MIN_SCORE).sum())
 
     return Row(name, whole if plan is None else around, nodes=len(model.graph.node))
 

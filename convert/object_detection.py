@@ -31,10 +31,11 @@ def is_export(model: Model) -> bool:
 
 def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelOptions) -> Plan:
     """Decide by the graph itself. Raises ConvertError."""
-    if options.about_generic():
-        given = ", ".join(options.about_generic())
+    superfluous = options.given_generic()
+    if superfluous:
         raise ConvertError(
-            f"{given}: this model is an Object Detection API export and says all that itself; leave it out"
+            f"{', '.join(superfluous)}: this model is an Object Detection API export, and all of that is in "
+            "the model; leave it out"
         )
     boxes, scores = model.output("raw_detection_boxes"), model.output("raw_detection_scores")
     assert boxes is not None

@@ -9,9 +9,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from convert import graphs
+from convert.choices import TARGETS
 from convert.passes.select import MAX_CANDIDATES
-
-TARGETS = ("cpu", "cuda", "tensorrt", "openvino")
 
 _COMMON = frozenset(
     [

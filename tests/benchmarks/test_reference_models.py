@@ -18,7 +18,7 @@ import tensorflow as tf
 from benchmarks import reference_models
 from benchmarks.reference_models import VARIANTS, Fusion, anchors, build, export, make_network
 from convert import build as conversion
-from convert.options import ModelOptions
+from convert.request import BuildRequest
 from convert.sample import sample_picture, sample_pictures
 
 SIZE = 128
@@ -149,7 +149,7 @@ def test_another_seed_and_several_classes_give_another_network() -> None:
 
 @pytest.mark.slow
 def test_it_converts_and_the_detector_finds_the_same_boxes(saved: Path, tmp_path: Path) -> None:
-    _, (built,) = conversion.build(saved, tmp_path, ModelOptions(), conversion.Wanted())
+    (built,) = conversion.build(BuildRequest(saved, tmp_path)).detectors
     assert built.parity, built.parity.text()
     assert len(built.parity.canvas.matches) > 20
 
