@@ -39,7 +39,7 @@ def optimize(
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes. Raises ConvertError when a pass cannot keep what it promises.
+    cannot move bytes. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
     select = SelectCandidates(head)

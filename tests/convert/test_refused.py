@@ -35,7 +35,7 @@ BAD_ANCHORS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "integers": (lambda p: save_npy(p, np.ones((640, 4), int)), "finite floats"),
     "nan": (lambda p: save_npy(p, np.full((640, 4), np.nan)), "finite floats"),
     "no width": (lambda p: save_npy(p, np.zeros((640, 4))), "positive sides"),
-    "pixels": (lambda p: save_npy(p, np.full((640, 4), 32.0)), "no shares"),
+    "pixels": (lambda p: save_npy(p, np.full((640, 4), 32.0)), "not shares"),
     "objects": (lambda p: save_npy(p, np.array([None, {}], object)), "save float"),
 }
 
@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[str, ModelOptions, DetectorOptions, str]] = {
         "pad",
         ModelOptions(),
         DetectorOptions(calibration=Path("missing")),
-        "missing is no folder",
+        "missing is not a folder",
     ),
     "size of an exported model": (
         "pad",
@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[str, ModelOptions, DetectorOptions, str]] = {
         "generic",
         dataclasses.replace(YXYX, std=(0, 1, 1)),
         DetectorOptions(),
-        "--std: wanted three positive",
+        "--std: expected three positive",
     ),
     "order of corners": ("generic", ModelOptions(input_range="0..1"), DetectorOptions(), "--box-format yxyx"),
     "centres": ("generic centres", ModelOptions(input_range="-1..1"), DetectorOptions(), "--box-format"),
@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[str, ModelOptions, DetectorOptions, str]] = {
         "generic",
         dataclasses.replace(YXYX, boxes="scores", scores="boxes"),
         DetectorOptions(),
-        "wanted boxes [B, N, 4]",
+        "expected boxes [B, N, 4]",
     ),
     "only boxes named": (
         "generic",

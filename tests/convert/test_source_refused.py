@@ -47,10 +47,10 @@ OTHER_FILES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "model.onnx": (write(b"\x08\x08\x12\x00"), "ONNX", "edge-convert inspect"),
     "frozen.pb": (write(b"\n\x05graph"), "frozen graph", "export the model again"),
     "graph.pbtxt": (write(b"node {}"), "frozen graph", "export the model again"),
-    "notes.txt": (write(b"hello"), "no model file that this program knows", WAY_OUT),
-    "empty.bin": (write(b""), "no model file that this program knows", WAY_OUT),
+    "notes.txt": (write(b"hello"), "not a model file that this program knows", WAY_OUT),
+    "empty.bin": (write(b""), "not a model file that this program knows", WAY_OUT),
     "broken.keras": (write(b"PK\x03\x04 broken"), "damaged zip", "download it again"),
-    "not.zip": (write(b"hello"), "no model file", WAY_OUT),
+    "not.zip": (write(b"hello"), "not a model file", WAY_OUT),
 }
 
 

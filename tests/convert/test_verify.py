@@ -37,7 +37,7 @@ def test_verify_takes_only_the_model_that_it_was_made_from(
     assert verify(VerifyRequest(built.path, models("pad"), pictures, None))
     with pytest.raises(ConvertError, match="was made from a SavedModel of sha256"):
         verify(VerifyRequest(built.path, models("stretch"), pictures, None))
-    with pytest.raises(ConvertError, match="is no folder"):
+    with pytest.raises(ConvertError, match="is not a folder"):
         verify(VerifyRequest(built.path, models("pad"), tmp_path / "missing", None))
 
 
