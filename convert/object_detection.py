@@ -54,7 +54,8 @@ def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelO
         )
     reasons.append(
         f"measured: canvas {measured.width}x{measured.height}, {measured.letterbox}, "
-        f"{measured.interpolation}, {measured.text()}; the box's canvas differs by {measured.levels:.2f} of 255 levels on average"
+        f"{measured.interpolation}, {measured.text()}; the box's canvas differs by {measured.levels:.2f} of "
+        "255 levels on average"
     )
     offset, count = _classes(model)
     if offset:

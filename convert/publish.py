@@ -50,7 +50,7 @@ def write_report(path: Path, text: str) -> None:
 
 
 def publish(detectors: Sequence[BuiltDetector], draft: Path, out: Path) -> tuple[BuiltDetector, ...]:
-    """Move detectors, reports and last the hashes from ``draft`` to ``out``; return where they lie now."""
+    """Move detectors, reports and last the hashes from ``draft`` to ``out``; return the moved detectors."""
     names = [detector.path.name for detector in detectors]
     for name in (*names, *REPORTS):
         os.replace(draft / name, out / name)

@@ -237,7 +237,7 @@ def _safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
 
 
 class _Limited:
-    """A reader that fails past a number of bytes: a zip may lie about its sizes."""
+    """A reader that fails after a number of bytes, as the sizes stated in a zip may be wrong."""
 
     def __init__(self, stream: object, limit: int, path: Path) -> None:
         self._stream, self._remaining, self._path = stream, limit, path

@@ -108,7 +108,7 @@ def test_all_ways_to_say_the_same_give_the_same_boxes(detectors: Detectors) -> N
 
 
 def test_anchors_from_a_file(detectors: Detectors, anchor_file: Path) -> None:
-    """Offsets without anchors, decoded with the given anchors, are the boxes of the same network with anchors."""
+    """Offsets decoded with given anchors are the boxes of the same network with anchors in its graph."""
     options = ModelOptions(
         input_range="0..1", box_format="cycxhw", anchors=anchor_file, variances=(0.1, 0.1, 0.2, 0.2)
     )
