@@ -12,12 +12,7 @@ import onnx_ir as ir
 
 from convert import graphs
 from edge import contract
-from tests.convert.nets import (
-    Array,
-    Net,
-    compute,
-    ops,
-)
+from tests.convert.nets import Array, Net, compute, ops
 
 BOXES, SCORES = 0, 1
 

@@ -13,14 +13,7 @@ from convert.optimize import optimize
 from convert.passes.select import Head
 from edge import contract
 from tests.convert.heads import BOXES, SCORES, anchors_of, corners, faster_rcnn
-from tests.convert.nets import (
-    NCHW,
-    NHWC,
-    Array,
-    Net,
-    normalised,
-    random,
-)
+from tests.convert.nets import NCHW, NHWC, Array, Net, normalised, random
 
 SIDE, CELLS, CHANNELS = 32, 8, 8
 

@@ -22,15 +22,7 @@ from convert.plan import OBJECT_DETECTION
 from convert.sample import sample_picture
 from edge import contract
 from edge.boxes import iou
-from tests.convert.building import (
-    YXYX,
-    Detectors,
-    Models,
-    build_all,
-    build_one,
-    expected,
-    open_on_cpu,
-)
+from tests.convert.building import YXYX, Detectors, Models, build_all, build_one, expected, open_on_cpu
 from tests.saved_models import NMS_IOU
 
 

@@ -17,21 +17,15 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert.plan import OBJECT_DETECTION
-from tests.convert.building import (
-    Detectors,
-    Models,
-    check_figures,
-    open_on_cpu,
-)
+from tests.convert.building import Detectors, Models, check_figures, open_on_cpu
 
 COMMAND = [sys.executable, "-c", "from convert.cli import app; app()"]
 
 NOISE = re.compile(r"[IWE]0000 |tensorflow/|WARNING|absl|oneDNN|Deprecat|Instructions for updating|tf2onnx\.")
 
 
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``edge-convert`` as a user starts it, with TensorFlow as talkative as it is."""
     kept = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.run(
@@ -44,7 +38,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
     )
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
+def error_message(done: subprocess.CompletedProcess[str]) -> str:
     """The error message; there is no traceback beside it, and nothing of TensorFlow's."""
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
@@ -62,7 +56,7 @@ def test_a_zip_becomes_detectors_for_every_target(models: Models, tmp_path: Path
             archive.write(file, Path("export", file.relative_to(folder)))
     out = tmp_path / "out"
     targets = ("cpu", "cuda", "tensorrt", "openvino")
-    done = run("build", path, "--out", out, *(part for t in targets for part in ("--target", t)))
+    done = run_command("build", path, "--out", out, *(part for t in targets for part in ("--target", t)))
     assert done.returncode == 0, done.stderr
     detectors = [out / f"my_faces-{target}-fp32.onnx" for target in targets]
     wanted = {p.name for d in detectors for p in (d, d.with_suffix(".sha256"))} | {"report.md", "report.json"}
@@ -95,12 +89,12 @@ def test_a_zip_becomes_detectors_for_every_target(models: Models, tmp_path: Path
 
 def test_what_is_missing_is_asked_for(models: Models, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert "--input-range" in said(run("build", models("generic"), "--out", out))
+    assert "--input-range" in error_message(run_command("build", models("generic"), "--out", out))
     assert not out.exists() or not list(out.iterdir())
 
 
 def test_inspect_says_what_build_would_do(models: Models) -> None:
-    done = run("inspect", models("named"), COLUMNS="200")
+    done = run_command("inspect", models("named"), COLUMNS="200")
     assert done.returncode == 0, done.stderr
     for text in (
         "TensorFlow SavedModel",
@@ -116,7 +110,7 @@ def test_verify_compares_on_other_pictures(
     models: Models, detectors: Detectors, tmp_path: Path, pictures: Path
 ) -> None:
     built = detectors("pad")
-    done = run("verify", built.path, "--saved-model", models("pad"), "--images", pictures)
+    done = run_command("verify", built.path, "--saved-model", models("pad"), "--images", pictures)
     assert done.returncode == 0, done.stderr
     assert "pictures: 2" in done.stdout
     assert "ok: True" in done.stdout

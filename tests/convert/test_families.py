@@ -13,7 +13,6 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert import plan as plans
 from convert.options import ModelOptions
 from convert.sample import sample_picture

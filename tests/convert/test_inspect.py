@@ -11,16 +11,11 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert import inspect
 from convert import plan as plans
 from convert.errors import ConvertError
 from convert.options import ModelOptions
-from tests.convert.building import (
-    YXYX,
-    Detectors,
-    Models,
-)
+from tests.convert.building import YXYX, Detectors, Models
 
 
 def inspected(path: Path, options: ModelOptions | None = None) -> dict[str, str]:

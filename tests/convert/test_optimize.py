@@ -12,11 +12,7 @@ from convert.errors import ConvertError
 from convert.optimize import optimize
 from convert.passes.select import Head
 from tests.convert.heads import check_selected
-from tests.convert.nets import (
-    Net,
-    compute,
-    ops,
-)
+from tests.convert.nets import Net, compute, ops
 from tests.convert.small_detector import SIDE, check_contract, export, pictures
 
 

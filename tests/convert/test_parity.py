@@ -16,22 +16,13 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert import build as building
 from convert import comparison, families, parity, rewrite
 from convert.errors import ParityError
 from convert.optimize import optimize
 from convert.options import DetectorOptions
 from convert.plan import Plan
-from tests.convert.building import (
-    Detectors,
-    Models,
-    build_all,
-    build_one,
-    expected,
-    open_on_cpu,
-    refusal,
-)
+from tests.convert.building import Detectors, Models, build_all, build_one, expected, open_on_cpu, refusal
 
 
 def unequal(models: Models, out: Path) -> str:

@@ -15,17 +15,10 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert.options import DetectorOptions, ModelOptions
 from edge.errors import EdgeError
 from tests.conftest import DATA
-from tests.convert.building import (
-    YXYX,
-    Models,
-    build_one,
-    refusal,
-    save_npy,
-)
+from tests.convert.building import YXYX, Models, build_one, refusal, save_npy
 
 BAD_ANCHORS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda p: p, "No such file"),

@@ -14,7 +14,6 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
-
 from convert.errors import ConvertError
 from convert.options import ModelOptions
 from convert.request import VerifyRequest
@@ -22,12 +21,7 @@ from convert.result import BuiltDetector
 from convert.verify import verify
 from edge.errors import DetectorError
 from tests import saved_models
-from tests.convert.building import (
-    YXYX,
-    Detectors,
-    Models,
-    save_npy,
-)
+from tests.convert.building import YXYX, Detectors, Models, save_npy
 
 
 def test_verify_takes_only_the_model_that_it_was_made_from(

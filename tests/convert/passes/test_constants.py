@@ -8,13 +8,7 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 from convert import graphs
 from convert.passes.constants import FoldConstants
-from tests.convert.nets import (
-    Net,
-    check_rewritten,
-    check_unchanged,
-    ops,
-    random,
-)
+from tests.convert.nets import Net, check_rewritten, check_unchanged, ops, random
 
 
 def test_what_does_not_depend_on_the_picture_is_computed() -> None:

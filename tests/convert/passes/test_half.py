@@ -10,15 +10,7 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 import onnx_ir as ir
 
 from convert.passes.half import UseHalf
-from tests.convert.nets import (
-    Net,
-    check_unchanged,
-    compute,
-    convolution,
-    feeds_for,
-    random,
-    wiring,
-)
+from tests.convert.nets import Net, check_unchanged, compute, convolution, feeds_for, random, wiring
 from tests.convert.small_detector import check_contract, check_near, optimized, pictures
 
 

@@ -12,14 +12,7 @@ import onnx_ir as ir
 from convert import graphs
 from convert.passes.preprocess import TakeBytes
 from edge import contract
-from tests.convert.nets import (
-    NCHW,
-    Net,
-    compute,
-    ops,
-    random,
-    wiring,
-)
+from tests.convert.nets import NCHW, Net, compute, ops, random, wiring
 
 SCALE, OFFSET = (1 / 127.5, 1 / 100, 1 / 50), (-1.0, 0.5, -2.0)
 

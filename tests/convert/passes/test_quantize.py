@@ -9,10 +9,7 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 from convert import graphs
 from convert.passes.quantize import quantize
-from tests.convert.nets import (
-    compute,
-    ops,
-)
+from tests.convert.nets import compute, ops
 from tests.convert.small_detector import check_contract, check_near, optimized, pictures
 
 

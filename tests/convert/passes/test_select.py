@@ -16,12 +16,7 @@ from convert import graphs
 from convert.errors import ConvertError
 from convert.passes.select import MAX_CANDIDATES, Head, SelectCandidates
 from tests.convert.heads import BOXES, SCORES, anchors_of, check_selected, corners, faster_rcnn, sigmoid
-from tests.convert.nets import (
-    Array,
-    Net,
-    compute,
-    random,
-)
+from tests.convert.nets import Array, Net, compute, random
 
 WIDTH, HEIGHT = 320.0, 192.0
 

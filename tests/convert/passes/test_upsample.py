@@ -11,12 +11,7 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 from convert import graphs
 from convert.passes.upsample import NearestToResize
-from tests.convert.nets import (
-    Net,
-    check_rewritten,
-    check_unchanged,
-    ops,
-)
+from tests.convert.nets import Net, check_rewritten, check_unchanged, ops
 
 
 def by_stacking(net: Net, x: str, rows: int, columns: int) -> str:

@@ -9,13 +9,7 @@ import pytest
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 from convert.passes.weighted_sum import ScaleAndAdd
-from tests.convert.nets import (
-    Net,
-    check_rewritten,
-    check_unchanged,
-    ops,
-    random,
-)
+from tests.convert.nets import Net, check_rewritten, check_unchanged, ops, random
 
 
 def weighted_sum(
