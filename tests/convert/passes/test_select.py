@@ -204,7 +204,7 @@ def test_outputs_that_are_no_boxes_and_scores_are_refused(boxes: Any, scores: An
     net = Net()
     rows, columns = net.input(*boxes, name="rows"), net.input(*scores, name="columns")
     model = net.model(net("Neg", rows), net("Neg", columns))
-    with pytest.raises(ir.passes.PreconditionError, match=r"wanted \[B, N, 4\]"):
+    with pytest.raises(ir.passes.PreconditionError, match=r"expected \[B, N, 4\]"):
         SelectCandidates(Head((0,), "xyxy", (1.0, 1.0)))(model)
 
 
