@@ -14,10 +14,10 @@ _PASSES_THROUGH = ("Identity", "Pad", "PadV2", "Transpose", "StopGradient")
 
 
 def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
-    """Name the tensor that the first convolution on the way from ``source`` to ``outputs`` reads.
+    """The name of the tensor that the first convolution between ``source`` and ``outputs`` reads.
 
-    Padding and transposing in front of the convolution belong to it. Raises ConvertError when several
-    convolutions come first, or none.
+    Padding and transposing in front of the convolution count as part of it. Raises ConvertError unless
+    exactly one tensor is read by a first convolution.
     """
     nodes = {node.name: node for node in graph.node}
     needed = _reach([_base(name) for name in outputs], lambda name: [_base(i) for i in nodes[name].input])
@@ -25,16 +25,16 @@ def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
     for node in graph.node:
         for name in node.input:
             readers.setdefault(_base(name), []).append(node.name)
-    fed = _reach([_base(source)], lambda name: readers.get(name, []))
-    convolutions = [name for name in needed & fed if nodes[name].op in _CONVOLUTIONS]
+    reachable = _reach([_base(source)], lambda name: readers.get(name, []))
+    convolutions = [name for name in needed & reachable if nodes[name].op in _CONVOLUTIONS]
     behind: set[str] = set()
     for name in convolutions:
         behind |= _reach(readers.get(name, []), lambda n: readers.get(n, []), behind)
     first = {_walk_up(nodes, nodes[name].input[0]) for name in convolutions if name not in behind}
     if len(first) != 1:
         raise ConvertError(
-            f"{len(first)} tensors are read by a first convolution ({sorted(first)[:3]}); a detector has "
-            f"one: this model is of no known family"
+            f"{len(first)} tensors are read by a first convolution ({sorted(first)[:3]}), but a detector has "
+            "one: this model is of no known family"
         )
     return first.pop()
 
@@ -63,10 +63,10 @@ def _base(name: str) -> str:
 def export(
     graph: Any, start: str, shape: tuple[int, int, int, int], dtype: str, outputs: list[str]
 ) -> onnx.ModelProto:
-    """Export the part of a frozen ``GraphDef`` between ``start`` and ``outputs``.
+    """Export the part of a frozen ``GraphDef`` between the tensors ``start`` and ``outputs``.
 
-    The result's input is ``image``, of ``shape`` and of TensorFlow's ``dtype`` name, its outputs are
-    ``output_0`` and so on. tf2onnx's own optimizers do not run: they hide the patterns that
+    The input of the result is ``image``, with ``shape`` and the type that TensorFlow calls ``dtype``; its
+    outputs are ``output_0`` and so on. tf2onnx's own optimizers do not run: they hide the patterns that
     ``convert.passes`` look for, and take ten times as long as the conversion. Raises ConvertError.
     """
     import tensorflow as tf
@@ -85,10 +85,10 @@ def export(
         names = [tensor.name for tensor in named]
         with tf.Graph().as_default():
             part = tf_loader.tf_optimize(["image:0"], names, part)
-        with tf.Graph().as_default() as whole:
+        with tf.Graph().as_default() as part_graph:
             tf.import_graph_def(part, name="")
             converted = tfonnx.process_tf_graph(
-                whole, opset=OPSET, input_names=["image:0"], output_names=names
+                part_graph, opset=OPSET, input_names=["image:0"], output_names=names
             )
         model: onnx.ModelProto = converted.make_model("detector")
     except (tf.errors.OpError, ValueError, KeyError, RuntimeError, NotImplementedError) as error:

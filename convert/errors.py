@@ -6,8 +6,8 @@ from edge.errors import EdgeError
 
 
 class ConvertError(EdgeError):
-    """A source cannot be converted: says what it is, why not, and the way out."""
+    """A source cannot be converted; the text says what it is, why not, and what to do."""
 
 
 class ParityError(ConvertError):
-    """The detector does not give the boxes of its source: names the picture and the box."""
+    """The detector does not give the boxes of its source; the text names pictures and boxes."""

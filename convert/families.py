@@ -10,12 +10,15 @@ from convert.plan import GENERIC, OBJECT_DETECTION, Plan
 
 
 def recognise(model: Model) -> str:
-    """The family by its signature alone."""
+    """The name of the family, by the signature alone."""
     return OBJECT_DETECTION if object_detection.is_export(model) else GENERIC
 
 
 def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelOptions) -> Plan:
-    """Decide everything about the conversion. Raises ConvertError, which says what to add."""
+    """Decide everything about the conversion; ``names`` is the label map.
+
+    Raises ConvertError, which says which option to add.
+    """
     _check_input(model)
     if recognise(model) == OBJECT_DETECTION:
         return object_detection.make_plan(model, probe, names, options)
@@ -26,11 +29,11 @@ def _check_input(model: Model) -> None:
     shape = model.input.shape
     if shape is None or len(shape) != 4 or model.input.dtype not in ("uint8", "float32"):
         raise ConvertError(
-            f"the input is {model.input}; wanted one batch of pictures, uint8 or float32 [B, H, W, 3] (a "
-            f"signature that "
-            "takes encoded files or tf.Example must be exported again with --input_type image_tensor)"
+            f"the input is {model.input}; expected one batch of pictures, uint8 or float32 [B, H, W, 3] (a "
+            "signature that takes encoded files or tf.Example must be exported again with "
+            "--input_type image_tensor)"
         )
     if shape[3] != 3:
         raise ConvertError(
-            f"the input is {model.input}; the last side must be 3: export with channels last, RGB"
+            f"the input is {model.input}; the last side must be 3: export it with channels last, RGB"
         )

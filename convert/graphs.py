@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The array of an initializer or a Constant node; None for anything else."""
+    """The array of an initializer or a Constant node; None for any other value."""
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else tensor.numpy()
 
@@ -26,9 +26,9 @@ def shape_of(value: ir.Value) -> tuple[int, ...] | None:
 
 
 def only_input(node: ir.Node) -> ir.Value:
-    """The first input of a node, which must be there."""
+    """The first input of a node. Raises AssertionError when it has none."""
     value = node.inputs[0]
-    assert value is not None, f"{node.op_type} without an input"
+    assert value is not None, f"{node.op_type} has no input"
     return value
 
 
@@ -50,7 +50,7 @@ def integer(node: ir.Node, name: str, default: int) -> int:
 
 
 class Editor:
-    """Adds nodes and constants in front of one node of a graph (or at its end)."""
+    """Adds nodes and constants to a graph: nodes in front of ``before``, or at the end when it is None."""
 
     def __init__(self, graph: ir.Graph, before: ir.Node | None = None) -> None:
         self.graph = graph
@@ -132,7 +132,7 @@ def ancestors_of(value: ir.Value) -> set[ir.Value]:
 def run(outputs: Sequence[ir.Value], feeds: dict[ir.Value, Array]) -> list[Array]:
     """Compute values of a graph from other values of it, with ONNX Runtime on the CPU.
 
-    The nodes between are copied; the graph is left as it is.
+    The nodes between them are copied, so the graph does not change.
     """
     import onnxruntime as ort
 

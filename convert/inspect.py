@@ -1,4 +1,4 @@
-"""What a file or folder is, and what a conversion would do with it."""
+"""Describe a SavedModel or an ONNX file, and what a build would do with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from convert import model as tensorflow_model
 from convert.errors import ConvertError
 from convert.model import Probe
 from convert.options import ModelOptions
+from convert.result import Fact
 from edge import contract
 from edge.errors import ContractError
 
-Lines = list[tuple[str, str]]
 
-
-def inspect(path: Path, options: ModelOptions) -> Lines:
-    """Facts about a SavedModel or an ONNX file, as pairs of a name and a text. Raises ConvertError."""
+def inspect(path: Path, options: ModelOptions) -> list[Fact]:
+    """Facts about a SavedModel or an ONNX file, in the order to show them. Raises ConvertError."""
     if path.is_file() and source.kind(path) == "onnx":
         return _onnx(path)
     return _saved_model(path, options)
@@ -36,30 +35,31 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
     try:
         model.ParseFromString(data)
     except DecodeError as error:
-        raise ConvertError(f"{name} is no ONNX file, or a damaged one ({error}); get it again") from error
+        raise ConvertError(f"{name} is not an ONNX file, or is damaged ({error}); get it again") from error
     if not model.graph.node:
-        raise ConvertError(f"{name} is no ONNX file, or an empty one; get it again")
+        raise ConvertError(f"{name} is not an ONNX file, or is empty; get it again")
     return model
 
 
-def _onnx(path: Path) -> Lines:
+def _onnx(path: Path) -> list[Fact]:
     model = _parse(path.read_bytes(), str(path))
     operators = Counter(node.op_type for node in model.graph.node)
-    lines = [
-        ("kind", "ONNX file"),
-        ("made by", f"{model.producer_name or 'unknown'} {model.producer_version}".strip()),
-        ("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)),
-        *(("input", _tensor(value)) for value in model.graph.input),
-        *(("output", _tensor(value)) for value in model.graph.output),
-        ("nodes", f"{len(model.graph.node)}: " + ", ".join(f"{n} {op}" for op, n in operators.most_common())),
+    counted = ", ".join(f"{count} {operator}" for operator, count in operators.most_common())
+    facts = [
+        Fact("kind", "ONNX file"),
+        Fact("made by", f"{model.producer_name or 'unknown'} {model.producer_version}".strip()),
+        Fact("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)),
+        *(Fact("input", _tensor(value)) for value in model.graph.input),
+        *(Fact("output", _tensor(value)) for value in model.graph.output),
+        Fact("nodes", f"{len(model.graph.node)}: {counted}"),
     ]
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
         contract.from_metadata(metadata)
     except ContractError as error:
-        return [*lines, ("detector", f"no: {error}")]
-    own = [(key.removeprefix(contract.PREFIX), value) for key, value in metadata.items()]
-    return [*lines, ("detector", f"yes, contract version {contract.VERSION}"), *own]
+        return [*facts, Fact("detector", f"no: {error}")]
+    in_contract = [Fact(key.removeprefix(contract.PREFIX), value) for key, value in metadata.items()]
+    return [*facts, Fact("detector", f"yes, contract version {contract.VERSION}"), *in_contract]
 
 
 def _tensor(value: onnx.ValueInfoProto) -> str:
@@ -68,31 +68,29 @@ def _tensor(value: onnx.ValueInfoProto) -> str:
     return f"{value.name}: {onnx.TensorProto.DataType.Name(kind.elem_type).lower()} [{sides}]"
 
 
-def _saved_model(path: Path, options: ModelOptions) -> Lines:
+def _saved_model(path: Path, options: ModelOptions) -> list[Fact]:
     with source.open_source(path) as opened:
         model = tensorflow_model.load(opened.folder)
-        lines = [
-            ("kind", "TensorFlow SavedModel"),
-            ("name", opened.name),
-            ("sha256", opened.sha256),
-            ("saved with", f"TensorFlow {model.tensorflow}"),
-            ("signature", model.signature),
-            ("input", str(model.input)),
-            *(("output", str(tensor)) for tensor in model.outputs),
-            ("nodes", f"{len(model.graph.node)} after freezing"),
-            (
-                "labels",
-                ", ".join(f"{i} {name}" for i, name in sorted(opened.labels.items())) or "no label map",
-            ),
-            ("family", families.recognise(model)),
+        labels = ", ".join(f"{i} {name}" for i, name in sorted(opened.labels.items()))
+        facts = [
+            Fact("kind", "TensorFlow SavedModel"),
+            Fact("name", opened.name),
+            Fact("sha256", opened.sha256),
+            Fact("saved with", f"TensorFlow {model.tensorflow}"),
+            Fact("signature", model.signature),
+            Fact("input", str(model.input)),
+            *(Fact("output", str(tensor)) for tensor in model.outputs),
+            Fact("nodes", f"{len(model.graph.node)} after freezing"),
+            Fact("labels", labels or "no label map"),
+            Fact("family", families.recognise(model)),
         ]
         try:
             plan = families.make_plan(model, Probe(model.graph), opened.labels, options)
         except ConvertError as error:
-            return [*lines, ("conversion", f"not as it is: {error}")]
+            return [*facts, Fact("conversion", f"not as it is: {error}")]
         return [
-            *lines,
-            *(("because", reason) for reason in plan.reasons),
-            ("cut", f"between {plan.start} and {plan.boxes.name}, {plan.scores.name}"),
-            ("suppression", f"on the host, at IoU {plan.nms_iou}"),
+            *facts,
+            *(Fact("because", reason) for reason in plan.reasons),
+            Fact("cut", f"between {plan.start} and {plan.boxes.name}, {plan.scores.name}"),
+            Fact("suppression", f"on the host, at IoU {plan.nms_iou}"),
         ]

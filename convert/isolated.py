@@ -1,8 +1,8 @@
 """Run a conversion in a process of its own.
 
 TensorFlow can abort the process on a damaged file, holds gigabytes until it ends, and prints to file
-descriptor 2 from C++. A child process keeps all three away from the user: its crash becomes an error
-message, its memory goes back, and what it prints is kept for ``--verbose`` only.
+descriptor 2 from C++. A child process shields the user from all three: its crash becomes an error message,
+its memory is given back, and its output is shown with ``--verbose`` only.
 """
 
 from __future__ import annotations
@@ -15,53 +15,82 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from convert.errors import ConvertError, ParityError
+from convert.request import Progress
 from edge.errors import EdgeError
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage of the work has begun."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Success:
+    """The work is done."""
+
+    result: Any
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The work failed; ``text`` is for the user."""
+
+    text: str
+    in_parity: bool = False
 
 
 def run(
-    function: Callable[..., Any], *arguments: Any, progress: Callable[[str], None], verbose: bool = False
-) -> Any:
-    """Call ``function(*arguments, progress=...)`` in a child process and return its result.
+    work: Callable[[Request, Progress], Result],
+    request: Request,
+    *,
+    progress: Progress,
+    verbose: bool = False,
+) -> Result:
+    """Call ``work(request, progress)`` in a child process and return its result.
 
-    ``function`` and its arguments must be picklable. Raises what the child raised when that is an
-    EdgeError, and ConvertError when the child crashed or raised anything else.
+    ``work``, ``request`` and the result must be picklable. Raises ConvertError, or ParityError when the
+    child raised that, with the text of the child's EdgeError; ConvertError as well when the child crashed or
+    raised anything else.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
+    receiver, sender = context.Pipe(duplex=False)
     # The child's temporary files go here, so that they are removed even when it is killed.
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as scratch:
-        child = context.Process(
-            target=_child, args=(theirs, verbose, scratch, function, arguments), daemon=True
-        )
+        child = context.Process(target=_child, args=(sender, verbose, scratch, work, request), daemon=True)
         child.start()
-        theirs.close()
+        sender.close()
         try:
             while True:
                 try:
-                    kind, content = ours.recv()
+                    message = receiver.recv()
                 except EOFError:
                     child.join()
-                    raise ConvertError(_death(child.exitcode)) from None
-                if kind == "progress":
-                    progress(content)
-                elif kind == "result":
-                    return content
-                else:
-                    name, text = content
-                    raise (ParityError if name == "ParityError" else ConvertError)(text)
+                    raise ConvertError(_cause_of_death(child.exitcode)) from None
+                if isinstance(message, _Success):
+                    result: Result = message.result
+                    return result
+                if isinstance(message, _Failure):
+                    raise (ParityError if message.in_parity else ConvertError)(message.text)
+                progress(message.name)
         finally:
-            ours.close()
+            receiver.close()
             if child.is_alive():
                 child.join(5)
                 child.kill()
             child.join()
 
 
-def _death(code: int | None) -> str:
+def _cause_of_death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         cause = (
@@ -70,38 +99,42 @@ def _death(code: int | None) -> str:
             else "the file is probably damaged: get it again"
         )
         return f"TensorFlow crashed ({name}) while it worked on this model; {cause}"
-    return f"the conversion ended without a result (exit code {code}); run again with --verbose"
+    return f"the conversion ended without a result (exit code {code}); run it again with --verbose"
 
 
 def _child(
-    pipe: Connection,
+    sender: Connection,
     verbose: bool,
     scratch: str,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
+    work: Callable[[Request, Progress], Result],
+    request: Request,
 ) -> None:
     tempfile.tempdir = scratch
-    if not verbose:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-    else:
+    if verbose:
         faulthandler.enable()
+    else:
+        _silence()
     try:
-        result = function(*arguments, progress=lambda stage: pipe.send(("progress", stage)))
+        result = work(request, lambda stage: sender.send(_Stage(stage)))
     except EdgeError as error:
-        pipe.send(("error", (type(error).__name__, str(error))))
+        sender.send(_Failure(str(error), in_parity=isinstance(error, ParityError)))
     # The last line of defence: whatever a damaged model makes a library raise, the user gets a sentence.
     except Exception as error:
         if verbose:
             logging.getLogger(__name__).exception("the conversion failed")
         text = (str(error).strip().splitlines() or [""])[0][:300]
-        advice = "the file may be damaged or of a kind that is not known; run again with --verbose to see all"
-        sentence = f"{type(error).__name__} while working on this model: {text}; {advice}"
-        pipe.send(("error", ("ConvertError", sentence)))
+        advice = "the file may be damaged or of an unknown kind; run again with --verbose to see everything"
+        sender.send(_Failure(f"{type(error).__name__} while working on this model: {text}; {advice}"))
     else:
-        pipe.send(("result", result))
+        sender.send(_Success(result))
     finally:
-        pipe.close()
+        sender.close()
+
+
+def _silence() -> None:
+    """Send the output of this process to nowhere, also that of C++."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)

@@ -19,7 +19,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output of a signature; ``shape`` has None for a free side, or is None itself."""
+    """One input or output of a signature; ``shape`` is None when unknown, and has None for a free side."""
 
     key: str
     name: str
@@ -48,10 +48,11 @@ class Model:
     loaded: Any = field(repr=False)
 
     def output(self, key: str) -> Tensor | None:
+        """The output of this name, if there is one."""
         return next((tensor for tensor in self.outputs if tensor.key == key), None)
 
     def call(self, picture: Array) -> dict[str, Array]:
-        """Run the signature on one input array; returns all its outputs."""
+        """Run the signature on one input array; returns its outputs by name."""
         import tensorflow as tf
 
         result = self.function(**{self.input.key: tf.constant(picture)})
@@ -77,15 +78,15 @@ def load(folder: Path) -> Model:
     name = "serving_default" if "serving_default" in signatures else next(iter(signatures), "")
     if not name:
         raise ConvertError(
-            f"{folder} has no signatures: it was saved without one; save it with "
+            f"{folder} has no signatures; save the model with "
             "tf.saved_model.save(model, folder, signatures=...) or model.export(folder)"
         )
     function = signatures[name]
     inputs = list(function.structured_input_signature[1].items())
     if len(inputs) != 1:
         raise ConvertError(
-            f"signature {name!r} of {folder} has the inputs {[key for key, _ in inputs]}; a detector has "
-            "one: the picture"
+            f"signature {name!r} of {folder} has the inputs {[key for key, _ in inputs]}, but a detector "
+            "has one: the picture"
         )
     try:
         frozen = convert_variables_to_constants_v2(function)
@@ -136,21 +137,21 @@ def read_proto(folder: Path) -> Any:
         raise ConvertError(f"{path} is damaged ({error}); get it again") from error
     if not proto.meta_graphs:
         raise ConvertError(
-            f"{path} is no SavedModel: it holds no graph (a frozen graph of TensorFlow 1 looks like this); "
-            "export the model again with TensorFlow 2"
+            f"{path} is not a SavedModel: it holds no graph (a frozen graph of TensorFlow 1 looks like "
+            "this); export the model again with TensorFlow 2"
         )
     return proto
 
 
 def tensorflow_version() -> str:
-    """The version that runs here; its package may be named tensorflow or tensorflow-cpu."""
+    """The version that is installed; its package may be tensorflow or tensorflow-cpu."""
     import tensorflow as tf
 
     return str(tf.__version__)
 
 
 def check_fingerprint(folder: Path) -> None:
-    """Compare ``fingerprint.pb``, where it exists, with the graph it was made for.
+    """Compare ``fingerprint.pb``, where it exists, with the graph beside it.
 
     Raises ConvertError when they differ: the file was changed after it was saved.
     """
@@ -177,7 +178,7 @@ def _first_line(error: BaseException) -> str:
 
 
 class Probe:
-    """Runs any tensor of a frozen graph."""
+    """Computes any tensor of a frozen graph."""
 
     def __init__(self, graph: Any) -> None:
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The passes in their order, with what each did."""
+"""Run the passes in their order, and record what each did."""
 
 from __future__ import annotations
 
@@ -16,17 +16,7 @@ from convert.passes.preprocess import TakeBytes
 from convert.passes.select import Head, SelectCandidates
 from convert.passes.upsample import NearestToResize
 from convert.passes.weighted_sum import ScaleAndAdd
-
-
-@dataclass(frozen=True)
-class Step:
-    """One pass: numbers of nodes before and after it, whether it changed anything, and seconds."""
-
-    name: str
-    before: int
-    after: int
-    modified: bool
-    seconds: float
+from convert.result import PassStep
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,7 @@ class Optimized:
     """The detector's graph, without metadata."""
 
     model: ir.Model
-    steps: tuple[Step, ...]
+    steps: tuple[PassStep, ...]
     notes: tuple[str, ...]
 
 
@@ -49,7 +39,7 @@ def optimize(
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes. Raises ConvertError when a pass cannot keep what it promises.
+    cannot move bytes. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
     select = SelectCandidates(head)
@@ -74,7 +64,7 @@ def optimize(
                 f"pass {type(rewrite).__name__}: {error}; this model is of no known family"
             ) from error
         steps.append(
-            Step(
+            PassStep(
                 type(rewrite).__name__,
                 before,
                 model.graph.num_nodes(),

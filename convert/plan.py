@@ -1,4 +1,4 @@
-"""How one SavedModel becomes a detector: what the families decide, each in its own way."""
+"""The plan for one conversion, which each family makes in its own way."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _FACE_WORDS = ("face", "mask")
 class Plan:
     """How one SavedModel becomes a detector.
 
-    ``start`` is the tensor at which the graph is cut, ``boxes`` and ``scores`` those at which it ends;
-    ``reasons`` says in sentences what was recognised or guessed, and why.
+    ``start`` is the tensor at which the detector's graph begins, and ``start_dtype`` its type; at ``boxes``
+    and ``scores`` it ends. ``classes`` are the ids of the classes that are faces, and ``labels`` their names.
+    ``reasons`` are sentences that say what was recognised or guessed, and why.
     """
 
     family: str
@@ -37,21 +38,21 @@ class Plan:
 
 
 def choose_classes(
-    ids: tuple[int, ...], names: dict[int, str], wanted: tuple[str, ...], reasons: list[str]
+    ids: tuple[int, ...], names: dict[int, str], chosen_by_user: tuple[str, ...], reasons: list[str]
 ) -> tuple[int, ...]:
-    """The classes that are faces: as told, the only one, or by their names; says which in ``reasons``.
+    """The classes that are faces: those of ``--label``, the only one, or by their names.
 
-    Raises ConvertError, which asks for ``--label``.
+    Adds the reason to ``reasons``. Raises ConvertError, which asks for ``--label``.
     """
     known = ", ".join(f"{i} ({names[i]})" if i in names else str(i) for i in ids)
-    if wanted:
+    if chosen_by_user:
         chosen = []
-        for text in wanted:
+        for text in chosen_by_user:
             found = [i for i in ids if text == str(i) or text == names.get(i)]
             if not found:
                 raise ConvertError(f"--label {text}: this model has the classes {known}")
             chosen.append(found[0])
-        reasons.append(f"counted as a face, as told: {', '.join(wanted)}")
+        reasons.append(f"counted as a face, because of --label: {', '.join(chosen_by_user)}")
         return tuple(sorted(set(chosen)))
     if len(ids) == 1:
         reasons.append(f"counted as a face: the only class, {known}")
@@ -59,8 +60,8 @@ def choose_classes(
     chosen = [i for i in ids if any(word in names.get(i, "").lower() for word in _FACE_WORDS)]
     if not chosen:
         raise ConvertError(
-            f"this model has the classes {known}, and no name says which of them are faces; name them "
-            f"with --label (again for each)"
+            f"this model has the classes {known}, and their names do not show which are faces; give "
+            "--label for each that is"
         )
     reasons.append(f"counted as a face, by their names: {', '.join(names[i] for i in chosen)} of {known}")
     return tuple(chosen)

@@ -1,4 +1,4 @@
-"""What TensorFlow answers: the reference that a detector is compared with."""
+"""TensorFlow's own answers: the reference that a detector is compared with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edge import boxes as geometry
 from edge.boxes import Floats
 
 
-def whole(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Floats]:
+def detect_picture(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Floats]:
     """TensorFlow's faces on one RGB picture, uint8 ``[H, W, 3]``.
 
-    Returns boxes float32 ``[M, 4]`` (``x1 y1 x2 y2``, pixels of the picture, cut to it) and scores float32
-    ``[M]``, best first: what the SavedModel itself answers, classes merged.
+    Returns boxes float32 ``[M, 4]`` (``x1 y1 x2 y2``, pixels of the picture, clipped to it) and scores
+    float32 ``[M]``, best first: the SavedModel's own answer, with its classes merged.
     """
     height, width = picture.shape[:2]
     if plan.family == OBJECT_DETECTION:
@@ -31,15 +31,15 @@ def whole(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Floats]:
         strong = scores >= 0.01
         boxes, scores = plan.preprocessing.fit(width, height).to_frame(canvas_boxes[strong]), scores[strong]
     boxes = geometry.clip(boxes.astype(np.float32), width, height)
-    seen = geometry.area(boxes) > 0  # the padding is no part of the picture
-    boxes, scores = boxes[seen], scores[seen]
-    if len(plan.classes) > 1 or plan.family == GENERIC:  # else the graph has suppressed already
-        kept = geometry.nms(boxes, scores, plan.nms_iou)
-        boxes, scores = boxes[kept], scores[kept]
+    inside = geometry.area(boxes) > 0  # boxes in the padding are not in the picture
+    boxes, scores = boxes[inside], scores[inside]
+    if len(plan.classes) > 1 or plan.family == GENERIC:  # otherwise the graph has done it
+        survivors = geometry.nms(boxes, scores, plan.nms_iou)
+        boxes, scores = boxes[survivors], scores[survivors]
     return boxes, scores.astype(np.float32)
 
 
-def raw(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tuple[Floats, Floats]:
+def detect_canvas(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tuple[Floats, Floats]:
     """TensorFlow's network on one canvas of the box, uint8 ``[height, width, 3]`` RGB, without suppression.
 
     Returns boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the canvas) and face scores float32 ``[N]``.
@@ -55,9 +55,9 @@ def raw(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tuple[Floats, 
 
 
 def decode(head: Head, boxes: Array, scores: Array) -> tuple[Floats, Floats]:
-    """Raw outputs ``[N, 4]`` and ``[N, C]`` of a source to boxes in pixels of the canvas and face scores.
+    """Decode raw outputs ``[N, 4]`` and ``[N, C]`` to boxes in pixels of the canvas and face scores.
 
-    Written apart from the graph's decoding, as its reference.
+    Written independently of the graph's decoding, because it is the reference for it.
     """
     merged = scores if scores.ndim == 1 else scores[:, list(head.columns)].max(axis=1)
     if head.logits:

@@ -3,62 +3,61 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import onnx
-
-if TYPE_CHECKING:
-    from convert.build import Built, _Job
+from convert.conversion import Conversion
+from convert.result import BuildResult, BuiltDetector
 
 
-def as_json(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> str:
+def as_json(conversion: Conversion, result: BuildResult) -> str:
     """The report as JSON text."""
-    return json.dumps(_content(job, exported, made), indent=2) + "\n"
+    return json.dumps(_content(conversion, result), indent=2) + "\n"
 
 
-def _content(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> dict[str, Any]:
-    plan = job.plan
+def _content(conversion: Conversion, result: BuildResult) -> dict[str, Any]:
+    source, model, plan = conversion.source, conversion.model, conversion.plan
     return {
         "source": {
-            "name": job.source.name,
-            "sha256": job.source.sha256,
-            "tensorflow": job.model.tensorflow,
-            "input": str(job.model.input),
-            "outputs": [str(tensor) for tensor in job.model.outputs],
+            "name": source.name,
+            "sha256": source.sha256,
+            "tensorflow": model.tensorflow,
+            "input": str(model.input),
+            "outputs": [str(tensor) for tensor in model.outputs],
         },
         "family": plan.family,
         "reasons": list(plan.reasons),
         "labels": list(plan.labels),
-        "options": job.options.record(),
-        "nodes_exported": len(exported.graph.node),
-        "seconds": job.stages.seconds,
-        "detectors": [
-            {
-                "file": built.path.name,
-                "target": built.target,
-                "precision": job.wanted.precision,
-                "sha256": built.sha256,
-                "nodes": sum(built.nodes.values()),
-                "operators": dict(sorted(built.nodes.items(), key=lambda item: -item[1])),
-                "passes": [vars(step) for step in built.steps],
-                "notes": list(built.notes),
-                "parity": built.parity.details(),
-            }
-            for built in made
-        ],
+        "options": conversion.options.record(),
+        "nodes_exported": result.exported_nodes,
+        "seconds": result.seconds,
+        "detectors": [_detector(built) for built in result.detectors],
     }
 
 
-def as_markdown(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> str:
+def _detector(built: BuiltDetector) -> dict[str, Any]:
+    return {
+        "file": built.path.name,
+        "target": built.target,
+        "precision": built.precision,
+        "sha256": built.sha256,
+        "nodes": sum(built.operators.values()),
+        "operators": dict(sorted(built.operators.items(), key=lambda item: -item[1])),
+        "passes": [vars(step) for step in built.steps],
+        "notes": list(built.notes),
+        "parity": built.parity.details(),
+    }
+
+
+def as_markdown(conversion: Conversion, result: BuildResult) -> str:
     """The report as Markdown text."""
-    content = _content(job, exported, made)
+    content = _content(conversion, result)
     source = content["source"]
     lines = [
         f"# Conversion of {source['name']}",
         "",
-        f"SavedModel sha256 `{source['sha256']}`, saved with TensorFlow {source['tensorflow']}, input "
-        f"`{source['input']}`.",
-        f"Family **{content['family']}**; faces are: {', '.join(content['labels'])}.",
+        f"The SavedModel has sha256 `{source['sha256']}`, was saved with TensorFlow {source['tensorflow']}, "
+        f"and takes the input `{source['input']}`.",
+        f"Its family is **{content['family']}**; these classes are faces: {', '.join(content['labels'])}.",
         "",
         *(f"- {reason}" for reason in content["reasons"]),
         "",
@@ -68,7 +67,7 @@ def as_markdown(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> str:
     ]
     for detector in content["detectors"]:
         lines += ["", f"## {detector['file']}", "", f"sha256 `{detector['sha256']}`", ""]
-        lines += ["| pass | nodes before | after | changed | seconds |", "|---|---|---|---|---|"]
+        lines += ["| pass | nodes before | nodes after | changed | seconds |", "|---|---|---|---|---|"]
         lines += [
             f"| {step['name']} | {step['before']} | {step['after']} | "
             f"{'yes' if step['modified'] else 'no'} | {step['seconds']:.3f} |"
@@ -82,9 +81,9 @@ def as_markdown(job: _Job, exported: onnx.ModelProto, made: list[Built]) -> str:
 def _parity_lines(parity: dict[str, Any]) -> list[str]:
     canvas, path = parity["same_canvas"], parity["whole_path"]
     lines = [
-        f"Parity with TensorFlow on {parity['pictures']} pictures, boxes from score "
-        f"{parity['min_score']}. Same canvas: "
-        "TensorFlow's network on the bytes that the box paints. Whole path: TensorFlow from the picture on.",
+        f"Parity with TensorFlow on {parity['pictures']} pictures, for boxes with score "
+        f"{parity['min_score']} or more. *Same canvas*: TensorFlow's network gets the canvas that the box "
+        "paints. *Whole path*: TensorFlow gets the picture and does its own resizing and suppression.",
         "",
         "| | same canvas | limit | whole path | limit |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The public-domain pictures that come with the package, as RGB arrays of several shapes."""
+"""Pictures to run a model on: the public-domain portraits of the package, or those of a folder; all RGB."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ def read_rgb(path: Path) -> Array:
 
 
 def sample_pictures(width: int, height: int) -> Iterator[tuple[str, Array]]:
-    """Pictures of many sizes and shapes, cut from the shipped ones; ``width`` and ``height`` are the
-    model's own size in pixels."""
+    """Names, and pictures of many sizes and shapes made from the shipped ones, uint8 ``[H, W, 3]`` RGB.
+
+    ``width`` and ``height`` are the size of the model's input in pixels.
+    """
     astronaut, hopper = sample_picture(), read_rgb(_data() / "hopper.jpg")
     yield "astronaut", astronaut
     yield "hopper", hopper
@@ -44,12 +46,12 @@ def sample_pictures(width: int, height: int) -> Iterator[tuple[str, Array]]:
 
 
 def folder_pictures(folder: Path, limit: int) -> Iterator[tuple[str, Array]]:
-    """Up to ``limit`` pictures of a folder, in the order of their names.
+    """Names and pictures of a folder in the order of their names, at most ``limit``; uint8 ``[H, W, 3]`` RGB.
 
-    Raises ConvertError when the folder holds none, or one that cannot be read.
+    Raises ConvertError when there is no picture in the folder, or one that cannot be read.
     """
     if not folder.is_dir():
-        raise ConvertError(f"{folder} is no folder; name one with pictures")
+        raise ConvertError(f"{folder} is not a folder; name one with pictures")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise ConvertError(f"{folder} holds no pictures")

@@ -1,4 +1,4 @@
-"""What a path holds, and the SavedModel in it: a folder, or a zip that is unpacked with care.
+"""Find the SavedModel at a path: in a folder, or in a zip that is unpacked with care.
 
 Nothing here imports TensorFlow, so that a wrong file is refused in milliseconds.
 """
@@ -21,7 +21,7 @@ from convert.errors import ConvertError
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 4 * 1024**3
-"""Limits of a zip: number of entries, and bytes after unpacking."""
+"""Upper limits on a zip: number of entries, and bytes after unpacking."""
 
 GRAPH = "saved_model.pb"
 _WAY_OUT = "give a TensorFlow 2 SavedModel: a folder with saved_model.pb, or the zip of one"
@@ -54,7 +54,7 @@ def open_source(path: Path) -> Iterator[Source]:
             try:
                 _unpack(path, Path(folder))
                 yield _source(_find(Path(folder)), path.stem)
-            except ConvertError as error:  # the user knows the zip, not where it was unpacked
+            except ConvertError as error:  # the user knows the zip, and not where it was unpacked
                 raise type(error)(str(error).replace(folder, str(path))) from error
     elif path.name == GRAPH and path.is_file():
         yield _source(path.parent, _name(path.parent))
@@ -63,7 +63,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def kind(path: Path) -> str:
-    """What a file is, by its first bytes: see ``_KINDS``. Raises ConvertError if it cannot be read."""
+    """The kind of a file by its first bytes, a key of ``_KINDS``. Raises ConvertError if it is unreadable."""
     if path.exists() and not path.is_file():
         raise ConvertError(f"{path} is neither a file nor a folder; {_WAY_OUT}")
     try:
@@ -83,15 +83,15 @@ def kind(path: Path) -> str:
 
 
 _KINDS = {
-    "tflite": "is a TensorFlow Lite file, which cannot be turned back; export a SavedModel",
+    "tflite": "is a TensorFlow Lite file, which cannot be converted back; export a SavedModel",
     "hdf5": "is a Keras HDF5 file; load it with Keras and call model.export('folder')",
     "keras": "is a Keras 3 archive; load it with Keras and call model.export('folder')",
     "torch": "is a PyTorch file; this program converts TensorFlow SavedModels",
-    "onnx": "is an ONNX file already; look at it with edge-convert inspect",
+    "onnx": "is an ONNX file already; edge-convert inspect describes it",
     "graph": "is a single graph file (a frozen graph of TensorFlow 1, or a SavedModel without its "
     "variables folder); export the model again with TensorFlow 2",
     "zip": "is a zip",
-    "unknown": "is no model file that this program knows",
+    "unknown": "is not a model file that this program knows",
 }
 
 
@@ -124,7 +124,7 @@ def _find(folder: Path) -> Path:
     for file in sorted(folder.iterdir())[:200]:
         if file.name.startswith("ckpt-") or file.name == "checkpoint":
             raise ConvertError(
-                f"{folder} holds training checkpoints ({file.name}), no SavedModel; run the exporter "
+                f"{folder} holds training checkpoints ({file.name}) and no SavedModel; run the exporter "
                 "(exporter_main_v2.py of the Object Detection API) first"
             )
         if file.is_file() and kind(file) not in ("unknown", "zip"):
@@ -133,9 +133,9 @@ def _find(folder: Path) -> Path:
 
 
 def _name(folder: Path) -> str:
-    """The name of a folder, or of the one above where it only says ``saved_model``."""
-    whole = folder.resolve()
-    return whole.parent.name if whole.name == "saved_model" else whole.name
+    """The name of a folder, or of its parent when it is just ``saved_model``."""
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "saved_model" else folder.name
 
 
 def _source(folder: Path, name: str) -> Source:
@@ -185,7 +185,7 @@ def parse_label_map(text: str) -> dict[int, str]:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack plain files only; nothing is written outside of ``folder``."""
+    """Unpack plain files only, and only into ``folder``. Raises ConvertError."""
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ENTRIES:
@@ -193,7 +193,7 @@ def _unpack(path: Path, folder: Path) -> None:
         total = sum(entry.file_size for entry in entries)
         if total > MAX_BYTES:
             raise ConvertError(f"{path} unpacks to {total} bytes; at most {MAX_BYTES} are unpacked")
-        left = MAX_BYTES
+        remaining = MAX_BYTES
         seen: set[str] = set()
         for entry in entries:
             if entry.is_dir():
@@ -205,7 +205,7 @@ def _unpack(path: Path, folder: Path) -> None:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("xb") as out:
-                    shutil.copyfileobj(_Limited(source, left, path), out)
+                    shutil.copyfileobj(_Limited(source, remaining, path), out)
             except (
                 zipfile.BadZipFile,
                 zlib.error,
@@ -217,7 +217,7 @@ def _unpack(path: Path, folder: Path) -> None:
                 raise ConvertError(
                     f"{path}: entry {entry.filename!r} is damaged ({error}); download it again"
                 ) from error
-            left -= target.stat().st_size
+            remaining -= target.stat().st_size
 
 
 def _safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
@@ -237,14 +237,14 @@ def _safe_name(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
 
 
 class _Limited:
-    """A reader that fails past a number of bytes: a zip may lie about its sizes."""
+    """A reader that fails after a number of bytes, as the sizes stated in a zip may be wrong."""
 
     def __init__(self, stream: object, limit: int, path: Path) -> None:
-        self._stream, self._left, self._path = stream, limit, path
+        self._stream, self._remaining, self._path = stream, limit, path
 
     def read(self, size: int = -1) -> bytes:
         block: bytes = self._stream.read(size)  # type: ignore[attr-defined]
-        self._left -= len(block)
-        if self._left < 0:
+        self._remaining -= len(block)
+        if self._remaining < 0:
             raise ConvertError(f"{self._path} unpacks to more than {MAX_BYTES} bytes")
         return block

@@ -1,4 +1,4 @@
-"""What each target takes: operators, types, shapes. A graph is checked before it is published.
+"""What each target accepts: operators, types and shapes. A graph is checked before it is published.
 
 TensorRT's list is that of its ONNX parser for version 10 (operators.md of onnx-tensorrt, release
 10.x), reduced to what detectors need; bytes may only be cast there (same document, UINT8).
@@ -9,9 +9,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from convert import graphs
+from convert.choices import TARGETS
 from convert.passes.select import MAX_CANDIDATES
-
-TARGETS = ("cpu", "cuda", "tensorrt", "openvino")
 
 _COMMON = frozenset(
     [
@@ -69,11 +68,11 @@ OPERATORS = dict.fromkeys(TARGETS, _COMMON | _QUANTIZED)
 """Operators that may be in a detector, per target."""
 
 _INDEX_OPERATORS = frozenset({"TopK", "GatherND", "Gather", "Unsqueeze", "Reshape", "Squeeze"})
-"""The only ones that may touch int64 on the way: TopK's index and those that gather with it."""
+"""The only operators that may compute int64: TopK, for its index, and those that gather with it."""
 
 
 def problems(model: ir.Model, target: str) -> list[str]:
-    """Why ``target`` could refuse the graph; empty when nothing is known to be wrong."""
+    """Sentences that say why ``target`` could refuse the graph; empty when nothing is known to be wrong."""
     found = []
     for node in model.graph:
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS[target]:

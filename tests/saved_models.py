@@ -24,6 +24,8 @@ MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375
 CHANNELS, PER_CELL, STRIDES = 8, 2, (4, 8)
 SCORES_OVER = 0.97
 """The quantile of the scores that becomes 0.3."""
+NMS_IOU = 0.45
+"""The suppression limit of the model "pad": not the default."""
 
 
 def _smooth(rng: np.random.Generator, side: int, inputs: int, outputs: int) -> Array:
@@ -346,3 +348,28 @@ def without_signature(folder: Path) -> Path:
 def grey_input(folder: Path) -> Path:
     picture = tf.TensorSpec([1, 64, 64, 1], tf.float32)
     return _save(folder, lambda weight, x: {"boxes": x * weight, "scores": x}, picture)
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "exported": object_detection,
+    "pad": lambda p: object_detection(p, nms_iou=NMS_IOU),
+    "stretch": lambda p: object_detection(p, pad=False),
+    "short side": lambda p: object_detection(p, short_side=48),
+    "two": lambda p: object_detection(p, classes=2),
+    "named": lambda p: object_detection(p, classes=2, labels={1: "hat", 2: "Human face"}),
+    "background": lambda p: object_detection(p, classes=2, background=True),
+    "one of two": lambda p: object_detection(p, classes=1, background=True, pad=False),
+    "variable": lambda p: object_detection(p, variable=True),
+    "generic": generic,
+    "generic pixels": lambda p: generic(p, box_format="xyxy", normalized=False),
+    "generic centres": lambda p: generic(p, box_format="cxcywh", logits=True, input_range=(2 / 255, -1.0)),
+    "generic bytes": lambda p: generic(p, dtype="uint8", input_range=(1.0, 0.0)),
+    "generic wide": lambda p: generic(p, size=(96, 64), classes=2),
+    "generic free": lambda p: generic(p, fixed=False),
+    "generic offsets": lambda p: generic(p, offsets_only=True, logits=True),
+    "two inputs": two_inputs,
+    "encoded": encoded_input,
+    "unsigned": without_signature,
+    "grey": grey_input,
+}
+"""SavedModels by name; ``tests.saved_model_cache`` makes each of them once."""

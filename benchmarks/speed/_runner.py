@@ -18,9 +18,10 @@ from benchmarks.speed import op_profile, tensorflow_rows
 from benchmarks.speed import rows as speed_rows
 from benchmarks.speed.rows import Row
 from convert import model as tensorflow_model
-from convert.build import Wanted, build
+from convert.build import build
 from convert.errors import ConvertError
-from convert.options import ModelOptions
+from convert.options import DetectorOptions
+from convert.request import BuildRequest
 from convert.source import open_source
 from edge.detection.detector import Detector
 from edge.errors import EdgeError
@@ -35,13 +36,13 @@ def prepare(spec: dict[str, Any]) -> dict[str, Any]:
         name = speed_rows.row_name(precision, target)
         print(f"building {name}", file=sys.stderr, flush=True)
         calibration = Path(spec["calibration"]) if spec["calibration"] else None
-        wanted = Wanted(targets=(target,), precision=precision, calibration=calibration)
+        options = DetectorOptions(targets=(target,), precision=precision, calibration=calibration)
         try:
-            _, built = build(source, draft / f"{precision}-{target}", ModelOptions(), wanted)
+            result = build(BuildRequest(source, draft / f"{precision}-{target}", detector=options))
         except ConvertError as error:
             refused[name] = str(error).splitlines()[0]
             continue
-        detectors += [str(one.path) for one in built]
+        detectors += [str(built.path) for built in result.detectors]
     print("converting the whole model with tf2onnx", file=sys.stderr, flush=True)
     with open_source(source) as opened:
         model = tensorflow_model.load(opened.folder)

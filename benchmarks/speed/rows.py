@@ -8,7 +8,7 @@ All rows see the same picture, with the same number of threads:
 * *edge-fp32* and so on: a detector as the box runs it, from scaling the frame to suppression.
 
 A model of an unknown exporter takes a canvas and gives raw boxes; there the rows of TensorFlow and of plain
-tf2onnx include NumPy's scaling, decoding and suppression (``convert.reference.whole``).
+tf2onnx include NumPy's scaling, decoding and suppression (``convert.reference.detect_picture``).
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def signature_row(name: str, model: Model, plan: Plan | None, picture: Pixels) -
 
     def around() -> int:
         assert plan is not None
-        return int((reference.whole(model, plan, rgb)[1] >= MIN_SCORE).sum())
+        return int((reference.detect_picture(model, plan, rgb)[1] >= MIN_SCORE).sum())
 
     return Row(name, whole if plan is None else around, nodes=len(model.graph.node))
 

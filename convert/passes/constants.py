@@ -1,4 +1,18 @@
-"""Constant folding, common subexpressions, dead code and shapes: the work of kept libraries."""
+"""What does not depend on the picture is computed once, with the passes of onnx_ir and onnxscript.
+
+Requires: nothing.
+
+Rewrites:
+
+1. Constant nodes become initializers.
+2. A node whose inputs are all constants becomes its value: by onnxscript, and here where a node has several
+   outputs, which onnxscript leaves alone.
+3. Identity nodes, equal subexpressions, equal initializers, and nodes that nobody reads are removed.
+4. Shapes are inferred, before and after.
+
+Afterwards: no node has only constants for inputs, and every value has a static shape wherever inference can
+tell one.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +24,7 @@ from convert import graphs
 
 
 class FoldConstants(ir.passes.InPlacePass):
-    """Compute what does not depend on the picture, and infer every shape.
-
-    Needs nothing. Ensures that no node is left whose inputs are all constants, and that every value of
-    the graph has a static shape wherever inference can tell one.
-    """
+    """Compute what does not depend on the picture, and infer shapes; see the rules above."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         before = model.graph.num_nodes()
@@ -34,9 +44,7 @@ class FoldConstants(ir.passes.InPlacePass):
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
             if _is_constant(node):
-                raise ir.passes.PostconditionError(
-                    f"{node.op_type} {node.name} has only constants for inputs"
-                )
+                raise ir.passes.PostconditionError(f"all inputs of {node.op_type} {node.name} are constants")
 
 
 def _is_constant(node: ir.Node) -> bool:
@@ -45,7 +53,7 @@ def _is_constant(node: ir.Node) -> bool:
 
 
 def _fold_the_rest(graph: ir.Graph) -> None:
-    """Fold what onnxscript leaves: nodes with several outputs."""
+    """Fold what onnxscript leaves alone: nodes with several outputs."""
     for node in list(graph):
         if _is_constant(node):
             make = graphs.Editor(graph, node)

@@ -1,4 +1,18 @@
-"""Batch normalisation and constant factors go into the weights of the convolution beside them."""
+"""What surrounds a convolution goes into its weights and its bias.
+
+Requires: constant weights; a convolution without them is left alone.
+
+Rewrites, with ``*`` and ``+`` per channel:
+
+1. ``Conv(Pad(x))`` with zeros at rows and columns: the padding becomes an attribute (onnxscript's rule).
+2. ``Conv(x * factor, w)`` becomes ``Conv(x, w * factor)``, for convolutions without groups.
+3. ``Conv(x, w, bias) * factor``, ``+ shift`` and ``- shift`` become
+   ``Conv(x, w * factor, bias * factor + shift)``, if nobody else reads the convolution.
+4. ``BatchNormalization(Conv(x, w, bias))`` is rule 3 with ``factor = gamma / sqrt(variance + epsilon)`` and
+   ``shift = beta - mean * factor``.
+
+Afterwards: no batch normalisation is behind a convolution that it alone reads.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +25,7 @@ from convert import graphs
 
 
 class FuseConvolutions(ir.passes.InPlacePass):
-    """Fuse padding in front of a convolution, and factors and batch normalisation around it.
-
-    Needs constant weights. Ensures that no batch normalisation behind a convolution of its own is left.
-    """
+    """Fuse padding, factors, shifts and batch normalisation; see the rules above."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         modified = RewriteRuleSet([fuse_pad_into_conv_rule]).apply_to_model(model) > 0
@@ -35,11 +46,11 @@ class FuseConvolutions(ir.passes.InPlacePass):
             if before is None or before.op_type != "Conv" or before.outputs[0].is_graph_output():
                 continue
             if len(before.outputs[0].uses()) == 1:
-                raise ir.passes.PostconditionError("a batch normalisation is left behind its convolution")
+                raise ir.passes.PostconditionError("a batch normalisation is still behind its convolution")
 
 
 def _channels(value: ir.Value | None, count: int) -> graphs.Array | None:
-    """A constant as one number per channel of NCHW; None when it varies otherwise."""
+    """A constant as one number per channel of NCHW; None when it varies along another axis."""
     array = graphs.constant(value)
     if array is None or array.dtype != np.float32:
         return None
@@ -50,7 +61,7 @@ def _channels(value: ir.Value | None, count: int) -> graphs.Array | None:
 
 
 def _factor_before(graph: ir.Graph, conv: ir.Node) -> bool:
-    """``Conv(x * factor, w)`` becomes ``Conv(x, w * factor)``; zeros of the padding stay zeros."""
+    """Rule 2; the zeros of the convolution's own padding stay zeros."""
     product = graphs.only_input(conv).producer() if conv.op_type == "Conv" else None
     weights = graphs.constant(conv.inputs[1]) if product is not None else None
     if (
@@ -73,10 +84,10 @@ def _factor_before(graph: ir.Graph, conv: ir.Node) -> bool:
 
 
 def _affine_after(graph: ir.Graph, conv: ir.Node) -> bool:
-    """``Conv(x, w) * a + b`` becomes ``Conv(x, w * a)`` with the bias ``b``.
+    """Rules 3 and 4.
 
-    Heads that several levels share have one weight and a normalisation per level, so the weight is
-    copied, not changed; onnxscript's own rule leaves such convolutions alone.
+    Heads that several levels share have one weight and one normalisation per level, so the weight is
+    copied and not changed; onnxscript's own rule leaves such convolutions alone.
     """
     if conv.op_type != "Conv" or len(conv.outputs[0].uses()) != 1 or conv.outputs[0].is_graph_output():
         return False
@@ -109,7 +120,7 @@ def _affine_after(graph: ir.Graph, conv: ir.Node) -> bool:
 
 
 def _affine(user: ir.Node, position: int, channels: int) -> tuple[graphs.Array, graphs.Array] | None:
-    """``a`` and ``b``, one number per channel each, if ``user`` computes ``x * a + b``."""
+    """Factor and shift, one number per channel each, if ``user`` computes ``x * factor + shift``."""
     if user.op_type == "BatchNormalization" and len(user.outputs) == 1 and position == 0:
         arrays = [graphs.constant(value) for value in user.inputs[1:5]]
         if any(array is None for array in arrays):

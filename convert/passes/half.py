@@ -1,7 +1,19 @@
 """Half precision inside, the contract's types outside.
 
-onnxruntime's own converter casts to fp16 and back between any two nodes that are to stay fp32, which
-loses what they stay for, and names two casts alike; so the few lines are here.
+Requires: no weight over 65504, the limit of fp16, where fp16 will compute.
+
+Rewrites:
+
+1. Nodes that depend on a convolution or a matrix product, but not on TopK, compute in fp16: their float
+   inputs are cast, once per value, and constants are converted.
+2. All other nodes compute in fp32. Decoding does, because half precision has 11 bits, so that a corner at
+   700 pixels would move by half a pixel; normalisation does, because bytes times a factor are exact in fp32.
+3. The scales of a Resize stay fp32, as the operator demands.
+
+Afterwards: the graph's outputs are fp32.
+
+onnxruntime's own converter casts to fp16 and back between any two nodes that are to stay fp32, which loses
+the precision that they stay in fp32 for, and it gives two casts the same name. Hence this one.
 """
 
 from __future__ import annotations
@@ -15,11 +27,9 @@ from convert import graphs
 
 
 class UseHalf(ir.passes.InPlacePass):
-    """Everything between normalisation and TopK computes in fp16.
+    """Everything between normalisation and TopK computes in fp16; see the rules above.
 
-    Decoding stays fp32: half precision has 11 bits, so a corner at 700 pixels would move by half a
-    pixel. So does the normalisation: bytes times a factor are exact in fp32. Needs weights that fp16 can
-    hold. Ensures that outputs are fp32. ``notes`` says afterwards what stayed.
+    ``notes`` lists afterwards the nodes that stayed fp32.
     """
 
     def __init__(self) -> None:
@@ -41,17 +51,17 @@ class UseHalf(ir.passes.InPlacePass):
         casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
         for node in list(graph):
             add = graphs.Editor(graph, node)
-            wanted = ir.DataType.FLOAT16 if node in inside else ir.DataType.FLOAT
+            precision = ir.DataType.FLOAT16 if node in inside else ir.DataType.FLOAT
             for place, value in enumerate(node.inputs):
                 if value is None or value.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
                     continue
-                if value.dtype == wanted or (node.op_type == "Resize" and place > 0):  # scales stay fp32
+                if value.dtype == precision or (node.op_type == "Resize" and place > 0):  # rule 3
                     continue
-                if (value, wanted) not in casts:
-                    casts[value, wanted] = _cast(add, value, wanted)
-                node.replace_input_with(place, casts[value, wanted])
+                if (value, precision) not in casts:
+                    casts[value, precision] = _cast(add, value, precision)
+                node.replace_input_with(place, casts[value, precision])
                 modified = True
-            if node.op_type == "Cast":  # its output is what it says
+            if node.op_type == "Cast":  # its output type is an attribute
                 continue
             if node in inside:
                 for value in node.outputs:
@@ -59,9 +69,9 @@ class UseHalf(ir.passes.InPlacePass):
                         value.type = ir.TensorType(ir.DataType.FLOAT16)
                         modified = True
         graphs.remove_unused(graph)
-        kept = Counter(node.op_type for node in graph if node not in inside and node.op_type != "Cast")
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(kept.items()))
-        self.notes.append(f"stay fp32: {listed} (normalisation, TopK and decoding)")
+        unchanged = Counter(node.op_type for node in graph if node not in inside and node.op_type != "Cast")
+        listed = ", ".join(f"{count} {name}" for name, count in sorted(unchanged.items()))
+        self.notes.append(f"these stay fp32: {listed} (normalisation, TopK and decoding)")
         return ir.passes.PassResult(model, modified=modified)
 
     def ensures(self, model: ir.Model) -> None:
@@ -70,17 +80,17 @@ class UseHalf(ir.passes.InPlacePass):
                 raise ir.passes.PostconditionError(f"the output {value.name} is {value.dtype}")
 
 
-def _cast(add: graphs.Editor, value: ir.Value, wanted: ir.DataType) -> ir.Value:
+def _cast(add: graphs.Editor, value: ir.Value, precision: ir.DataType) -> ir.Value:
     array = graphs.constant(value)
     if array is not None:
-        return add.const(array.astype(np.float16 if wanted == ir.DataType.FLOAT16 else np.float32))
-    cast = add("Cast", [value], to=wanted)
-    cast.shape, cast.type = value.shape, ir.TensorType(wanted)
+        return add.const(array.astype(np.float16 if precision == ir.DataType.FLOAT16 else np.float32))
+    cast = add("Cast", [value], to=precision)
+    cast.shape, cast.type = value.shape, ir.TensorType(precision)
     return cast
 
 
 def _inside(graph: ir.Graph) -> list[ir.Node]:
-    """From the first convolution to the last value in front of TopK and of what decodes."""
+    """The nodes of rule 1: from the first convolution to TopK and the decoding."""
     convolved = graphs.dependent_on(v for n in graph if n.op_type in ("Conv", "MatMul") for v in n.outputs)
     ranked = graphs.dependent_on(v for n in graph if n.op_type == "TopK" for v in n.outputs)
     return [

@@ -1,4 +1,23 @@
-"""Transposes between TensorFlow's and ONNX's layouts sink through the graph until pairs cancel."""
+"""Transposes between TensorFlow's and ONNX's layouts sink through the graph until pairs cancel.
+
+Requires: every Transpose has a static shape.
+
+Rewrites, until nothing changes:
+
+1. ``_merge``: two Transposes become one, or none when the second undoes the first.
+2. ``_to_reshape``: a Transpose that only moves sides of 1, Squeeze, Unsqueeze and Flatten become Reshape.
+3. ``_reshapes``: a Reshape of a Reshape becomes one; a Reshape to the same shape is removed.
+4. ``_reshape_sinks``: equal Reshapes sink through elementwise operators, to meet the next Reshape.
+5. ``_through_unary``: a Transpose sinks through an elementwise operator with one input.
+6. ``_through_nary``: equal Transposes sink through an elementwise operator; constants are transposed, and
+   inputs with only one side over 1 are reshaped.
+7. ``_through_reduce``: a Transpose sinks through ReduceMean, ReduceMax and ReduceSum.
+8. ``_to_global_pool``: the mean over rows and columns of NCHW becomes GlobalAveragePool.
+9. ``_through_concat``: equal Transposes sink through Concat.
+10. ``_through_pad``: a Transpose sinks through Pad.
+
+Afterwards: no Transpose reads a Transpose, and none only moves sides of 1.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +36,7 @@ _NARY = frozenset({"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum"})
 
 
 class SinkTransposes(ir.passes.InPlacePass):
-    """Move every Transpose behind what can be computed in the other layout; inverse pairs vanish.
-
-    Needs static shapes. Ensures that no Transpose undoes the one before it, and that none stands where a
-    Reshape would do.
-    """
+    """Move every Transpose behind the operators that can compute in the other layout; see the rules above."""
 
     def requires(self, model: ir.Model) -> None:
         for node in model.graph:
@@ -42,7 +57,7 @@ class SinkTransposes(ir.passes.InPlacePass):
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
             if node.op_type == "Transpose" and (_permutation(_producer(node)) or _moves_nothing(node)):
-                raise ir.passes.PostconditionError(f"a Transpose that is not needed is left: {node}")
+                raise ir.passes.PostconditionError(f"a Transpose that is not needed is still there: {node}")
 
 
 def _producer(node: ir.Node, position: int = 0) -> ir.Node | None:
@@ -76,7 +91,7 @@ def _sunk(graph: ir.Graph, node: ir.Node, result: ir.Value, perm: list[int]) -> 
 
 
 def _merge(graph: ir.Graph, node: ir.Node) -> bool:
-    """Two Transposes become one or none."""
+    """Rule 1."""
     second, first = _permutation(node), _permutation(_producer(node))
     if second is None or first is None:
         return False
@@ -102,7 +117,7 @@ def _moves_nothing(node: ir.Node) -> bool:
 
 
 def _to_reshape(graph: ir.Graph, node: ir.Node) -> bool:
-    """A Transpose that moves no data, Squeeze and Unsqueeze are Reshapes."""
+    """Rule 2."""
     shape = graphs.shape_of(node.outputs[0])
     if shape is None or not (node.op_type in ("Squeeze", "Unsqueeze", "Flatten") or _moves_nothing(node)):
         return False
@@ -120,7 +135,7 @@ def _reshape(graph: ir.Graph, node: ir.Node, source: ir.Value, shape: tuple[int,
 
 
 def _reshapes(graph: ir.Graph, node: ir.Node) -> bool:
-    """A Reshape of a Reshape is one; a Reshape to the same shape is none."""
+    """Rule 3."""
     shape = graphs.shape_of(node.outputs[0])
     if node.op_type != "Reshape" or shape is None:
         return False
@@ -134,7 +149,7 @@ def _reshapes(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _reshape_sinks(graph: ir.Graph, node: ir.Node) -> bool:
-    """Reshapes of equal shapes sink through what is computed per number, to meet the next Reshape."""
+    """Rule 4."""
     if node.op_type not in _UNARY | _NARY or not node.inputs:
         return False
     count = 1 if node.op_type in _UNARY else len(node.inputs)
@@ -153,6 +168,7 @@ def _reshape_sinks(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _through_unary(graph: ir.Graph, node: ir.Node) -> bool:
+    """Rule 5."""
     perm = _permutation(_producer(node)) if node.op_type in _UNARY else None
     if perm is None:
         return False
@@ -166,6 +182,7 @@ def _copy(graph: ir.Graph, node: ir.Node, inputs: list[ir.Value | None], **chang
 
 
 def _through_nary(graph: ir.Graph, node: ir.Node) -> bool:
+    """Rule 6."""
     if node.op_type not in _NARY:
         return False
     perms = [_permutation(_producer(node, i)) for i in range(len(node.inputs))]
@@ -185,7 +202,7 @@ def _through_nary(graph: ir.Graph, node: ir.Node) -> bool:
             full = constant.reshape((1,) * (len(perm) - constant.ndim) + constant.shape)
             inputs.append(add.const(full.transpose(np.argsort(perm))))
         elif value is not None and _is_small(value, len(perm)):
-            # Few numbers, such as the factors of squeeze and excitation: no data moves.
+            # A few numbers, such as the factors of squeeze and excitation: no data moves.
             shape = graphs.shape_of(value) or ()
             back = tuple(shape[axis] for axis in np.argsort(perm))
             small = add("Reshape", [value, add.const(np.array(back, np.int64))])
@@ -202,14 +219,15 @@ def _is_small(value: ir.Value, rank: int) -> bool:
 
 
 def _through_reduce(graph: ir.Graph, node: ir.Node) -> bool:
+    """Rule 7; without ``keepdims`` only where the sides that remain keep their order."""
     perm = _permutation(_producer(node)) if node.op_type in ("ReduceMean", "ReduceMax", "ReduceSum") else None
     axes = graphs.integers(node, "axes", 1) if perm is not None else None
     if perm is None or axes is None:
         return False
     axes = [axis % len(perm) for axis in axes]
-    left = [perm[axis] for axis in range(len(perm)) if axis not in axes]
+    remaining = [perm[axis] for axis in range(len(perm)) if axis not in axes]
     keep = graphs.integer(node, "keepdims", 1)
-    if not keep and left != sorted(left):
+    if not keep and remaining != sorted(remaining):
         return False
     add = graphs.Editor(graph, node)
     source = graphs.only_input(_producer(node))  # type: ignore[arg-type]
@@ -222,7 +240,7 @@ def _through_reduce(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _to_global_pool(graph: ir.Graph, node: ir.Node) -> bool:
-    """The mean over rows and columns of NCHW is GlobalAveragePool, which runs in blocked layouts too."""
+    """Rule 8; unlike ReduceMean, GlobalAveragePool also runs in blocked layouts."""
     axes = graphs.integers(node, "axes", 1) if node.op_type == "ReduceMean" else None
     source = node.inputs[0]
     shape = graphs.shape_of(source) if axes is not None and source is not None else None
@@ -237,6 +255,7 @@ def _to_global_pool(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _through_concat(graph: ir.Graph, node: ir.Node) -> bool:
+    """Rule 9."""
     if node.op_type != "Concat":
         return False
     perms = [_permutation(_producer(node, i)) for i in range(len(node.inputs))]
@@ -249,6 +268,7 @@ def _through_concat(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 def _through_pad(graph: ir.Graph, node: ir.Node) -> bool:
+    """Rule 10."""
     perm = _permutation(_producer(node)) if node.op_type == "Pad" and len(node.inputs) <= 3 else None
     pads = graphs.constant(node.inputs[1]) if perm is not None else None
     if perm is None or pads is None or pads.size != 2 * len(perm):

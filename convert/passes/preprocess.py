@@ -1,4 +1,17 @@
-"""The picture comes as bytes: cast, normalisation and layout move into the graph."""
+"""The picture comes as bytes: cast, normalisation and layout move into the graph.
+
+Requires: one input, ``[B, H, W, 3]`` with static sides.
+
+Rewrites:
+
+1. A float input becomes the contract's uint8 input, followed by Transpose to NCHW, Cast,
+   ``+ offset / scale`` and ``* scale``. The bytes are transposed before the Cast, which moves a quarter as
+   much, unless the target cannot move bytes (``cast_first``). An offset of 0 and a scale of 1 add no node.
+2. Transposes to NCHW behind the input are removed; any other reader gets the value transposed back.
+3. A uint8 input only takes the contract's name: such a model scales bytes itself.
+
+Afterwards: the input is the contract's, in name and type.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +25,9 @@ _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 class TakeBytes(ir.passes.InPlacePass):
-    """The float input ``[B, H, W, 3]`` becomes the contract's uint8 input.
+    """The input ``[B, H, W, 3]`` becomes the contract's uint8 input; see the rules above.
 
-    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``. Needs a single input.
-    Ensures the contract's input. Bytes are transposed before they become floats, which moves a quarter as
-    much, unless ``cast_first``.
+    ``scale`` and ``offset`` are those of ``convert.preprocessing.Preprocessing``.
     """
 
     def __init__(
@@ -33,7 +44,7 @@ class TakeBytes(ir.passes.InPlacePass):
     def requires(self, model: ir.Model) -> None:
         shape = graphs.shape_of(model.graph.inputs[0])
         if len(model.graph.inputs) != 1 or shape is None or len(shape) != 4 or shape[3] != 3:
-            raise ir.passes.PreconditionError(f"the input has shape {shape}; wanted one of [B, H, W, 3]")
+            raise ir.passes.PreconditionError(f"the input has shape {shape}; expected one input [B, H, W, 3]")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         graph = model.graph
@@ -49,8 +60,8 @@ class TakeBytes(ir.passes.InPlacePass):
             value = add("Transpose", [add("Cast", [picture], to=ir.DataType.FLOAT)], perm=_TO_NCHW)
         else:
             value = add("Cast", [add("Transpose", [picture], perm=_TO_NCHW)], to=ir.DataType.FLOAT)
-        # byte * scale + offset = (byte + offset / scale) * scale: the product can go into the weights of
-        # the first convolution, whatever its padding.
+        # byte * scale + offset = (byte + offset / scale) * scale: in this order the factor can go into the
+        # weights of the first convolution, whatever its padding.
         shift = (self.offset / self.scale).astype(np.float32).reshape(1, 3, 1, 1)
         factor = self.scale.astype(np.float32).reshape(1, 3, 1, 1)
         if (shift != 0).any():

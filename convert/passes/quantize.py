@@ -1,4 +1,18 @@
-"""Eight-bit convolutions by static calibration (QDQ), with onnxruntime's own quantizer."""
+"""Eight-bit convolutions by static calibration (QDQ), with onnxruntime's own quantizer.
+
+Requires: a graph with the contract's input, in fp32.
+
+Rewrites:
+
+1. A convolution computes in eight bits: int8 weights with one scale per channel, uint8 activations with the
+   range seen on the calibration pictures.
+2. These convolutions stay float: the first, the last ones (scores and offsets), those of squeeze and
+   excitation, and depthwise ones. All other operators stay float as well.
+3. Weights use 7 of their 8 bits. A processor with AVX2 but without VNNI adds two products of bytes in 16
+   bits, which would saturate, and the detector would find other faces there than where it was compared.
+
+Afterwards: shapes are inferred anew; inputs and outputs are unchanged.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +30,15 @@ from edge import contract
 
 CALIBRATION_PICTURES = 64
 _OPERATORS = ("Conv",)
-"""What is quantized. With Sigmoid, Mul and Add as well, EfficientDet-D0 loses a third of its faces."""
+"""The operators that are quantized. With Sigmoid, Mul and Add too, EfficientDet-D0 loses a third of its
+faces."""
 
 
 def quantize(model: ir.Model, canvases: Sequence[graphs.Array]) -> tuple[ir.Model, list[str]]:
-    """Quantize to int8, weights per channel, activations by the range seen on ``canvases`` (uint8
-    ``[H, W, 3]`` each). Returns the model, and what stays float and why."""
+    """Quantize to int8 by the rules above, with ``canvases`` (uint8 ``[H, W, 3]`` each) for calibration.
+
+    Returns the model, and sentences that say which convolutions stay float and why.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
 
@@ -46,9 +63,7 @@ def quantize(model: ir.Model, canvases: Sequence[graphs.Array]) -> tuple[ir.Mode
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_OPERATORS),
             per_channel=True,
-            # Weights of 7 bits: a processor with AVX2 but without VNNI adds two products of bytes in 16 bits,
-            # which saturates. There the detector would find other faces than where it was compared.
-            reduce_range=True,
+            reduce_range=True,  # rule 3
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             calibrate_method=CalibrationMethod.MinMax,
@@ -64,7 +79,7 @@ def quantize(model: ir.Model, canvases: Sequence[graphs.Array]) -> tuple[ir.Mode
 
 
 def _sensitive(graph: ir.Graph) -> dict[str, str]:
-    """Convolutions that stay float, by name, with the reason."""
+    """The convolutions of rule 2, by name, with the reason."""
     found: dict[str, str] = {}
     fed = graphs.dependent_on(graph.inputs)
     first = next((n for n in graph if n.op_type == "Conv" and n.inputs[0] in fed), None)
@@ -74,7 +89,7 @@ def _sensitive(graph: ir.Graph) -> dict[str, str]:
         shape = graphs.shape_of(node.outputs[0]) or (1, 1, 1, 1)
         if node is first:
             found[str(node.name)] = "the first one, which reads the picture"
-        elif "Conv" not in {user.op_type for user in _next_operators(node)}:
+        elif "Conv" not in {user.op_type for user in _later_nodes(node)}:
             found[str(node.name)] = "the last ones: scores and offsets"
         elif shape[2] * shape[3] == 1:
             found[str(node.name)] = "squeeze and excitation: a few numbers that scale whole maps"
@@ -83,6 +98,6 @@ def _sensitive(graph: ir.Graph) -> dict[str, str]:
     return found
 
 
-def _next_operators(node: ir.Node) -> set[ir.Node]:
+def _later_nodes(node: ir.Node) -> set[ir.Node]:
     """Every node that is computed from this one."""
     return {user for value in graphs.dependent_on(node.outputs) for user, _ in value.uses()}

@@ -2,6 +2,20 @@
 
 TensorFlow decodes every anchor; here TopK comes first, and only K candidates are decoded. Non-maximum
 suppression stays on the host (see ``edge.contract``).
+
+Requires: two outputs with static shapes, boxes ``[B, N, 4]`` and scores ``[B, N, C]`` or ``[B, N]``.
+
+Rewrites:
+
+1. Scores become ``[B, N]``: the best of the classes that are faces, through a sigmoid if they are logits.
+2. TopK takes the K best, at most ``MAX_CANDIDATES``, sorted; GatherND takes their boxes.
+3. Boxes that are offsets from given anchors are decoded behind TopK.
+4. Boxes that the graph decodes itself are decoded behind TopK too, if its decoder is a box coder: anchors and
+   variances are measured by running it on known offsets, and checked on random ones. Otherwise the decoder
+   stays where it is.
+5. Boxes become ``x1 y1 x2 y2`` in pixels of the canvas.
+
+Afterwards: the outputs are the contract's, in name and order.
 """
 
 from __future__ import annotations
@@ -24,10 +38,10 @@ BOX_FORMATS = tuple(_ORDERS)
 
 @dataclass(frozen=True)
 class Head:
-    """What the two outputs of the source mean.
+    """The meaning of the two outputs of the source.
 
     ``columns`` are the classes that count as a face. ``box_format`` is the order of a box's four numbers;
-    ``unit`` is ``(width, height)`` of the canvas when they are shares of it, (1, 1) when they are
+    ``unit`` is ``(width, height)`` of the canvas when they are shares of it, and (1, 1) when they are
     pixels. ``anchors``, float ``[N, 4]`` as ``cx cy w h`` in shares of the canvas, and ``variances`` (in
     the order of the box's numbers) are given when boxes are offsets from anchors. ``logits`` says that
     scores are to go through a sigmoid.
@@ -63,10 +77,9 @@ class Coder:
 
 
 class SelectCandidates(ir.passes.InPlacePass):
-    """Outputs 0 (boxes ``[B, N, 4]``) and 1 (scores ``[B, N, C]``) become the contract's outputs.
+    """Outputs 0 (boxes) and 1 (scores) become the contract's outputs; see the rules above.
 
-    Needs static shapes. Ensures the contract's outputs. ``notes`` says afterwards what was found: how
-    boxes are decoded and scores are made, and whether that could be moved behind TopK.
+    ``notes`` says afterwards how boxes are decoded, and whether that could be moved behind TopK.
     """
 
     def __init__(self, head: Head, candidates: int = MAX_CANDIDATES) -> None:
@@ -78,7 +91,7 @@ class SelectCandidates(ir.passes.InPlacePass):
         boxes, scores = (graphs.shape_of(value) for value in model.graph.outputs)
         if boxes is None or scores is None or len(boxes) != 3 or boxes[2] != 4 or boxes[:2] != scores[:2]:
             raise ir.passes.PreconditionError(
-                f"boxes {boxes} and scores {scores}; wanted [B, N, 4] and [B, N, C]"
+                f"boxes {boxes} and scores {scores}; expected [B, N, 4] and [B, N, C]"
             )
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -88,7 +101,7 @@ class SelectCandidates(ir.passes.InPlacePass):
         candidates = min(count, self.candidates, MAX_CANDIDATES)
         offsets, coder = self._offsets(graph, boxes)
         add = graphs.Editor(graph)
-        # Behind the sigmoid: a fast sigmoid is not quite monotonic, and the contract wants sorted scores.
+        # TopK comes after the sigmoid: a fast sigmoid is not quite monotonic, and scores must be sorted.
         ranked = self._merge_classes(add, scores)
         if self.head.logits:
             ranked = add("Sigmoid", [ranked])
@@ -134,7 +147,7 @@ class SelectCandidates(ir.passes.InPlacePass):
             return scores
         if not self.head.columns or not 0 <= min(self.head.columns) <= max(self.head.columns) < shape[2]:
             raise ConvertError(
-                f"scores have {shape[2]} columns (0 to {shape[2] - 1}), wanted {list(self.head.columns)}"
+                f"scores have {shape[2]} columns (0 to {shape[2] - 1}); asked for {list(self.head.columns)}"
             )
         last = add.const(np.array([2], np.int64))
         if self.head.columns != tuple(range(shape[2])):
@@ -144,7 +157,7 @@ class SelectCandidates(ir.passes.InPlacePass):
         return add("ReduceMax", [scores, last], keepdims=0)
 
     def _offsets(self, graph: ir.Graph, boxes: ir.Value) -> tuple[ir.Value, Coder | None]:
-        """The value to gather from, and how to decode it; no coder when it holds boxes already."""
+        """Rules 3 and 4: the value to gather from, and its coder; None when it holds boxes already."""
         head = self.head
         if head.anchors is not None:
             order = _ORDERS[head.box_format]
@@ -162,13 +175,15 @@ class SelectCandidates(ir.passes.InPlacePass):
                     "cx, cy, w, h), measured, and decoded behind TopK"
                 )
                 return value, coder
-        self.notes.append("boxes leave the source decoded; only the K best are gathered")
+        self.notes.append(
+            "the source's own decoder stays: it decodes all boxes, of which the K best are gathered"
+        )
         return boxes, None
 
 
 def _narrow_places(graph: ir.Graph, end: ir.Value) -> list[ir.Value]:
-    """Values of the shape of ``end`` through which all that reaches it from the picture must pass, first
-    one first, ``end`` itself left out."""
+    """Values with the shape of ``end`` through which everything from the picture to ``end`` must pass, in the
+    order of the graph, without ``end``."""
     fed = graphs.dependent_on(graph.inputs)
     above = graphs.ancestors_of(end)
     nodes = [node for node in graph if any(v in above and v in fed for v in node.outputs)]
@@ -226,9 +241,9 @@ def _measure_coder(value: ir.Value, boxes: ir.Value, box_format: str) -> Coder |
     # Large offsets as well: some decoders limit the growth of a box, or cut it to the canvas.
     for spread in (1.0, 15.0):
         test = np.random.default_rng(0).normal(0, spread, shape[1:])
-        wanted = decode(test)
-        scale = np.maximum(np.tile(size, 2), np.abs(wanted).max(axis=1, keepdims=True))
-        if (np.abs(coder.decode(test.astype(np.float32)) - wanted) / scale).max() > 1e-3:
+        expected = decode(test)
+        scale = np.maximum(np.tile(size, 2), np.abs(expected).max(axis=1, keepdims=True))
+        if (np.abs(coder.decode(test.astype(np.float32)) - expected) / scale).max() > 1e-3:
             return None
     return coder
 
@@ -254,7 +269,7 @@ def _decode(
 
 
 def _reorder(add: graphs.Editor, head: Head, rows: ir.Value) -> ir.Value:
-    """Ready boxes ``[B, K, 4]`` become ``x1 y1 x2 y2`` in pixels."""
+    """Boxes ``[B, K, 4]`` that need no decoding become ``x1 y1 x2 y2`` in pixels."""
     order = _ORDERS[head.box_format]
     if order != (0, 1, 2, 3):
         rows = add("Gather", [rows, add.const(np.array(order, np.int64))], axis=2)

@@ -1,4 +1,16 @@
-"""Nearest-neighbour upsampling, written as stacking and reshaping, becomes one Resize."""
+"""Nearest-neighbour upsampling, written as stacking and reshaping, becomes one Resize.
+
+Requires: static shapes; a chain without them is left alone.
+
+Rewrites:
+
+1. A chain of operators that only move or copy data, from ``[N, H, W, C]`` to
+   ``[N, H * rows, W * columns, C]``, becomes Transpose, Resize, Transpose, if it repeats every pixel. Whether
+   it does is found by running it on numbered pixels, so it does not matter which operators it is made of.
+2. A product with ones and a Concat of one value with itself count as copying.
+
+Afterwards: no such chain is left.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +24,7 @@ _NHWC_TO_NCHW, _NCHW_TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
 class NearestToResize(ir.passes.InPlacePass):
-    """A chain that repeats every pixel of ``[N, H, W, C]`` becomes Resize.
-
-    Which operators the chain is made of does not matter, as long as they only move data: whether it
-    repeats pixels is found by running it on numbered pixels. Needs static shapes. Ensures that no such
-    chain is left.
-    """
+    """A chain that repeats every pixel of ``[N, H, W, C]`` becomes Resize; see the rules above."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         modified = False
@@ -36,7 +43,7 @@ class NearestToResize(ir.passes.InPlacePass):
 
 
 def _match(node: ir.Node) -> tuple[ir.Value, int, int] | None:
-    """The value that is upsampled, and how often its rows and columns are repeated."""
+    """The value that is upsampled, and how many times its rows and columns are repeated."""
     last = node.outputs[0]
     after = graphs.shape_of(last) if node.op_type in _MOVES else None
     if after is None or len(after) != 4:
@@ -58,12 +65,12 @@ def _match(node: ir.Node) -> tuple[ir.Value, int, int] | None:
     value, rows_, columns_ = best
     shape = graphs.shape_of(value) or ()
     numbered = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    wanted = numbered.repeat(rows_, axis=1).repeat(columns_, axis=2)
-    return best if np.array_equal(graphs.run([last], {value: numbered})[0], wanted) else None
+    repeated = numbered.repeat(rows_, axis=1).repeat(columns_, axis=2)
+    return best if np.array_equal(graphs.run([last], {value: numbered})[0], repeated) else None
 
 
 def _step(node: ir.Node | None) -> ir.Value | None:
-    """The one value that a node moves; None when it does more."""
+    """The one value that a node moves or copies; None when it does anything else."""
     if node is None:
         return None
     if node.op_type in _MOVES:

@@ -1,8 +1,17 @@
 """BiFPN's weighted sums, written as a product of matrices, become scaled additions.
 
 The fast normalised fusion of EfficientDet (Tan et al. 2020, arXiv:1911.09070, section 3.3) is
-``sum(w_i * x_i)``. Exporters stack the maps along a new last axis and multiply by a column of
-weights: that copies every map, and is a product with one column per pixel.
+``sum(w_i * x_i)``. Exporters stack the maps along a new last axis and multiply by a column of weights: that
+copies every map, and is a product with one column per pixel.
+
+Requires: static shapes and constant weights; a product without them is left alone.
+
+Rewrites:
+
+1. ``Squeeze(MatMul(Concat(Unsqueeze(x_i)), w))`` along the last axis becomes
+   ``w_1 * x_1 + w_2 * x_2 + ...``, for every Squeeze that reads the product.
+
+Afterwards: no such product is left.
 """
 
 from __future__ import annotations
@@ -14,10 +23,7 @@ from convert import graphs
 
 
 class ScaleAndAdd(ir.passes.InPlacePass):
-    """``Squeeze(MatMul(Concat(Unsqueeze(x_i)), w))`` becomes ``w_1 * x_1 + w_2 * x_2 + ...``.
-
-    Needs static shapes. Ensures that no such product is left.
-    """
+    """Products with a column of weights become scaled additions; see the rule above."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         modified = False

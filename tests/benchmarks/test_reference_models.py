@@ -19,7 +19,7 @@ from benchmarks.__main__ import app
 from benchmarks.reference_models.export import anchors, build, export
 from benchmarks.reference_models.network import VARIANTS, Fusion, make_network
 from convert import build as conversion
-from convert.options import ModelOptions
+from convert.request import BuildRequest
 from convert.sample import sample_picture, sample_pictures
 
 SIZE = 128
@@ -150,7 +150,7 @@ def test_another_seed_and_several_classes_give_another_network() -> None:
 
 @pytest.mark.slow
 def test_it_converts_and_the_detector_finds_the_same_boxes(saved: Path, tmp_path: Path) -> None:
-    _, (built,) = conversion.build(saved, tmp_path, ModelOptions(), conversion.Wanted())
+    (built,) = conversion.build(BuildRequest(saved, tmp_path)).detectors
     assert built.parity, built.parity.text()
     assert len(built.parity.canvas.matches) > 20
 

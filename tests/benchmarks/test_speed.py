@@ -21,8 +21,9 @@ from benchmarks.speed import rows as speed_rows  # noqa: E402
 from benchmarks.speed import run as speed_module  # noqa: E402
 from benchmarks.speed.result import SpeedResult, as_markdown  # noqa: E402
 from benchmarks.speed.rows import Row  # noqa: E402
-from convert.build import Wanted, build  # noqa: E402
+from convert.build import build  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
+from convert.request import BuildRequest  # noqa: E402
 from edge.errors import DetectionError  # noqa: E402
 from tests import saved_models  # noqa: E402
 from tests.benchmarks import front_door  # noqa: E402
@@ -124,7 +125,7 @@ def test_a_row_without_figures_is_drawn(result: SpeedResult, tmp_path: Path) -> 
 def test_a_generic_model_takes_its_options_from_the_detector(tmp_path: Path) -> None:
     model = saved_models.generic(tmp_path / "plain")
     options = ModelOptions(input_range="0..1", box_format="yxyx", labels=("0",))
-    _, built = build(model, tmp_path / "out", options, Wanted())
+    built = build(BuildRequest(model, tmp_path / "out", options)).detectors
     file = tmp_path / "result.json"
     quick = ("--rounds", "2", "--threads", "1", "--no-wait", "--json", str(file))
     done = speed(str(model), "--detector", str(built[0].path), *quick)
@@ -190,7 +191,7 @@ def test_a_detector_that_sees_faces_everywhere_is_measured_all_the_same(
 ) -> None:
     model = saved_models.generic(tmp_path / "plain")
     options = ModelOptions(input_range="0..1", box_format="yxyx", labels=("0",))
-    _, built = build(model, tmp_path / "out", options, Wanted())
+    built = build(BuildRequest(model, tmp_path / "out", options)).detectors
     monkeypatch.setattr(speed_rows, "MODEL_BOXES", 5)
     picture = speed_rows.bench_picture()
     _, detector = speed_rows.detector_row(built[0].path, picture, 1)

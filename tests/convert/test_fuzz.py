@@ -32,6 +32,7 @@ for _package in ("tensorflow", "tf2onnx", "onnxscript"):  # looked up only: load
 from convert import isolated  # noqa: E402
 from convert.errors import ConvertError, ParityError  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
+from convert.request import BuildRequest, no_progress  # noqa: E402
 from edge.errors import DetectorError, EdgeError, PictureError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,7 +155,7 @@ def work_through(root: Path, first: int, last: int) -> None:
         begin = time.monotonic()
         error = ""
         try:
-            child.build(path, out, OPTIONS[name], (("cpu",), "fp32", 1, None), progress=lambda stage: None)
+            child.build(BuildRequest(path, out, OPTIONS[name]), no_progress)
             kind = "published"
         except EdgeError as caught:
             kind, error = type(caught).__name__, str(caught)
@@ -178,11 +179,9 @@ if __name__ == "__main__":
 
 MAKE = """
 import sys
-from pathlib import Path
-from tests import saved_models
-root = Path(sys.argv[1])
-saved_models.object_detection(root / "exported")
-saved_models.generic(root / "generic")
+from tests.saved_model_cache import saved_model
+for name in sys.argv[1:]:
+    print(saved_model(name))
 """
 
 
@@ -190,7 +189,11 @@ saved_models.generic(root / "generic")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the two good SavedModels."""
     root = tmp_path_factory.mktemp("fuzz")
-    subprocess.run([sys.executable, "-c", MAKE, str(root)], check=True, capture_output=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", MAKE, *OPTIONS], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    for name, folder in zip(OPTIONS, done.stdout.splitlines()[-len(OPTIONS) :], strict=True):
+        shutil.copytree(folder, root / name)
     return root
 
 
@@ -250,59 +253,59 @@ def returns(number: int, progress: Callable[[str], None]) -> dict[str, int]:
     return {"number": number}
 
 
-def raises_convert_error(progress: Callable[[str], None]) -> None:
+def raises_convert_error(_: None, progress: Callable[[str], None]) -> None:
     raise ConvertError("no model; give one")
 
 
-def raises_parity_error(progress: Callable[[str], None]) -> None:
+def raises_parity_error(_: None, progress: Callable[[str], None]) -> None:
     raise ParityError("a.jpg differs\nb.jpg too")
 
 
-def raises_picture_error(progress: Callable[[str], None]) -> None:
+def raises_picture_error(_: None, progress: Callable[[str], None]) -> None:
     raise PictureError("broken.jpg is broken")
 
 
-def raises_detector_error(progress: Callable[[str], None]) -> None:
+def raises_detector_error(_: None, progress: Callable[[str], None]) -> None:
     raise DetectorError("the hash differs")
 
 
-def raises_anything(progress: Callable[[str], None]) -> None:
+def raises_anything(_: None, progress: Callable[[str], None]) -> None:
     raise ValueError("node 7 is odd\n  at line 3\n" + "x" * 1000)
 
 
-def raises_without_a_word(progress: Callable[[str], None]) -> None:
+def raises_without_a_word(_: None, progress: Callable[[str], None]) -> None:
     raise AssertionError
 
 
-def recurses(progress: Callable[[str], None]) -> None:
-    recurses(progress)
+def recurses(_: None, progress: Callable[[str], None]) -> None:
+    recurses(_, progress)
 
 
-def aborts(progress: Callable[[str], None]) -> None:
+def aborts(_: None, progress: Callable[[str], None]) -> None:
     os.abort()
 
 
-def is_killed(progress: Callable[[str], None]) -> None:
+def is_killed(_: None, progress: Callable[[str], None]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def breaks_memory(progress: Callable[[str], None]) -> None:
+def breaks_memory(_: None, progress: Callable[[str], None]) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def leaves(progress: Callable[[str], None]) -> None:
+def leaves(_: None, progress: Callable[[str], None]) -> None:
     os._exit(3)
 
 
-def exits(progress: Callable[[str], None]) -> None:
+def exits(_: None, progress: Callable[[str], None]) -> None:
     sys.exit(3)
 
 
-def returns_what_cannot_be_sent(progress: Callable[[str], None]) -> Any:
+def returns_what_cannot_be_sent(_: None, progress: Callable[[str], None]) -> Any:
     return lambda: None
 
 
-def talks(progress: Callable[[str], None]) -> str:
+def talks(_: None, progress: Callable[[str], None]) -> str:
     print("to stdout")
     print("to stderr", file=sys.stderr)
     os.write(1, b"to descriptor 1\n")
@@ -333,7 +336,7 @@ def test_every_end_of_a_child_is_a_message(
 ) -> None:
     kind, text = ENDS[end]
     with pytest.raises(EdgeError) as caught:
-        isolated.run(end, progress=lambda stage: None)
+        isolated.run(end, None, progress=no_progress)
     assert type(caught.value) is kind
     assert re.search(text, str(caught.value)), str(caught.value)
     assert len(str(caught.value)) < 700
@@ -347,9 +350,9 @@ def test_a_result_and_the_stages_come_back() -> None:
 
 
 def test_what_a_child_prints_is_for_verbose_only(capfd: pytest.CaptureFixture[str]) -> None:
-    assert isolated.run(talks, progress=lambda stage: None) == "done"
+    assert isolated.run(talks, None, progress=no_progress) == "done"
     assert capfd.readouterr() == ("", "")
-    assert isolated.run(talks, progress=lambda stage: None, verbose=True) == "done"
+    assert isolated.run(talks, None, progress=no_progress, verbose=True) == "done"
     said = "".join(capfd.readouterr())
     assert all(f"to {way}" in said for way in ("stdout", "stderr", "descriptor 1", "descriptor 2"))
 

@@ -262,13 +262,13 @@ REFUSED: dict[str, tuple[Model, str]] = {
         lambda batch: resize(batch[0].transpose(1, 0, 2), 64, 64, "linear")[None] / 255,
         "the model's resizing is none of",
     ),
-    "rounded down": (padding(97, 97, "linear", imagenet, rounding=int), "none of the known ones"),
+    "rounded down": (padding(97, 97, "linear", imagenet, rounding=int), "resizer is not a known one"),
     "variable": (lambda batch: imagenet(batch), "depends on the picture"),
     "channels first": (
         lambda batch: stretching(64, 64, "linear", imagenet)(batch).transpose(0, 3, 1, 2),
-        r"wanted \[1, H, W, 3\]",
+        r"expected \[1, H, W, 3\]",
     ),
-    "flat": (lambda batch: stretching(64, 64, "linear", imagenet)(batch).reshape(1, -1), r"wanted \[1, H"),
+    "flat": (lambda batch: stretching(64, 64, "linear", imagenet)(batch).reshape(1, -1), r"expected \[1, H"),
     "not a number": (stretching(64, 64, "linear", lambda p: p * np.nan), "the model"),
 }
 

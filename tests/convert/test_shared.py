@@ -15,8 +15,10 @@ import onnx
 import onnx_ir as ir
 
 from convert import targets
-from convert.build import Wanted, build
-from convert.options import ModelOptions
+from convert.build import build
+from convert.choices import TARGETS
+from convert.options import DetectorOptions, ModelOptions
+from convert.request import BuildRequest
 from edge.config import DetectorConfig
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
@@ -83,8 +85,9 @@ def test_a_real_model_converts_and_agrees_with_tensorflow(
 ) -> None:
     out = tmp_path / "out"
     source = shared_data / "models" / name
-    _, made = build(source, out, options_for(name, anchors), Wanted(targets=targets.TARGETS))
-    assert [built.target for built in made] == list(targets.TARGETS)
+    request = BuildRequest(source, out, options_for(name, anchors), DetectorOptions(targets=TARGETS))
+    made = build(request).detectors
+    assert [built.target for built in made] == list(TARGETS)
     for built in made:
         assert built.parity
         assert built.parity.canvas.recall >= 0.995

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 import onnx_ir as ir
 
-from convert.targets import TARGETS, problems
+from convert.choices import TARGETS
+from convert.targets import problems
 
 CLEAN = """
     wide = Cast <to = 1> (image)

@@ -437,9 +437,10 @@ def test_the_shipped_detector_suits_every_target() -> None:
     import onnx
 
     from convert.centerface import CANDIDATES
+    from convert.choices import TARGETS
     from convert.passes.constants import FoldConstants
     from convert.passes.select import MAX_CANDIDATES
-    from convert.targets import TARGETS, problems
+    from convert.targets import problems
 
     proto = onnx.load_from_string(read_detector(None).data)
     sides = proto.graph.input[0].type.tensor_type.shape.dim

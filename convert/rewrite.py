@@ -1,0 +1,68 @@
+"""From an exported graph to the graph of one target and precision."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from convert import sample, targets
+from convert.conversion import Conversion
+from convert.errors import ConvertError
+from convert.optimize import optimize
+from convert.options import DetectorOptions
+from convert.passes.half import UseHalf
+from convert.passes.quantize import CALIBRATION_PICTURES, quantize
+from convert.result import PassStep
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The detector's graph, without metadata; what each pass did, and what the passes found."""
+
+    model: ir.Model
+    steps: tuple[PassStep, ...]
+    notes: tuple[str, ...]
+
+
+def rewrite(
+    exported: onnx.ModelProto, conversion: Conversion, options: DetectorOptions, target: str
+) -> Rewritten:
+    """Run the passes, lower the precision, and check the graph against the target's list.
+
+    Raises ConvertError when a pass cannot keep its promise or the graph would not run on ``target``.
+    """
+    plan = conversion.plan
+    optimized = optimize(
+        exported,
+        plan.head,
+        plan.preprocessing.scale,
+        plan.preprocessing.offset,
+        cast_first=target == "tensorrt",
+    )
+    begin, before = time.perf_counter(), optimized.model.graph.num_nodes()
+    model, notes = _lower_precision(optimized.model, conversion, options)
+    steps = optimized.steps
+    if options.precision != "fp32":
+        seconds = round(time.perf_counter() - begin, 3)
+        steps = (*steps, PassStep(options.precision, before, model.graph.num_nodes(), True, seconds))
+    problems = targets.problems(model, target)
+    if problems:
+        raise ConvertError(f"the graph would not run on {target}: {'; '.join(problems[:5])}")
+    return Rewritten(model, steps, (*optimized.notes, *notes))
+
+
+def _lower_precision(
+    model: ir.Model, conversion: Conversion, options: DetectorOptions
+) -> tuple[ir.Model, list[str]]:
+    if options.precision == "fp16":
+        half = UseHalf()
+        half(model)
+        return model, half.notes
+    if options.precision == "int8":
+        assert options.calibration is not None
+        pictures = sample.folder_pictures(options.calibration, CALIBRATION_PICTURES)
+        return quantize(model, [conversion.plan.preprocessing.canvas(picture) for _, picture in pictures])
+    return model, []
