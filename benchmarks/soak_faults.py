@@ -51,7 +51,7 @@ def recovery_bound(fault: Fault, config: CameraConfig) -> float:
     """How soon after the end of a fault its camera has to be back, in seconds.
 
     While nothing can be opened, pauses grow as 1, 2, 4 ... s, each up to 1.2 times as long by chance
-    (edge/sources/capture.py), so the pause that is on when the fault ends is at most 1.2 x (seconds + 1).
+    (edge/sources/backoff.py), so the pause that is on when the fault ends is at most 1.2 x (seconds + 1).
     Before it, an opening or a reading that began during the fault may have to run into its timeout; FFmpeg
     takes up to three read timeouts. A full disk stops no camera.
     """

@@ -63,8 +63,8 @@ class Detector:
         )
 
     @property
-    def looks(self) -> int:
-        """How many times a frame is looked at with the tiles of ``detector.tiles``, against once without."""
+    def runs_per_frame(self) -> int:
+        """Runs of the detector on a frame with the tiles of ``detector.tiles``; it is 1 without them."""
         columns, rows = self._grid or (1, 1)
         return 1 + (columns * rows if columns * rows > 1 else 0)
 

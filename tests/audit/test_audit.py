@@ -33,6 +33,7 @@ from edge.detection.detector import Detector
 from edge.detection.rescan import open_second_look
 from edge.errors import ConfigError, DetectionError, DetectorError, StoreError
 from edge.frames import Pixels, RawFrame
+from edge.reasons import Reason
 from edge.store import chain
 from edge.store.images import Entry, ImageStore
 from edge.store.retention import MEGABYTE
@@ -984,7 +985,7 @@ def test_a_weaker_hit_is_a_note(little: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("looking")
 def test_a_look_that_fails_is_wrong(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(detector: Detector, pixels: Pixels) -> float:
-        raise DetectionError("overflow", "all candidates are above the threshold")
+        raise DetectionError(Reason.OVERFLOW, "all candidates are above the threshold")
 
     monkeypatch.setattr("edge.audit.check_image.best_score", fail)
     result = audit(little, Options(sample=1))

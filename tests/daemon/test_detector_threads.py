@@ -15,24 +15,27 @@ from hypothesis import strategies as st
 
 from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.daemon import detector_threads as looks_module
-from edge.daemon.detector_threads import AT_ONCE, Looks, open_shared
+from edge.daemon import detector_threads
+from edge.daemon.detector_threads import RUNS_AT_ONCE, DetectorThreads, open_daemon_detector
 from edge.daemon.load import LoadLevel
 from edge.detection.detector import Detections
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
-from tests.daemon.test_lifecycle import Truthful, config, make, number_of
-from tests.daemon.test_lifecycle_load import force
-from tests.daemon.test_pipeline import (
+from tests.daemon.playing import (
     FACE,
     KNOWN_FACE,
     SECRET,
     FakeSession,
     Played,
+    Truthful,
     check_accounts,
+    config,
+    force,
     is_known_face,
+    make,
+    number_of,
     picture,
     stored,
 )
@@ -42,7 +45,7 @@ PATIENCE_SECONDS = 20.0
 
 def test_looks_end_in_the_order_in_which_they_began() -> None:
     ended = threading.Event()
-    looks: Looks[int] = Looks(2, ended.set)
+    threads: DetectorThreads[int] = DetectorThreads(2, ended.set)
     first = threading.Event()
     seen: list[int] = []
 
@@ -50,47 +53,47 @@ def test_looks_end_in_the_order_in_which_they_began() -> None:
         assert first.wait(PATIENCE_SECONDS)
         return 1
 
-    looks.begin(slow, seen.append)
-    looks.begin(lambda: 2, seen.append)
+    threads.begin(slow, seen.append)
+    threads.begin(lambda: 2, seen.append)
     assert ended.wait(PATIENCE_SECONDS)
-    assert not looks.ended  # the second has, but it is not its turn
-    assert (len(looks), seen) == (2, [])
+    assert not threads.oldest_is_done  # the second has, but it is not its turn
+    assert (len(threads), seen) == (2, [])
     first.set()
-    looks.finish(but=1)
-    assert (len(looks), seen) == (1, [1])
-    looks.finish()
-    assert (len(looks), seen) == (0, [1, 2])
-    looks.close()
+    threads.make_room()
+    assert (len(threads), seen) == (1, [1])
+    threads.finish_all()
+    assert (len(threads), seen) == (0, [1, 2])
+    threads.close()
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_one_at_a_time_is_done_at_once_and_after_those_before(at_once: int) -> None:
-    looks: Looks[int] = Looks(at_once, lambda: None)
+@pytest.mark.parametrize("runs_at_once", [1, 2])
+def test_one_at_a_time_is_done_at_once_and_after_those_before(runs_at_once: int) -> None:
+    threads: DetectorThreads[int] = DetectorThreads(runs_at_once, lambda: None)
     seen: list[int] = []
-    looks.begin(lambda: 1, seen.append)
-    looks.begin(lambda: 2, seen.append, alone=True)
+    threads.begin(lambda: 1, seen.append)
+    threads.begin(lambda: 2, seen.append, alone=True)
     assert seen == [1, 2]
-    assert not looks.ended
-    looks.close()
+    assert not threads.oldest_is_done
+    threads.close()
 
 
 def test_an_error_of_the_work_is_one_of_the_caller() -> None:
-    looks: Looks[int] = Looks(2, lambda: None)
-    looks.begin(lambda: 1 // 0, lambda answer: None)
+    threads: DetectorThreads[int] = DetectorThreads(2, lambda: None)
+    threads.begin(lambda: 1 // 0, lambda answer: None)
     with pytest.raises(ZeroDivisionError):
-        looks.finish()
-    looks.close()
+        threads.finish_all()
+    threads.close()
 
 
 def test_closing_finishes_what_began_and_ends_the_threads() -> None:
-    looks: Looks[int] = Looks(2, lambda: None)
+    threads: DetectorThreads[int] = DetectorThreads(2, lambda: None)
     seen: list[int] = []
     for number in range(2):
-        looks.begin(lambda number=number: number, seen.append)  # type: ignore[misc]
-    assert any(thread.name.startswith("look") for thread in threading.enumerate())
-    looks.close()
+        threads.begin(lambda number=number: number, seen.append)  # type: ignore[misc]
+    assert any(thread.name.startswith("detect") for thread in threading.enumerate())
+    threads.close()
     assert seen == [0, 1]
-    assert not any(thread.name.startswith("look") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("detect") for thread in threading.enumerate())
 
 
 class Together(Truthful):
@@ -118,9 +121,9 @@ class Together(Truthful):
 
 
 def play(
-    chosen: Any, sources: Any, detector: Any, at_once: int, level: LoadLevel = LoadLevel.FULL
+    chosen: Any, sources: Any, detector: Any, runs_at_once: int, level: LoadLevel = LoadLevel.FULL
 ) -> Metrics:
-    pipeline, metrics = make(chosen, sources, detector, at_once)
+    pipeline, metrics = make(chosen, sources, detector, runs_at_once)
     force(pipeline, level)
     pipeline.start()
     while pipeline.tick(PATIENCE_SECONDS):
@@ -175,7 +178,7 @@ class ByNumber:
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    looks = 1
+    runs_per_frame = 1
 
     def __init__(self, blind: set[int], broken: set[int], slow: set[int]) -> None:
         self._blind, self._broken, self._slow = blind, broken, slow
@@ -225,7 +228,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
 ) -> None:
     """To the pixel and to the count, whatever the detector misses and however long it takes."""
     results = []
-    for at_once in (1, 2):
+    for runs_at_once in (1, 2):
         folder = tmp_path_factory.mktemp("store")
         chosen = config(
             folder,
@@ -234,7 +237,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
             store={"interval_seconds": interval},
         )
         source = Played([picture(n) for n in range(16)], live=live)
-        metrics = play(chosen, [source], ByNumber(blind, broken, slow), at_once)
+        metrics = play(chosen, [source], ByNumber(blind, broken, slow), runs_at_once)
         counts = {reason: metrics.count("frames_dropped", "test", reason) for reason in Reason}
         whole = {reason: metrics.count("frames_covered_whole", "test", reason) for reason in Reason}
         regions = metrics.count("regions", "test"), metrics.count("regions_held", "test")
@@ -246,7 +249,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
 
 
 @pytest.mark.parametrize(
-    ("cores", "changes", "threads", "at_once"),
+    ("cores", "changes", "threads", "runs_at_once"),
     [
         (1, {}, 0, 1),
         (2, {}, 1, 2),
@@ -257,13 +260,13 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
     ],
 )
 def test_two_looks_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], threads: int, at_once: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], threads: int, runs_at_once: int
 ) -> None:
     opened: list[DetectorConfig] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-    monkeypatch.setattr(looks_module, "read_detector", lambda path: None)
-    monkeypatch.setattr(looks_module, "open_detector", lambda file, chosen: opened.append(chosen))
+    monkeypatch.setattr(detector_threads, "read_detector", lambda path: None)
+    monkeypatch.setattr(detector_threads, "open_detector", lambda file, chosen: opened.append(chosen))
     config = DetectorConfig(**{"provider": "cpu", **changes})
-    assert open_shared(config)[1] == at_once
+    assert open_daemon_detector(config)[1] == runs_at_once
     assert [chosen.threads for chosen in opened] == [threads]
-    assert AT_ONCE == 2
+    assert RUNS_AT_ONCE == 2

@@ -17,7 +17,7 @@ from edge.detection.detector import Detections
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
-from edge.sources import capture as capture_module
+from edge.sources import backoff
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
 from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead
@@ -27,8 +27,8 @@ from tests.privacy.faults_world import World, check_log, named
 
 @pytest.fixture(autouse=True)
 def _reopened_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 0.001)
 
 
 # Pictures that are none

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.daemon import pipeline as pipeline_module
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
-from edge.detection import known_face
+from edge.detection import known_face, visibility
 from edge.detection.detector import Detections, Detector
 from edge.detection.motion import Motion
 from edge.errors import DetectionError, KnownFaceError
@@ -126,8 +125,8 @@ def test_a_frame_too_bad_to_look_at_is_not_looked_at(
     caplog: pytest.LogCaptureFixture,
     proof: Proof,
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "problem", lambda pixels: None)
-    hook = Hook(monkeypatch, pipeline_module, "problem", number_of)
+    monkeypatch.setattr(visibility, "problem", lambda pixels: None)
+    hook = Hook(monkeypatch, visibility, "problem", number_of)
     runs = 0
     for when, case in attacks(CASES, list(Reason).index(reason)):
         with named(when, case):
@@ -188,7 +187,7 @@ def test_motion_that_fails_never_leads_to_a_picture(
 
 
 @pytest.mark.parametrize(
-    "error", [KnownFaceError("not found"), DetectionError("overflow", "many"), MemoryError()]
+    "error", [KnownFaceError("not found"), DetectionError(Reason.OVERFLOW, "many"), MemoryError()]
 )
 def test_once_the_known_face_is_not_found_nothing_is_stored(
     world: World,

@@ -16,41 +16,32 @@ from edge.daemon import pipeline as pipeline_module
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
-from edge.detection import known_face
+from edge.detection import known_face, visibility
 from edge.detection.detector import Detections
 from edge.errors import DetectionError, KnownFaceError, StoreError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.store.images import ImageStore
-from tests.daemon.test_lifecycle import (
+from tests.daemon.playing import (
     NO_HOLD,
+    SECRET,
+    Played,
     Stepped,
     Truthful,
     broken,
+    check_accounts,
     config,
+    force,
     is_whole,
     make,
+    no_rest,
     no_secret,
     number_of,
+    picture,
     run,
     step,
+    stored,
 )
-from tests.daemon.test_pipeline import SECRET, Played, check_accounts, picture, stored
-
-
-def force(pipeline: Pipeline, level: LoadLevel) -> None:
-    """Let the load levels say this level from the next tick on."""
-
-    def update(*_: Any) -> LoadLevel:
-        pipeline.load.level = level
-        return level
-
-    pipeline.load.update = update  # type: ignore[method-assign,assignment]
-
-
-def no_rest(pipeline: Pipeline) -> None:
-    """Look at each frame, as a camera that is slower than the level would have it."""
-    pipeline._pause_seconds = lambda now: 0.0  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("on_failure", ["drop", "cover"])
@@ -159,8 +150,8 @@ def test_the_rest_leaves_the_box_idle_for_the_rest_of_the_time(
     pipeline.load.level = level
     now = 1000.0
     for name, work, ago in (("a", 0.2, 1.0), ("b", 0.4, 2.0), ("gone", 9.0, 11.0), ("file", 9.0, 0.0)):
-        camera = pipeline.cameras[name]
-        camera.work_seconds, camera.looked = work, now - ago
+        lane = pipeline.lanes[name]
+        lane.seconds_per_frame, lane.last_detection = work, now - ago
     assert pipeline._round_seconds(now) == pytest.approx(0.6)
     assert pipeline._pause_seconds(now) == pytest.approx(rest)
 
@@ -318,7 +309,7 @@ EVENT: st.SearchStrategy[Event] = st.tuples(
 )
 FAULTS = {
     "raise": broken(),
-    "slow": broken(DetectionError("detector_timeout", "slow")),
+    "slow": broken(DetectionError(Reason.DETECTOR_TIMEOUT, "slow")),
     "memory": broken(MemoryError()),
 }
 
@@ -350,7 +341,7 @@ class Chaos:
 
         patch.setattr(ImageStore, "write", write)
         patch.setattr(known_face, "check", check)
-        patch.setattr(pipeline_module, "problem", problem)
+        patch.setattr(visibility, "problem", problem)
         patch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
 
     def each(self, pipeline: Pipeline, event: Event) -> None:
@@ -443,7 +434,7 @@ def test_the_last_look_makes_up_for_a_detector_that_sometimes_misses(
 def test_a_look_at_the_light_comes_before_the_detector_on_every_level(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "problem", lambda pixels: Reason.OBSTRUCTED)
+    monkeypatch.setattr(visibility, "problem", lambda pixels: Reason.OBSTRUCTED)
     for level in LoadLevel:
         detector = Truthful()
 
