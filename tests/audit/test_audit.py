@@ -30,7 +30,7 @@ from edge.commands.decrypt import read_identities
 from edge.config import AuditConfig, BlurConfig, StoreConfig, make_config
 from edge.daemon.recorded_settings import settings_of
 from edge.detection.detector import Detector
-from edge.detection.rescan import open_second_look
+from edge.detection.rescan import open_for_rescan
 from edge.errors import ConfigError, DetectionError, DetectorError, StoreError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
@@ -905,13 +905,13 @@ def test_an_image_that_goes_meanwhile_without_a_record_is_wrong(store: Path) -> 
 
 @pytest.fixture(scope="module")
 def second_look() -> Detector:
-    return open_second_look()
+    return open_for_rescan()
 
 
 @pytest.fixture
 def looking(monkeypatch: pytest.MonkeyPatch, second_look: Detector) -> None:
     """Open the detector once for all tests."""
-    monkeypatch.setattr(audit_run, "open_second_look", lambda path: second_look)
+    monkeypatch.setattr(audit_run, "open_for_rescan", lambda path: second_look)
 
 
 def plant(store: Path, picture: Path) -> str:

@@ -217,7 +217,7 @@ def test_a_wrong_answer_is_not_the_known_face(box: list[float], score: float) ->
 def test_a_detector_that_fails_at_the_known_face_says_so() -> None:
     detector = Pointing([0, 0, 1, 1])
     detector.detect = lambda pixels: broken()()  # type: ignore[method-assign,assignment,return-value]
-    with pytest.raises(KnownFaceError, match="cannot be looked for: broken"):
+    with pytest.raises(KnownFaceError, match="detection of the known face failed: broken"):
         known_face.check(cast(Detector, detector))
 
 

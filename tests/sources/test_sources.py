@@ -194,7 +194,7 @@ def test_pictures_that_are_not_8_bit_bgr_are_refused(
 ) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Device(lambda _: pixels))
     source = make_source("yard", v4l2(device_file, read_timeout_seconds=0.3), threading.Event())
-    with pytest.raises(SourceError, match="wanted 8-bit BGR"):
+    with pytest.raises(SourceError, match="expected 8-bit BGR"):
         list(source)
     assert source.undecodable > 3
 
