@@ -75,7 +75,7 @@ def test_a_region_that_lies_beside_the_face_is_mended(
     assert (last.frame.pixels[y1:y2, x1:x2] != astronaut[y1:y2, x1:x2]).mean() > 0.9  # still covered
 
 
-def test_the_stored_picture_is_looked_at_and_not_the_raw_one(raw: Make) -> None:
+def test_detection_runs_on_the_stored_picture_and_not_on_the_raw_one(raw: Make) -> None:
     frame, face = raw(), np.array([[20, 20, 60, 60]], np.float32)
     detector = Scripted([[100, 100, 140, 140]], [])
     safe = blur.anonymize(frame, face, BlurConfig())
@@ -135,7 +135,7 @@ def test_many_faces_are_all_covered_at_once(raw: Make) -> None:
         assert (last.frame.pixels[y1:y2, x1:x2] == 128).all()
 
 
-def test_an_image_that_is_covered_whole_needs_no_look(raw: Make) -> None:
+def test_an_image_that_is_covered_whole_needs_no_last_look(raw: Make) -> None:
     frame = raw()
     safe, detector = blur.cover_whole(frame), Scripted([[1, 1, 20, 20]])
     assert take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig()).frame is safe

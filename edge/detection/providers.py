@@ -231,7 +231,7 @@ def engine_folder(settings: Settings) -> Path:
         raise ProviderError(f"folder {folder} for engines is not writable; correct detector.cache_folder")
     if free < MIN_FREE_BYTES and not any(folder.glob("*.engine")):
         raise ProviderError(
-            f"folder {folder} for engines: {free // 2**20} MiB free, but {MIN_FREE_BYTES // 2**20} are needed; "
+            f"folder {folder} for engines: {free // 2**20} MiB free, but {MIN_FREE_BYTES // 2**20} needed; "
             "free some space, or set detector.cache_folder"
         )
     return folder
@@ -286,7 +286,7 @@ def _building(folder: Path) -> Iterator[None]:
         log.info("TensorRT engine in %s", folder)
         yield
         return
-    what = "building the TensorRT engine, on the first start only; this can take minutes"
+    what = "building the TensorRT engine, first start only; this can take minutes"
     log.info("%s (%s)", what, folder)
     begin = time.monotonic()
     done = threading.Event()

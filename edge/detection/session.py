@@ -235,11 +235,11 @@ def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:
 
 
 def _inspect(file: DetectorFile) -> tuple[Contract, tuple[int, int] | None]:
-    """Read the contract, and the fixed width and height or None, without opening a provider.
+    """Read the contract, and the fixed width and height of the canvas or None, without opening a provider.
 
-    A plain session on one thread with no optimisations costs half of a real one; a reader of
-    protobuf would be cheaper, but it would be one more that must agree with ONNX Runtime's. Raises
-    ContractError, DetectorError.
+    A plain session on one thread without optimisations costs half of a real one. A protobuf parser would be
+    cheaper, but it would be one more that has to agree with ONNX Runtime's. Raises ContractError,
+    DetectorError.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4

@@ -149,7 +149,14 @@ class Source(ABC):
             self.undecodable += 1
             return None
         utc_ns = time.time_ns() - round((time.monotonic() - captured) * 1e9)
-        frame = RawFrame(prepared, self.camera, self._number, media_seconds, captured, utc_ns)
+        frame = RawFrame(
+            prepared,
+            self.camera,
+            self._number,
+            media_seconds=media_seconds,
+            captured=captured,
+            utc_ns=utc_ns,
+        )
         self._number += 1
         return frame
 

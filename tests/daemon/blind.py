@@ -1,4 +1,4 @@
-"""A detector that goes blind when a test says so, and what the store tells afterwards."""
+"""A detector that goes blind when a test wants it to, and readers of what is stored and recorded then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines on pictures that tests make up: sources that play them, detectors that know their secret."""
+"""What tests of the pipeline share: made-up pictures, sources that play them, and detectors for them."""
 
 from __future__ import annotations
 

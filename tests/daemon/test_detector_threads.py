@@ -1,4 +1,4 @@
-"""Two looks at a time: they overlap, and what comes of them is what one at a time gives."""
+"""Runs of the detector that overlap: what is stored is the same as with one run at a time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.daemon.playing import (
 PATIENCE_SECONDS = 20.0
 
 
-def test_looks_end_in_the_order_in_which_they_began() -> None:
+def test_runs_are_finished_in_the_order_in_which_they_began() -> None:
     ended = threading.Event()
     threads: DetectorThreads[int] = DetectorThreads(2, ended.set)
     first = threading.Event()
@@ -67,7 +67,7 @@ def test_looks_end_in_the_order_in_which_they_began() -> None:
 
 
 @pytest.mark.parametrize("runs_at_once", [1, 2])
-def test_one_at_a_time_is_done_at_once_and_after_those_before(runs_at_once: int) -> None:
+def test_a_run_alone_is_finished_at_once_and_after_earlier_ones(runs_at_once: int) -> None:
     threads: DetectorThreads[int] = DetectorThreads(runs_at_once, lambda: None)
     seen: list[int] = []
     threads.begin(lambda: 1, seen.append)
@@ -97,7 +97,7 @@ def test_closing_finishes_what_began_and_ends_the_threads() -> None:
 
 
 class Together(Truthful):
-    """Keeps how many looks were on at a time; the first waits for another one, as long as ``wanted``."""
+    """Keeps how many runs were on at the same time; if ``wanted``, the first waits for another one."""
 
     def __init__(self, wanted: bool = False) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def play(
 
 @pytest.mark.parametrize("cameras", [1, 3])
 @pytest.mark.parametrize("last_look", ["always", "off"])
-def test_two_frames_are_looked_at_at_a_time(tmp_path: Path, cameras: int, last_look: str) -> None:
+def test_two_runs_of_the_detector_overlap(tmp_path: Path, cameras: int, last_look: str) -> None:
     detector = Together(wanted=True)
     sources = [Played([picture(n) for n in range(9)], name=f"camera{c}") for c in range(cameras)]
     play(config(tmp_path, privacy={"last_look": last_look}), sources, detector, 2)
@@ -145,7 +145,7 @@ def test_two_frames_are_looked_at_at_a_time(tmp_path: Path, cameras: int, last_l
 
 
 @pytest.mark.parametrize("level", [LoadLevel.LOWER_RATE, LoadLevel.NO_TILES, LoadLevel.MOTION_MASK])
-def test_a_box_in_trouble_looks_at_one_frame_at_a_time(tmp_path: Path, level: LoadLevel) -> None:
+def test_on_a_box_in_trouble_no_runs_overlap(tmp_path: Path, level: LoadLevel) -> None:
     detector = Together()
     source = Played([picture(n) for n in range(9)])
     play(config(tmp_path, privacy={"last_look": "always"}), [source], detector, 2, level)
@@ -153,7 +153,7 @@ def test_a_box_in_trouble_looks_at_one_frame_at_a_time(tmp_path: Path, level: Lo
     assert len(detector.raw) == 9
 
 
-def test_frames_that_are_being_looked_at_when_it_stops_are_stored(tmp_path: Path) -> None:
+def test_frames_that_are_being_detected_on_when_it_stops_are_stored(tmp_path: Path) -> None:
     gate = threading.Event()
 
     class Gated(Truthful):
@@ -173,8 +173,7 @@ def test_frames_that_are_being_looked_at_when_it_stops_are_stored(tmp_path: Path
 
 
 class ByNumber:
-    """Finds FACE where it is to be seen, and the known face; what goes wrong depends on the number of the
-    picture alone."""
+    """Finds FACE where it can be seen, and the known face; faults depend on the number of the picture."""
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
@@ -215,7 +214,7 @@ NUMBERS = st.sets(st.integers(0, 15))
     interval=st.sampled_from([0, 0, 0.1]),
     live=st.booleans(),
 )
-def test_two_at_a_time_store_what_one_at_a_time_does(
+def test_runs_that_overlap_store_what_single_runs_do(
     tmp_path_factory: pytest.TempPathFactory,
     blind: set[int],
     broken: set[int],
@@ -259,7 +258,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
         (8, {"provider": "cuda"}, 0, 1),
     ],
 )
-def test_two_looks_share_the_cores(
+def test_two_runs_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], threads: int, runs_at_once: int
 ) -> None:
     opened: list[DetectorConfig] = []

@@ -95,7 +95,7 @@ def test_nothing_is_stored_while_the_known_face_is_not_found(
     assert [number_of(image) for image in stored(tmp_path)] == [*range(6), *range(20, 27)]
     assert len(bad) == 10
     assert all("the known face is not found" in problems for problems, _ in bad)
-    assert len({looks for _, looks in bad}) == 1  # no frame was looked at
+    assert len({runs for _, runs in bad}) == 1  # the detector ran on no frame
     assert pipeline.known_face_error == ""
     assert no_secret(tmp_path) == 13
     assert (
@@ -116,7 +116,7 @@ def test_nothing_is_stored_while_the_known_face_is_not_found(
         KeyError(),
     ],
 )
-def test_a_known_face_that_cannot_be_looked_for_is_not_found(
+def test_a_known_face_that_cannot_be_checked_is_not_found(
     tmp_path: Path, known: Known, error: Exception
 ) -> None:
     """Whatever goes wrong there: the tick goes on, nothing is stored, and the operator reads why."""
@@ -134,7 +134,7 @@ def test_a_known_face_that_cannot_be_looked_for_is_not_found(
     assert read_status(pipeline).problems[-1] == pipeline.known_face_error
 
 
-def test_a_lost_known_face_is_looked_for_again_after_a_pause(
+def test_a_lost_known_face_is_checked_again_after_a_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not in each tick: it costs a run of the detector."""
@@ -153,16 +153,16 @@ def test_a_lost_known_face_is_looked_for_again_after_a_pause(
     assert pipeline.last_known_face == begin
 
 
-def test_between_two_intervals_it_is_not_looked_for(tmp_path: Path, known: Known) -> None:
+def test_between_two_intervals_it_is_not_checked(tmp_path: Path, known: Known) -> None:
     play(config(tmp_path, privacy={"known_face_interval_seconds": 3600}), 9, Truthful())
     assert known.calls == 1  # before it stops
     assert no_secret(tmp_path) == 9
 
 
-def test_what_the_store_already_has_is_stored(
+def test_images_handed_to_the_store_before_the_loss_are_stored(
     tmp_path: Path, known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was looked at before, by a detector that found the known face after its last picture. Picture 3 came
+    """They were detected on by a detector that found the known face afterwards. Picture 3 came
     after that: it is stored, and removed."""
     gate, real = threading.Event(), ImageStore.write
 

@@ -146,7 +146,7 @@ def test_covered_leaves_out_what_the_detector_has_just_searched(tmp_path: Path) 
     assert (detector.raw, detector.covered) == ([4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7])
 
 
-def test_covered_looks_at_what_hold_or_a_zone_covers(tmp_path: Path) -> None:
+def test_covered_takes_the_last_look_where_hold_or_a_zone_covers(tmp_path: Path) -> None:
     detector = Truthful()
     detector.blind_to = {1, 2}
     play(config(tmp_path / "held", privacy={"last_look": "covered"}), 4, detector)
@@ -163,7 +163,7 @@ def test_covered_looks_at_what_hold_or_a_zone_covers(tmp_path: Path) -> None:
     assert len(blind.tiles) == 8
 
 
-def test_sampled_looks_at_the_first_and_each_nth_image_of_each_camera(tmp_path: Path) -> None:
+def test_sampled_takes_the_last_look_at_the_first_and_each_nth_image_of_each_camera(tmp_path: Path) -> None:
     detector = Truthful()
     chosen = config(tmp_path, privacy={"last_look": "sampled", "last_look_every_images": 4})
     sources: list[Source] = [
@@ -178,7 +178,7 @@ def test_sampled_looks_at_the_first_and_each_nth_image_of_each_camera(tmp_path: 
     check_accounts(metrics, "b")
 
 
-def test_sampled_does_not_waste_a_look_on_an_image_that_is_covered_whole(tmp_path: Path) -> None:
+def test_sampled_wastes_no_last_look_on_an_image_that_is_covered_whole(tmp_path: Path) -> None:
     detector = Truthful({0: broken(), 1: broken()})
     chosen = config(
         tmp_path,
@@ -226,7 +226,7 @@ def test_a_second_last_look_that_fails(
     assert metrics.count("images_regrown", "test") == 0  # what came of it is not known
 
 
-def test_an_image_that_could_not_be_looked_at_again_does_not_count_as_verified(tmp_path: Path) -> None:
+def test_an_image_whose_last_look_failed_does_not_count_as_checked(tmp_path: Path) -> None:
     chosen = config(tmp_path, privacy={"on_failure": "cover"}, blur=NO_HOLD)
     faults = {call: broken() for call in range(1, 20, 2)}
     pipeline, metrics = play(chosen, 5, Truthful(faults))
@@ -249,6 +249,6 @@ def test_what_is_held_is_never_more_than_what_is_covered(tmp_path: Path) -> None
     assert regions >= 3
 
 
-def test_the_fakes_of_both_files_agree(tmp_path: Path) -> None:
+def test_the_fake_detectors_agree(tmp_path: Path) -> None:
     play(config(tmp_path, privacy={"last_look": "off"}), 3, FakeDetector())
     assert no_secret(tmp_path) == 3

@@ -1,4 +1,4 @@
-"""Frames on which nobody could tell a face: too dark, too blurred, covered lens."""
+"""Visibility in a camera's lane: the detector does not run on frames that show too little."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.daemon.playing import (
 
 
 def judge(monkeypatch: pytest.MonkeyPatch, problems: dict[int, Reason | Exception]) -> None:
-    """Let the look at the light say this of some pictures."""
+    """Let the check of visibility give these results for some pictures."""
 
     def problem(pixels: Pixels) -> Reason | None:
         said = problems.get(number_of(pixels))
@@ -41,8 +41,8 @@ LIGHT = {"check_visibility": True}
 
 
 @pytest.mark.parametrize("on_failure", ["drop", "cover"])
-def test_a_dark_frame_is_not_looked_at(tmp_path: Path, on_failure: str) -> None:
-    """With the real look at the light."""
+def test_the_detector_does_not_run_on_a_dark_frame(tmp_path: Path, on_failure: str) -> None:
+    """With the real check of visibility."""
     bright = np.random.default_rng(0).integers(60, 200, (120, 160, 3), np.uint8)
     bright[20:100, 20:140] //= 4
     dark = np.random.default_rng(0).integers(0, 3, (120, 160, 3), np.uint8)
@@ -77,7 +77,7 @@ def test_each_problem_is_counted_by_its_name(
     assert no_secret(tmp_path) == (6 if on_failure == "drop" else 9)
 
 
-def test_a_look_at_the_light_that_fails_drops_the_frame(
+def test_a_visibility_check_that_fails_drops_the_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(monkeypatch, {4: RuntimeError("bug"), 5: MemoryError()})

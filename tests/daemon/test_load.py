@@ -1,4 +1,4 @@
-"""Down and up the load levels, on a simulated clock."""
+"""The load levels, down and up, on a simulated clock."""
 
 from __future__ import annotations
 

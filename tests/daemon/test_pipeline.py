@@ -78,7 +78,7 @@ def test_every_frame_is_stored_with_the_face_covered(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("on_failure", ["drop", "cover"])
-def test_a_frame_that_was_not_looked_at_never_shows(
+def test_a_frame_on_which_detection_failed_never_shows(
     tmp_path: Path, trouble: Callable[[], Detections], reason: Reason, on_failure: str
 ) -> None:
     settings = config_without_last_look(
@@ -186,7 +186,7 @@ def test_a_live_camera_that_stops_stores_no_frame_without_lookahead(tmp_path: Pa
     check_accounts(metrics)
 
 
-def test_an_interval_stores_fewer_images_and_still_looks_at_all(tmp_path: Path) -> None:
+def test_an_interval_stores_fewer_images_and_still_detects_on_all(tmp_path: Path) -> None:
     settings = config_without_last_look(tmp_path, store={"interval_seconds": 0.2})
     _, metrics = play(settings, [Played([picture(n) for n in range(25)])])
     assert len(stored(tmp_path)) == 5

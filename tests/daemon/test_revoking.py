@@ -260,7 +260,7 @@ def test_other_removals_on_record_are_not_done_again_at_the_start(tmp_path: Path
 
 
 def test_a_detector_that_goes_blind_in_the_middle_and_sees_again(tmp_path: Path, eyes: Eyes) -> None:
-    """It is looked for before frames 0, 4, 8, ...; before frame 12 and 16 it is not found."""
+    """The known face is checked before frames 0, 4, 8, ...; before frames 12 and 16 it is not found."""
 
     def each(pipeline: Pipeline, number: int) -> None:
         eyes.blind = 10 <= number < 20

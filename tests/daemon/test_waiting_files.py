@@ -1,4 +1,4 @@
-"""While the detector is blind, files and folders wait, and nothing of them is lost."""
+"""While the detector is blind, files and folders wait, and none of their frames is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reading(camera: CameraConfig, folder: Path, detector: Truthful) -> tuple[Pip
 
 
 def wait_blind(pipeline: Pipeline, eyes: Eyes, ticks: int = 30) -> None:
-    """Some ticks of a blind detector: nothing is looked at, and the process goes on."""
+    """Some ticks of a blind detector: it runs on no frame, and the process goes on."""
     eyes.blind = True
     pipeline._next_known_face = 0.0
     for _ in range(ticks):
@@ -61,7 +61,7 @@ def test_a_folder_waits_and_nothing_of_it_is_lost(tmp_path: Path, pictures: Path
     detector = Truthful()
     pipeline, metrics = reading(camera, tmp_path / "store", detector)
     pipeline.start()
-    wait_blind(pipeline, eyes)  # nothing of it was looked at yet
+    wait_blind(pipeline, eyes)  # before the detector has run on any of them
     assert detector.tiles == []
     tick_until(pipeline, lambda: len(detector.raw) >= 4)
     pipeline._next_known_face = 0.0
@@ -101,7 +101,7 @@ def test_a_video_waits_and_nothing_of_it_is_lost(tmp_path: Path, eyes: Eyes, pac
     assert len(stored(tmp_path / "store")) == metrics.count("frames_captured", "test") == 8
 
 
-def test_a_file_that_waits_when_it_is_told_to_stop_is_counted(tmp_path: Path, eyes: Eyes) -> None:
+def test_a_file_that_waits_when_the_pipeline_stops_is_counted(tmp_path: Path, eyes: Eyes) -> None:
     pipeline, metrics = make(
         config(tmp_path, privacy=ALWAYS), [Played([picture(n) for n in range(5)])], Truthful()
     )

@@ -28,6 +28,7 @@ from tests.daemon.playing import (
     make,
     stored,
 )
+from tests.raw_frames import raw_frame
 
 # Corners on the border and on round numbers are where rounding goes wrong.
 SHARE = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.5, 0.1, 0.9]))
@@ -43,9 +44,7 @@ WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def frame(pixels: Pixels) -> RawFrame:
-    return RawFrame(
-        pixels, "test", number=0, media_seconds=0.0, captured=0.0, utc_ns=1_700_000_000_000_000_000
-    )
+    return raw_frame(pixels, utc_ns=1_700_000_000_000_000_000)
 
 
 def noise(seed: int, width: int = 160, height: int = 96) -> Pixels:

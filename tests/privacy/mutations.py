@@ -139,7 +139,7 @@ def try_out(mutation: Mutation) -> Outcome:
                 f"{mutation.name}: {mutation.file} has its text {source.count(mutation.old)} times"
             )
         file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-        return Outcome(mutation, failing_tests(folder, mutation.tests))
+        return Outcome(mutation, caught_by=failing_tests(folder, mutation.tests))
 
 
 def untouched() -> list[str]:

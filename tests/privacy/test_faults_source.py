@@ -23,6 +23,7 @@ from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
 from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead
 from tests.privacy.faults_tools import Script, shot, shots
 from tests.privacy.faults_world import World, check_log, named
+from tests.raw_frames import raw_frame
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_a_change_of_size_uncovers_nothing(
 
 
 def bad_frame() -> RawFrame:
-    return RawFrame(grey_of((HEIGHT, WIDTH, 3), np.float32), "test", 0, 0.0, 0.0, 0)
+    return raw_frame(grey_of((HEIGHT, WIDTH, 3), np.float32))
 
 
 BREAKS: dict[str, object] = {

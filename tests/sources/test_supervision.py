@@ -1,4 +1,4 @@
-"""A camera that hangs, freezes, repeats itself or comes late: what it is called, and what becomes of it."""
+"""A camera that hangs, freezes, repeats itself or is late: its state, and how it recovers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Camera(Source):
         for _ in range(self.fresh):
             yield self.made(noise(self._number))
         if self.end == "hang" or (self.end == "hang once" and len(self.opened) == 1):
-            self.gate.wait()  # as in C: does not look at anything
+            self.gate.wait()  # like C code, it ignores everything
             yield self.made(np.zeros((48, 64, 3), np.uint8))
         while self.end == "freeze" and not self._stop.wait(0.01):
             yield self.made(np.full((48, 64, 3), 9, np.uint8))
