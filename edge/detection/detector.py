@@ -19,8 +19,7 @@ from edge.frames import Pixels
 from edge.reasons import Reason
 
 NATIVE_SIDE = 960
-"""With ``size_pixels = "native"``, frames whose longer side is shorter than this are enlarged to it, in
-pixels."""
+"""Longer side to which smaller frames are enlarged with ``size_pixels = "native"``, in pixels."""
 
 BAND_BYTES = 3 << 18
 """Frames are averaged in bands, so that intermediate results take about this many bytes: less than

@@ -134,10 +134,9 @@ def _open(
                 chain = [*chain, (PROVIDERS["cuda"], {})]
             chain = [*chain, (_CPU, {})]
     try:
-        # Without enable_fallback = 0, ONNX Runtime replaces a failing provider, in run() too, and only prints
-        # it.
+        # Without enable_fallback = 0 a failing provider is replaced, even in run(), with nothing but a print.
         session = ort.InferenceSession(settings.data, options, providers=chain, enable_fallback=0)
-        session.disable_fallback()  # for older versions, which ignore the argument
+        session.disable_fallback()  # for older versions, which do not know the argument
         running = session.get_providers()[0]
         nodes: Counter[str] = Counter()
         if countable and running == name:
@@ -224,7 +223,7 @@ def engine_folder(settings: Settings) -> Path:
         ) from error
     if facts.st_mode & 0o170022 != 0o040000 or facts.st_uid != os.geteuid():
         raise ProviderError(
-            f"folder {folder} for engines must belong to this user and not be writable by others: "
+            f"folder {folder} for engines must be a folder of this user that others cannot write to: "
             f"chown {os.geteuid()} {folder}; chmod 700 {folder}"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
