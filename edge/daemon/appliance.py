@@ -50,7 +50,15 @@ class Appliance:
         store = ImageStore(
             config.store, config.audit, settings=settings_of(config), detector=detector.session.sha256
         )
-        self.pipeline = Pipeline(config, detector, store, metrics, sources, stop, runs_at_once)
+        self.pipeline = Pipeline(
+            config=config,
+            detector=detector,
+            store=store,
+            metrics=metrics,
+            sources=sources,
+            stop=stop,
+            runs_at_once=runs_at_once,
+        )
         # Before the endpoint, so that a mistake in [mqtt] leaves no bound socket behind.
         self._mqtt = MqttReporter(config.mqtt, self.status) if config.mqtt.host is not None else None
         self._server: StatusServer | None = None

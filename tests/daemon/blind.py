@@ -17,14 +17,8 @@ from tests.daemon.playing import number_of, stored
 from tests.store.test_audit_log import records_of
 
 Make = Callable[..., RawFrame]
-
-
 PATIENCE_SECONDS = 30.0
-
-
 NEVER = {"known_face_interval_seconds": 3600}
-
-
 ALWAYS = {"known_face_interval_seconds": 1e-9}
 
 

@@ -26,8 +26,6 @@ from edge.status.metrics import Metrics
 from edge.store.images import ImageStore
 
 FACE = (40, 30, 80, 80)
-
-
 SECRET = 251  # inside FACE only; nothing stored may show it
 
 

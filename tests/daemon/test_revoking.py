@@ -37,6 +37,8 @@ from tests.daemon.playing import (
 from tests.statuses import make_camera, make_status
 from tests.store.test_audit_log import records_of
 
+# The store's thread
+
 
 class Box:
     """A store and its thread; ``store`` hands over an image, and ``settle`` waits for all that was asked."""
@@ -259,6 +261,9 @@ def test_other_removals_on_record_are_not_done_again_at_the_start(tmp_path: Path
     assert box.left == [path]
 
 
+# The pipeline
+
+
 def test_a_detector_that_goes_blind_in_the_middle_and_sees_again(tmp_path: Path, eyes: Eyes) -> None:
     """The known face is checked before frames 0, 4, 8, ...; before frames 12 and 16 it is not found."""
 
@@ -312,6 +317,9 @@ def test_seeing_at_the_stop_all_stays(tmp_path: Path, eyes: Eyes) -> None:
     pipeline.stop()
     assert numbers(tmp_path) == list(range(9))
     assert metrics.count("images_revoked", "test") == 0
+
+
+# The daemon
 
 
 @pytest.mark.parametrize("blind", [False, True])

@@ -98,9 +98,17 @@ def make_pipeline(
     config: Config, detector: Detector, sources: list[Source], runs_at_once: int
 ) -> tuple[Pipeline, Metrics]:
     """The one place in which the attacks inside a process put a pipeline together."""
-    metrics, stop = Metrics(), threading.Event()
-    store = ImageStore(config.store)
-    return Pipeline(config, detector, store, metrics, sources, stop, runs_at_once), metrics
+    metrics = Metrics()
+    pipeline = Pipeline(
+        config=config,
+        detector=detector,
+        store=ImageStore(config.store),
+        metrics=metrics,
+        sources=sources,
+        stop=threading.Event(),
+        runs_at_once=runs_at_once,
+    )
+    return pipeline, metrics
 
 
 @lru_cache(maxsize=256)
