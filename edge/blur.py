@@ -1,12 +1,12 @@
-"""Cover regions, and so make the only thing that may be stored.
+"""Cover regions of a frame: this makes the anonymized frames, the only ones that may be stored.
 
-``infill`` paints each region from a smooth surface fitted to the pixels around all regions: "pull-
-push" interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4), on a grid of 8x8-pixel cells.
-A cell that a region touches is left out, so the result depends on no pixel inside any region: two
-different faces under the same region give the same bytes. ``solid`` has that property trivially.
+``infill`` paints each region from a smooth surface fitted to the pixels around all regions: "pull-push"
+interpolation (Gortler et al. 1996, "The Lumigraph", section 3.4), on a grid of 8x8-pixel cells. A cell that a
+region touches is left out, so the result does not depend on any pixel inside a region: two different faces
+under the same region give the same bytes. ``solid`` trivially has that property.
 
-``gaussian`` and ``mosaic`` are computed from the face itself, and people can be recognised by what is
-left. The configuration refuses them unless the user insists.
+``gaussian`` and ``mosaic`` are computed from the face itself, and people can be recognised from what is left.
+The configuration refuses them unless ``privacy.allow_reidentifiable`` is set.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from edge.frames import _SEAL, AnonymizedFrame, Pixels, RawFrame
 CELL = 8
 """Side of the cells that ``infill`` works on, in pixels."""
 RING_CELLS = 8
-"""How far around the regions ``infill`` looks, in cells."""
+"""Width of the ring around each region from which ``infill`` takes colours, in cells."""
 SATURATION = 8
-"""How much of the weight that a coarse cell lacks is made up for, as a factor."""
+"""Largest factor by which the weight of a coarse cell is raised towards 1."""
 SMALL_SIGMA = 4.0
-"""``gaussian`` shrinks a region until its sigma is about this, in pixels."""
+"""``gaussian`` shrinks a region until sigma is about this, in pixels."""
 GREY = 128
-"""What ``infill`` paints where no pixel of the frame is outside the regions, and zones always."""
+"""Grey level of zones, of frames covered whole, and of ``infill`` where no pixel is outside the regions."""
 
 Zones = tuple[tuple[tuple[float, float], ...], ...]
 """Polygons, each a sequence of corners ``x, y`` as shares of the frame's width and height."""
@@ -41,11 +41,11 @@ def anonymize(
     frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones = (), *, in_place: bool = False
 ) -> AnonymizedFrame:
     """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame), and
-    ``zones``, whatever is in them.
+    ``zones``, whatever they show.
 
     Zones are painted first, in one colour, so that no fill is computed from what they hide. ``in_place``
-    covers the frame's own pixels, which nobody else may need, and saves a copy. Raises ValueError when a
-    box is not finite, or the fill or region is unknown.
+    overwrites the frame's own pixels and saves a copy; use it only when the frame is not needed any more.
+    Raises ValueError when a box is not finite, or the fill or region is unknown.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
@@ -68,7 +68,7 @@ def anonymize(
 
 
 def cover_whole(frame: RawFrame) -> AnonymizedFrame:
-    """Cover all of a frame: what is left is its size."""
+    """Cover the whole frame: nothing but its size is left."""
     none = np.zeros((0, 4), np.int64)
     return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), none, 1.0, whole=True, seal=_SEAL)
 
@@ -76,7 +76,8 @@ def cover_whole(frame: RawFrame) -> AnonymizedFrame:
 def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> Ints:
     """Regions of boxes: grown by the margins, or cut to their upper part, in whole pixels.
 
-    Returns int64 ``[M, 4]``; boxes that lie outside the frame have none.
+    Takes float32 ``[N, 4]`` and returns int64 ``[M, 4]`` (both ``x1 y1 x2 y2``, pixels of the frame); boxes
+    outside the frame have no region. Raises ValueError when a box is too large, or the region is unknown.
     """
     if config.region == "head":
         grown = geometry.grow(boxes, config.margin_sides, config.margin_top, config.margin_bottom)
@@ -85,21 +86,21 @@ def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> In
         grown[:, 3] = boxes[:, 1] + config.top_fraction * (boxes[:, 3] - boxes[:, 1])
     else:
         raise ValueError(f"unknown region {config.region!r}")
-    if np.isnan(grown).any():  # infinity times a margin of 0; such a box would cover nothing
-        raise ValueError("a box is larger than float32 can tell")
+    if np.isnan(grown).any():  # infinity times a margin of 0: the box would cover nothing
+        raise ValueError("a box is too large for float32")
     return geometry.to_pixels(grown, width, height)
 
 
 def _cover_zones(pixels: Pixels, zones: Zones) -> None:
     if zones:
         mask = _zone_mask(zones, pixels.shape[1], pixels.shape[0])
-        # A fiftieth of the time of pixels[mask] = GREY.
+        # This takes a fiftieth of the time of pixels[mask] = GREY.
         pixels[:] = cv2.copyTo(np.full_like(pixels, GREY), mask, pixels)
 
 
 @lru_cache(maxsize=64)
 def _zone_mask(zones: Zones, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Pixels to cover, uint8 ``[H, W]``, 1 or 0: those whose centre an outline goes around, however often
+    """Pixels to cover, uint8 ``[H, W]``, 1 or 0: those whose centre an outline winds around at least once
     (the nonzero winding rule), so that the middle of a zone that crosses itself is covered too."""
     y, x = np.ogrid[0:height, 0:width]
     mask = np.zeros((height, width), np.uint8)
@@ -111,7 +112,7 @@ def _zone_mask(zones: Zones, width: int, height: int) -> npt.NDArray[np.uint8]:
             turns += (y1 <= y + 0.5) & (y2 > y + 0.5) & (side > 0)
             turns -= (y2 <= y + 0.5) & (y1 > y + 0.5) & (side < 0)
         mask[turns != 0] = 1
-        # The outline, so that a pixel that the polygon only touches is covered as well.
+        # The outline too, so that a pixel that the polygon only touches is covered.
         cv2.polylines(mask, [np.floor(corners).astype(np.int32)], True, 1, 3)
     return mask
 
@@ -142,12 +143,12 @@ def _solid(pixels: Pixels, regions: Ints, rgb: tuple[int, int, int]) -> None:
 
 def _infill(pixels: Pixels, regions: Ints) -> None:
     rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
-    # First and last cell that each region touches. A rest of the frame that makes no whole cell is
-    # not sampled; a region in it belongs to the cell beside it.
+    # First and last cell that each region touches. The rest of the frame that makes no whole cell is
+    # not sampled; a region in it belongs to the cell next to it.
     limit = [columns - 1, rows - 1]
     first = np.minimum(regions[:, :2] // CELL, limit)
     last = np.minimum((regions[:, 2:] - 1) // CELL, limit)
-    # The ring: work on the part of the frame that holds all regions and so many cells around them.
+    # Work on the part of the frame that holds all regions and the ring around them.
     left, top = np.maximum(first.min(axis=0) - RING_CELLS, 0).tolist()
     right, bottom = np.minimum(last.max(axis=0) + 1 + RING_CELLS, [columns, rows]).tolist()
     spans = np.concatenate([first, last + 1], axis=1) - [left, top, left, top]
@@ -155,7 +156,7 @@ def _infill(pixels: Pixels, regions: Ints) -> None:
     known = np.ones((bottom - top, right - left), np.float32)
     for c1, r1, c2, r2 in spans.tolist():
         known[r1:r2, c1:c2] = 0
-    # An integer factor averages pixels of each cell and no other; every fourth row is enough.
+    # With an integer factor, only pixels of the cell itself are averaged; every fourth row is enough.
     window = pixels[top * CELL : bottom * CELL : 4, left * CELL : right * CELL]
     means = cv2.resize(window, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
     surface = cv2.convertScaleAbs(_pull_push(np.asarray(means, np.uint8), known))
@@ -165,7 +166,7 @@ def _infill(pixels: Pixels, regions: Ints) -> None:
     for (c1, r1, c2, r2), (x1, y1, x2, y2), (fx1, fy1, fx2, fy2) in zip(
         spans.tolist(), corners.tolist(), regions.tolist(), strict=True
     ):
-        # One cell of context on each side, which also reaches over the rest behind the last cell.
+        # One cell of context on each side, which also covers the rest behind the last cell.
         patch = padded[r1 : r2 + 2, c1 : c2 + 2]
         size = (patch.shape[1] * CELL, patch.shape[0] * CELL)
         large = cv2.resize(patch, size, interpolation=cv2.INTER_LINEAR)
@@ -176,25 +177,25 @@ def _infill(pixels: Pixels, regions: Ints) -> None:
 def _pull_push(means: Pixels, known: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Fill unknown cells smoothly.
 
-    ``means`` is uint8 ``[R, C, 3]``; ``known`` float32 ``[R, C]`` is 1 where a cell may be used and 0
-    where it may not. Returns float32 ``[R, C, 3]``.
+    ``means`` is uint8 ``[R, C, 3]`` BGR; ``known`` float32 ``[R, C]`` is 1 where a cell may be used and 0
+    where it may not. Returns float32 ``[R, C, 3]`` BGR.
     """
-    # The weight has a plane per colour: whole-array arithmetic is several times faster than
-    # broadcasting over the last side.
+    # One plane of weights per colour: whole-array arithmetic is several times faster than broadcasting
+    # over the last axis.
     weight = np.asarray(cv2.merge([known, known, known]), np.float32)
     values = means.astype(np.float32)
     values *= weight
     levels = [(values, weight)]
-    while max(values.shape[:2]) > 1:  # pull: weighted colour and weight, ever coarser
+    while max(values.shape[:2]) > 1:  # pull: weighted colours and weights on ever coarser grids
         values = np.asarray(cv2.pyrDown(values), np.float32)
         weight = np.asarray(cv2.pyrDown(weight), np.float32)
-        # Let a little known colour count for all of a coarse cell, so that near pixels win.
+        # A little known colour counts for all of a coarse cell, so that near pixels win.
         gain = np.minimum(1 / np.maximum(weight, 1e-6), SATURATION)
         values *= gain
         weight *= gain
         levels.append((values, weight))
     filled = np.where(weight > 1e-6, values / np.maximum(weight, np.float32(1e-6)), np.float32(GREY))
-    for values, weight in reversed(levels[:-1]):  # push: where weight is missing, take the coarser
+    for values, weight in reversed(levels[:-1]):  # push: where weight is missing, take the coarser grid
         size = (values.shape[1], values.shape[0])
         filled = np.asarray(cv2.pyrUp(filled, dstsize=size), np.float32)
         filled *= 1 - weight

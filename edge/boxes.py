@@ -46,8 +46,8 @@ def iou(first: Floats, second: Floats) -> Floats:
 def nms(boxes: Floats, scores: Floats, iou_limit: float) -> Ints:
     """Greedy non-maximum suppression: indices of the kept boxes, best score first.
 
-    A box is dropped when it overlaps a better one by ``iou_limit`` or more. Equal scores keep their
-    order, so that the result does not depend on the sort.
+    A box is dropped when its overlap (IoU) with a better one is ``iou_limit`` or more. Equal scores keep
+    their order, so that the result does not depend on the sort.
 
     >>> b = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10]], np.float32)
     >>> nms(b, np.array([0.5, 0.9, 0.3], np.float32), 0.3).tolist()
@@ -64,7 +64,7 @@ def nms(boxes: Floats, scores: Floats, iou_limit: float) -> Ints:
 
 
 def grow(boxes: Floats, sides: float, top: float, bottom: float) -> Floats:
-    """Move each edge outward by a share of the box's own width (left, right) or height.
+    """Move each edge outward by a share of the box's own width (left, right) or height (top, bottom).
 
     >>> grow(np.array([[10, 10, 20, 30]], np.float32), 0.1, 0.5, 0.1).tolist()
     [[9.0, 0.0, 21.0, 32.0]]
@@ -89,7 +89,7 @@ def clip(boxes: Floats, width: int, height: int) -> Floats:
 
 
 def to_pixels(boxes: Floats, width: int, height: int) -> Ints:
-    """Whole pixels that a box touches, cut to the frame; boxes that touch none are left out.
+    """The pixels that each box touches, as int64 ``[M, 4]``, cut to the frame; boxes outside it are left out.
 
     >>> to_pixels(np.array([[0.5, -3, 2.1, 2], [50, 0, 60, 9]], np.float32), 10, 10).tolist()
     [[0, 0, 3, 2]]
@@ -102,7 +102,7 @@ def to_pixels(boxes: Floats, width: int, height: int) -> Ints:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a frame lies on a detector's canvas: scaled, at the top left, the rest padded.
+    """How a frame lies on a detector's canvas: scaled, at the top left, with the rest padded.
 
     All sides are in pixels. ``inner_*`` is the scaled frame, ``width`` x ``height`` the canvas;
     ``scale_*`` is a side of the scaled frame over that of the frame itself.
@@ -116,7 +116,7 @@ class Letterbox:
     height: int
 
     def to_frame(self, boxes: Floats) -> Floats:
-        """Boxes on the canvas become boxes in the frame."""
+        """Convert boxes on the canvas (float32 ``[N, 4]``) to boxes in the frame."""
         scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
         return np.asarray(boxes / scale, np.float32)
 
@@ -138,7 +138,7 @@ def fit(frame_width: int, frame_height: int, width: int, height: int, short_side
 
 
 def stretch(frame_width: int, frame_height: int, width: int, height: int) -> Letterbox:
-    """Scale both sides of a frame to those of the canvas; the aspect is lost.
+    """Scale both sides of a frame to those of the canvas, whatever the aspect.
 
     >>> stretch(640, 480, 320, 320)
     Letterbox(scale_x=0.5, scale_y=0.6666666666666666, inner_width=320, inner_height=320, width=320, \
@@ -150,7 +150,7 @@ height=320)
 def _letterbox(
     frame_width: int, frame_height: int, inner_width: int, inner_height: int, width: int, height: int
 ) -> Letterbox:
-    # The scale of each side as it came out after rounding, so that boxes return to where they were.
+    # The scale of each side after rounding, so that boxes return to where they were.
     return Letterbox(
         inner_width / frame_width, inner_height / frame_height, inner_width, inner_height, width, height
     )
@@ -161,7 +161,7 @@ def fit_native(
 ) -> Letterbox:
     """A canvas about as large as the frame itself, its sides rounded up to ``multiple``.
 
-    The frame is scaled only when its longer side is not between the two limits. The shorter side of
+    The frame is scaled only when its longer side is not between the two limits (pixels). The shorter side of
     the canvas is at least a third of ``min_long_side``, so that it holds enough cells.
 
     >>> fit_native(1000, 500, 960, 1920, 32)

@@ -6,13 +6,18 @@
     +-- ConfigError           the configuration is bad              (exit code 78)
     +-- DetectorError         the detector cannot be trusted
     |   +-- ContractError     the file does not follow edge/contract.py
-    |   +-- KnownFaceError       it does not find the face that it is known to find
-    |   +-- ProviderError     the wanted execution provider does not run
+    |   +-- KnownFaceError    it does not find the known face
+    |   +-- ProviderError     the requested execution provider does not run
     |   +-- DetectionError    one detection failed: exception, timeout, NaN, wrong shape
+    +-- BlurError             the regions of a frame could not be covered
     +-- SourceError           a camera, stream, folder or file cannot be read
     +-- PictureError          one picture or video file is broken, hostile or of a refused kind
     +-- StoreError            an image could not be stored durably
 """
+
+from __future__ import annotations
+
+from edge.reasons import Reason
 
 
 class EdgeError(Exception):
@@ -20,7 +25,7 @@ class EdgeError(Exception):
 
 
 class ConfigError(EdgeError):
-    """The configuration is bad: names the key and the way out."""
+    """The configuration is bad; the text names the key and the way out."""
 
 
 class DetectorError(EdgeError):
@@ -32,22 +37,23 @@ class ContractError(DetectorError):
 
 
 class KnownFaceError(DetectorError):
-    """The detector does not find the known face at its known place."""
+    """The detector does not find the known face where it is."""
 
 
 class ProviderError(DetectorError):
-    """The wanted execution provider does not run."""
+    """The requested execution provider does not run."""
 
 
 class DetectionError(DetectorError):
-    """One detection failed.
+    """One detection failed; ``reason`` is the one under which the frame is counted."""
 
-    ``reason`` is the drop reason under which the frame is counted.
-    """
-
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class BlurError(EdgeError):
+    """The regions of a frame could not be covered."""
 
 
 class SourceError(EdgeError):

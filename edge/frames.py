@@ -1,7 +1,7 @@
 """The two kinds of picture, kept apart by type.
 
-A ``RawFrame`` may show faces and lives in memory only. An ``AnonymizedFrame`` is the only thing that
-the store takes, and only ``edge/blur.py`` can make one.
+A ``RawFrame`` may show faces and exists in memory only. The store takes nothing but an ``AnonymizedFrame``,
+and only ``edge/blur.py`` can make one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 """uint8 ``[H, W, 3]``, BGR, as OpenCV delivers it."""
 
 MIN_SIDE = 16
-"""Smallest side of a frame, in pixels. Below it no detector can be trusted either way."""
+"""Smallest side of a frame, in pixels. On smaller ones no detector can be trusted."""
 
 _SEAL = object()
 
@@ -26,9 +26,9 @@ _SEAL = object()
 def check_pixels(pixels: Pixels) -> None:
     """Raise ValueError unless ``pixels`` is uint8 ``[H, W, 3]`` with sides of 16 or more."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        raise ValueError(f"wanted uint8 pixels, got {getattr(pixels, 'dtype', type(pixels).__name__)}")
+        raise ValueError(f"expected uint8 pixels, got {getattr(pixels, 'dtype', type(pixels).__name__)}")
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ValueError(f"wanted pixels of shape [H, W, 3], got {list(pixels.shape)}")
+        raise ValueError(f"expected pixels of shape [H, W, 3], got {list(pixels.shape)}")
     if min(pixels.shape[:2]) < MIN_SIDE:
         raise ValueError(f"{pixels.shape[1]}x{pixels.shape[0]} is smaller than {MIN_SIDE}x{MIN_SIDE}")
 
@@ -38,9 +38,10 @@ def check_pixels(pixels: Pixels) -> None:
 class RawFrame:
     """One picture from a camera, in memory only. It cannot be pickled and never prints its pixels.
 
-    ``number`` counts the frames of one camera from 0. ``media_seconds`` is the source's own clock
-    (for hold), ``captured`` the monotonic clock (for age), ``utc_ns`` the wall clock (for names).
-    Raises ValueError when the pixels are not uint8 ``[H, W, 3]``.
+    ``pixels`` is uint8 ``[H, W, 3]`` BGR, and ``number`` counts the frames of one camera from 0. The times
+    are ``media_seconds`` on the source's own clock (for hold), ``captured`` on the monotonic clock in seconds
+    (for its age), and ``utc_ns`` on the wall clock (for names). Raises ValueError when the pixels are not
+    uint8 ``[H, W, 3]`` with sides of 16 or more.
     """
 
     pixels: Pixels
@@ -73,8 +74,9 @@ class AnonymizedFrame:
     """A picture in which every region is covered. Only ``edge/blur.py`` can make one.
 
     ``pixels`` is uint8 ``[H, W, 3]`` BGR and read-only; ``areas`` int64 ``[N, 4]`` are the covered regions
-    (``x1 y1 x2 y2``, pixels), ``covered`` is the share of the picture that they and the zones take, 0..1,
-    and ``whole`` says that the whole frame was covered (then ``areas`` is empty).
+    (``x1 y1 x2 y2``, pixels); ``covered`` is the share of the picture that they and the zones take up, 0..1;
+    ``whole`` says that the whole frame is covered (then ``areas`` is empty). ``camera``, ``number`` and
+    ``utc_ns`` are those of its raw frame.
     """
 
     __slots__ = ("areas", "camera", "covered", "number", "pixels", "utc_ns", "whole")
@@ -108,7 +110,7 @@ class AnonymizedFrame:
 
     @property
     def regions(self) -> int:
-        """How many regions were covered."""
+        """Number of covered regions."""
         return len(self.areas)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -1,14 +1,14 @@
 """Hold: a face that the detector misses in some frames stays covered in them.
 
-Detections of one camera are joined with live regions (overlap, with room for motion). A score of
-``score_begin`` begins a region, ``score_continue`` is enough to go on with one (hysteresis, as in
-Canny 1986, "A Computational Approach to Edge Detection", applied over time). A region without a
-detection is kept for ``after_seconds``: it covers the hull of its last box and of where that box
-would be at constant velocity, and grows with time. Frames wait in a delay line of ``before_frames``,
-so that a new region, or one found again, also covers the frames before.
+The detections of one camera are joined with live regions (by overlap, with room for motion). A score of
+``score_begin`` begins a region, ``score_continue`` is enough to continue one (hysteresis, as in Canny 1986,
+"A Computational Approach to Edge Detection", applied over time). A region without a detection is kept for
+``after_seconds``: it covers the hull of its last box and of where that box would be at constant velocity, and
+grows with time. Frames wait in a delay line of ``before_frames``, so that a new region, or one that is found
+again, also covers earlier frames.
 
-Nothing here removes a detection: joining only decides which regions live on, and when in doubt there
-are two of them. There is no limit to their number.
+Hold never removes a detection: joining only decides which regions live on, and when in doubt there are two of
+them. Their number has no limit.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ from edge.detection.detector import Detections
 from edge.frames import RawFrame
 
 JOIN_IOU = 0.2
-"""Overlap of a detection and a region from which on they are the same face."""
+"""Smallest overlap (IoU) of a detection and a region that are taken for the same face."""
 GROWTH_PER_SECOND = 1.0
-"""Share of a box's side by which each edge of an undetected region moves outward per second."""
+"""How far each edge of an undetected region moves outward per second, as a share of the box's side."""
 MIN_GROWTH = 0.1
-"""The same for any undetected region, however short the gap."""
+"""The same share at once, however short the gap."""
 MAX_SPEED = 10.0
-"""Fastest motion that is extrapolated, in box widths per second (a walker beside the camera)."""
+"""Fastest motion that is extrapolated, in box widths per second (somebody walks past close by)."""
 
 MAX_GAP_SECONDS = 2.0
-"""Frames further apart than this, and than a region lives, are not of one scene. A region covers no frame
-that is further back, but for the nearest."""
+"""Frames further apart than this, and than a region lives, are not of one scene. A new region covers no frame
+further back than this, except the nearest one."""
 SLOW_GAPS, SLOWEST_GAP_SECONDS = 2.0, 60.0
-"""They are of one scene all the same when the gap before was nearly as long: then this is the pace of a
-slow box, or a slow camera. Otherwise no frame of it would ever be ``has_lookahead``."""
+"""They are still of one scene when the previous gap was at least half as long: then this is the pace of a
+slow box, or a slow camera. Otherwise no frame of it would ever have lookahead. The gap counts up to 60 s."""
 MAX_DOUBT_SECONDS = 1.0
-"""An undetected region neither moves nor grows beyond what it does in this time: at a look every 1.4 s, each
-face would otherwise cover half of the picture before it."""
+"""An undetected region stops moving and growing after this time: with a detection every 1.4 s, each face
+would otherwise cover half of the picture before it."""
 
 
 @dataclass(eq=False)
 class Held:
-    """A frame with what must be covered in it.
+    """A frame and what must be covered in it.
 
-    ``seen`` float32 ``[N, 4]`` are boxes that the detector gave for this very frame; ``held`` are
-    those added from its neighbours. ``whole`` says that all of the frame must be covered, and
-    ``has_lookahead`` that the frames after it were looked at too, as many as the delay line is long.
+    ``seen`` float32 ``[N, 4]`` are the boxes that were detected in this very frame, ``held`` those added from
+    its neighbours, and ``weak`` those whose score was too low to begin a region. ``whole`` says that the
+    whole frame must be covered, and ``has_lookahead`` that the next frames, as many as the delay line holds,
+    were detected on too.
     """
 
     frame: RawFrame
@@ -73,7 +74,7 @@ class _Region:
     sightings: int = 1
 
     def expected(self, seconds: float) -> Floats:
-        """Box after ``seconds`` without a detection (negative: before), grown for doubt."""
+        """The box after ``seconds`` without a detection (before one, if negative), grown for doubt."""
         seconds = max(-MAX_DOUBT_SECONDS, min(seconds, MAX_DOUBT_SECONDS))
         moved = self.box + self.velocity * np.float32(seconds)
         return _grown(_hull(self.box, moved), abs(seconds))
@@ -94,25 +95,25 @@ class Hold:
     def push(self, frame: RawFrame, found: Detections | None) -> list[Held]:
         """Take the next frame with its detections and return the frames that are due, oldest first.
 
-        ``found`` is None for a frame that could not be looked at: it will be covered whole.
-        Frames come in the order of ``media_seconds``; a jump backwards, a gap in which every region
-        would end, or another size ends all regions after everything that waits has been returned.
+        ``found`` is None for a frame on which detection failed: it will be covered whole. Frames come in the
+        order of ``media_seconds``. A jump backwards, a gap in which every region would end, or another size
+        ends all regions, after all waiting frames have been returned.
         """
         last, self._last = self._last, frame
         due = self.flush() if last is not None and self._breaks(last, frame) else []
         try:
-            self._take(frame, found)
+            self._append(frame, found)
         except Exception:
-            self._line.extendleft(reversed(due))  # nobody has them yet
+            self._line.extendleft(reversed(due))  # the caller has not got them
             raise
         while len(self._line) > self._before:
             due.append(self._line.popleft())
         return due
 
-    def _take(self, frame: RawFrame, found: Detections | None) -> None:
+    def _append(self, frame: RawFrame, found: Detections | None) -> None:
         """Put a frame of the same scene into the delay line."""
         now = frame.media_seconds
-        # At whatever pace, a face that is missed once stays covered in that frame.
+        # A face that is missed once stays covered in that frame, however slow the pace.
         lifetime = max(self._after, self._gap) if self._after > 0 else 0.0
         self._regions = [r for r in self._regions if now - r.last_seen <= lifetime]
         entry = Held(frame, whole=found is None)
@@ -122,10 +123,10 @@ class Hold:
         self._line.append(entry)
 
     def flush(self) -> list[Held]:
-        """Return all frames that wait, oldest first, and forget all regions.
+        """Return all waiting frames, oldest first, and forget all regions.
 
-        Nobody will see what comes after them, so weak detections are covered in them as well, and
-        they are marked as not ``has_lookahead``.
+        No later frame can add to them, so their weak detections are covered as well, and they are marked as
+        lacking lookahead.
         """
         due = list(self._line)
         for waiting in due:
@@ -143,7 +144,7 @@ class Hold:
         return resized or gap < 0 or gap > limit
 
     def _join(self, entry: Held, found: Detections) -> None:
-        """Join detections with live regions, begin new regions, and cover the frames before."""
+        """Join detections with live regions, begin new regions, and cover earlier frames."""
         now = entry.frame.media_seconds
         strong = found.scores >= self._begin
         owner = self._owners(found.boxes, now)
@@ -151,7 +152,7 @@ class Hold:
         entry.seen = found.boxes[use]
         entry.weak = found.boxes[~use]
         taken: set[int] = set()
-        # Best score first: a region follows the detection that is surest of it.
+        # Best score first: a region follows the surest detection of its face.
         for index in np.flatnonzero(use):
             box, number = found.boxes[index], int(owner[index])
             if number >= 0 and number not in taken:
@@ -163,7 +164,7 @@ class Hold:
                 self._cover_before(region)
 
     def _owners(self, boxes: Floats, now: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """For each box the index of the live region that it belongs to, or -1."""
+        """The index of the live region that each box belongs to, or -1: int64 ``[N]``."""
         if not self._regions or not len(boxes):
             return np.full(len(boxes), -1, np.int64)
         last = np.stack([r.box for r in self._regions])
@@ -182,7 +183,7 @@ class Hold:
             speed = (box - region.box) / np.float32(gap)
             limit = MAX_SPEED * max(float(box[2] - box[0]), 1.0)
             speed = np.clip(speed, -limit, limit)
-            # Boxes tremble from frame to frame; half of the old speed steadies the new one.
+            # Boxes jitter from frame to frame; averaging with the old speed steadies the new one.
             old = region.velocity if region.sightings > 1 else speed
             region.velocity = ((old + speed) / 2).astype(np.float32)
         region.box, region.last_seen = box, now
@@ -192,14 +193,14 @@ class Hold:
             if previous.last_seen < time < now:
                 between = previous.box + (box - previous.box) * np.float32((time - previous.last_seen) / gap)
                 waiting.held.append(_grown(between, min(time - previous.last_seen, now - time)))
-        if region.sightings == 2:  # now the velocity is known: look back once more
+        if region.sightings == 2:  # the velocity is known only now, so the earlier frames are covered again
             first = _Region(previous.box, region.velocity, previous.last_seen)
             self._cover_before(first)
 
     def _cover_before(self, region: _Region) -> None:
-        """Cover the frames that wait from before a region began.
+        """Cover a new region in the waiting frames from before it began.
 
-        Weak detections on its way were the same face, so the region follows them back.
+        Weak detections on its way back were the same face, so it follows them.
         """
         trace, nearest = region, True
         for waiting in reversed(self._line):

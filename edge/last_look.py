@@ -1,4 +1,4 @@
-"""The last look: is a face still to be found on the image that is about to be stored?"""
+"""The last look: detection on an image just before it is stored."""
 
 from __future__ import annotations
 
@@ -11,48 +11,51 @@ from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import BlurConfig
 from edge.detection.detector import Detector
-from edge.errors import DetectionError
+from edge.errors import BlurError
 from edge.frames import AnonymizedFrame, RawFrame
-from edge.reasons import Reason
 
 GROWTH = 0.5
-"""A face that is found after blurring is covered with so much more, as a share of its sides."""
+"""How far each edge of a box that is found on the image moves outward, as a share of the box's side."""
 
 
 @dataclass(frozen=True, eq=False)
 class LastLook:
-    """``frame`` may be stored. ``regrown``: a face was found and more was covered; ``escalated``: that
-    did not help, so all of the frame is covered."""
+    """What came of a last look: ``frame`` may be stored.
+
+    ``regrown`` says that a face was found and more was covered, ``escalated`` that a face was found even
+    then, so that the whole frame is covered.
+    """
 
     frame: AnonymizedFrame
     regrown: bool = False
     escalated: bool = False
 
 
-def last_look(
+def take_last_look(
     raw: RawFrame,
-    safe: AnonymizedFrame,
+    image: AnonymizedFrame,
     boxes: Floats,
     detector: Detector,
     config: BlurConfig,
     zones: blur.Zones = (),
 ) -> LastLook:
-    """Look for faces on ``safe``, which was made of ``raw`` by covering ``boxes`` and ``zones``.
+    """Detect faces on ``image``, which was made of ``raw`` by covering ``boxes`` and ``zones``.
 
-    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels). A detection of ``score_last_look`` or
-    more grows the region once, then covers all of the frame. Raises DetectionError when the detector fails:
-    then nothing is known about the image.
+    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels). Faces with a score of ``score_last_look`` or
+    more are covered too, with a margin; if there are any on the image after that, the whole frame is covered.
+    Raises DetectionError when the detector fails and BlurError when covering more fails: then nothing is
+    known about the image.
     """
-    if safe.whole:
-        return LastLook(safe)
-    found = detector.detect(safe.pixels).at_least(detector.score_last_look).boxes
+    if image.whole:
+        return LastLook(image)
+    found = detector.detect(image.pixels).at_least(detector.score_last_look).boxes
     if not len(found):
-        return LastLook(safe)
+        return LastLook(image)
     more = np.concatenate([boxes, geometry.grow(found, GROWTH, GROWTH, GROWTH)]).astype(np.float32)
     try:
-        again = blur.anonymize(raw, more, config, zones)
+        regrown = blur.anonymize(raw, more, config, zones)
     except Exception as error:
-        raise DetectionError(Reason.BLUR_ERROR, f"{type(error).__name__}: {error}") from error
-    if len(detector.detect(again.pixels).at_least(detector.score_last_look).boxes):
+        raise BlurError(f"{type(error).__name__}: {error}") from error
+    if len(detector.detect(regrown.pixels).at_least(detector.score_last_look).boxes):
         return LastLook(blur.cover_whole(raw), regrown=True, escalated=True)
-    return LastLook(again, regrown=True)
+    return LastLook(regrown, regrown=True)

@@ -1,4 +1,4 @@
-"""Logging to standard error, one line per event, for a person or for the journal. Never pixels."""
+"""Logging to standard error, one line per event, for a person or for the journal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def printable(text: str) -> str:
-    """Escape control characters and bytes that are no text, as names of files may hold them.
+    """Escape control characters and undecodable bytes, which file names may contain.
 
     >>> printable("a\\x1b[2J\\nb.jpg")
     'a\\\\x1b[2J\\\\nb.jpg'
@@ -16,13 +16,13 @@ def printable(text: str) -> str:
 
 
 class _OneLine(logging.Formatter):
-    """Control characters are escaped, so that a file name cannot forge a second line."""
+    """Escapes control characters, so that a file name cannot forge a second line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - the base class's name
-        # A traceback may quote values; the type and text of the error are in the message already.
+        # A traceback may quote values; type and text of the error are in the message already.
         return ""
 
 

@@ -1,6 +1,6 @@
-"""What may be shown of a camera's source: scheme, host and port, and no part of a password, path or query.
+"""What may be shown of a camera's source: scheme, host and port, but no part of a password, path or query.
 
-Cameras take passwords in all parts of a URL, and people forget to percent-encode them, so nothing is shown
+Cameras accept passwords in all parts of a URL, and people forget to percent-encode them, so nothing is shown
 that could be read in two ways.
 """
 
@@ -13,11 +13,11 @@ from urllib.parse import unquote
 UNREADABLE = "(unreadable address)"
 NOT_SHOWN = "(name not shown)"
 PERCENT_ENCODE = (
-    "percent-encode what is neither a letter nor a digit in user name and password "
+    "percent-encode everything but letters and digits in user name and password "
     "(/ is %2F, # is %23, ? is %3F, @ is %40, [ is %5B, % is %25)"
 )
 
-# Any other word before "://" may be part of something else, and is not shown.
+# Any other word before "://" may be part of something secret, and is not shown.
 _SCHEMES = {
     "rtsp", "rtsps", "rtspt", "rtspu", "http", "https", "rtmp", "rtmps", "srt", "rtp", "udp", "tcp", "mms",
     "ftp", "ftps", "sftp", "file", "ws", "wss", "mqtt", "mqtts",
@@ -26,18 +26,18 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)
 _ADDRESS = re.compile(rf".*://|\s*(?:{'|'.join(_SCHEMES)}):|[^/]*:.*@", re.IGNORECASE | re.DOTALL)
 _PLACE = re.compile(r"(\[[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w-]+(?:\.[\w-]+)*\.?)(?::([0-9]{0,5}))?", re.IGNORECASE)
 _PATH = re.compile(r"[\w ./~+,()-]*")
-_MOST_LABEL = 63  # characters between two dots of a host name, RFC 1035, 2.3.4
+_LONGEST_LABEL = 63  # characters between two dots of a host name, RFC 1035, 2.3.4
 
 Place = tuple[str, int | None]
-"""Host, an IPv6 address without its brackets, and port."""
+"""Host (an IPv6 address without its brackets) and port."""
 
 
 def label(source: str) -> str:
     """The source as it may be shown. Never raises.
 
-    Of a URL that is scheme, host and port. Where an ``@`` stands behind the first ``/``, ``?`` or ``#``, a
-    password that was not percent-encoded may reach up to it; then only a host that is an IP address is shown.
-    A path is shown where it can be nothing but a path.
+    A URL is shown as scheme, host and port. Where an ``@`` follows the first ``/``, ``?`` or ``#``, a
+    password that was not percent-encoded may extend up to it; then the host is only shown if it is an IP
+    address. A path is shown when it can only be a path.
 
     >>> label("rtsp://admin:secret@10.0.0.9:554/user=admin&password=secret")
     'rtsp://10.0.0.9:554'
@@ -64,7 +64,7 @@ def label(source: str) -> str:
 
 
 def key_label(key: str) -> str:
-    """The name of a key, section or camera as it may be shown: as it is, unless a URL may stand in its place.
+    """The name of a key, section or camera as it may be shown: unchanged, unless it may be a URL.
 
     >>> key_label("sorce"), key_label("<"), key_label("rtsp://admin:secret@10.0.0.9/")
     ('sorce', '<', 'rtsp://10.0.0.9')
@@ -73,8 +73,8 @@ def key_label(key: str) -> str:
 
 
 def place_of(url: str) -> Place | None:
-    """Host and port of a URL as RFC 3986 (3.2) reads them, and FFmpeg does; None where they are not valid.
-    They may be pieces of a password: what may be shown is ``label``."""
+    """Host and port of a URL as RFC 3986 (3.2) and FFmpeg read them; None where they are not valid. They may
+    be pieces of a password: only show ``label``."""
     match = _URL.fullmatch(url.strip())
     return _place(_after_user(match.group(2))) if match else None
 
@@ -86,7 +86,7 @@ def is_host(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether this is meant as a URL, or as what follows the scheme of one; as no name of a file is."""
+    """Whether this is meant as a URL, or as what follows the scheme of one, and not as a file name."""
     return _ADDRESS.match(text) is not None
 
 
@@ -101,8 +101,8 @@ def needs_encoding(url: str) -> bool:
 
 
 def error_text(error: BaseException, source: str) -> str:
-    """Type and text of a library's error, at most 300 characters; no text where it may quote what ``label``
-    hides of a source."""
+    """Type and text of a library's error, at most 300 characters; without the text where it may quote what
+    ``label`` hides of a source."""
     kind, text = type(error).__name__, str(error)
     if label(source) != source:
         known = (source, unquote(source))
@@ -121,11 +121,11 @@ def _after_user(rest: str) -> str:
 
 
 def _certain(rest: str) -> Place | None:
-    """The host that follows ``://``, where there is no doubt about it."""
+    """Host and port from what follows ``://``, if there is no doubt about them."""
     place = _place(_after_user(rest))
     if "@" not in rest[len(_authority(rest)) :]:
         return place
-    # Read as RFC 3986 does, and as one who did not percent-encode the password means it
+    # As RFC 3986 reads it, and as meant by somebody who did not percent-encode the password
     places = (place, _place(_authority(rest.rpartition("@")[2])))
     addresses = {found for found in places if found is not None and _is_ip(found[0])}
     return addresses.pop() if len(addresses) == 1 else None
@@ -143,7 +143,7 @@ def _place(text: str) -> Place | None:
             return str(IPv6Address(host[1:-1])), port
         except ValueError:
             return None
-    return (host, port) if all(len(part) <= _MOST_LABEL for part in host.split(".")) else None
+    return (host, port) if all(len(part) <= _LONGEST_LABEL for part in host.split(".")) else None
 
 
 def _is_ip(host: str) -> bool:
@@ -155,6 +155,6 @@ def _is_ip(host: str) -> bool:
 
 
 def _is_path(text: str) -> bool:
-    """Whether this can be nothing but a path: 10.0.0.9/stream may be a URL without its scheme."""
+    """Whether this can only be a path: 10.0.0.9/stream may be a URL without its scheme."""
     first, slash, _ = text.partition("/")
     return _PATH.fullmatch(text) is not None and "//" not in text and not (slash and "." in first.lstrip("."))

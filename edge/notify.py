@@ -1,4 +1,4 @@
-"""Tell systemd how the service is: the datagrams of sd_notify(3), without its library."""
+"""Report the state of the service to systemd: the datagrams of sd_notify(3), without its library."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterator
 
 EXTEND_SECONDS = 60
-"""How much more time each message of ``extending`` asks for."""
+"""How much more time each message of ``extending`` requests."""
 EXTEND_EVERY_SECONDS = 20
 
 
 def notify(*lines: str) -> bool:
-    """Send assignments such as ``READY=1`` to the supervisor; False when there is none.
+    """Send assignments such as ``READY=1`` to systemd; False when it does not supervise this process.
 
-    Nothing is sent when the process was not started by systemd with ``Type=notify``. Raises OSError when
-    there is a supervisor but it cannot be reached.
+    Nothing is sent when systemd did not start the process with ``Type=notify``. Raises OSError when systemd
+    cannot be reached.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -31,7 +31,7 @@ def notify(*lines: str) -> bool:
 
 
 def watchdog_seconds() -> float | None:
-    """The time within which systemd wants a sign of life, or None if it does not watch this process."""
+    """The time within which systemd expects a sign of life, or None if it does not watch this process."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     text = os.environ.get("WATCHDOG_USEC", "")
@@ -40,7 +40,7 @@ def watchdog_seconds() -> float | None:
 
 @contextlib.contextmanager
 def extending(what: str) -> Iterator[None]:
-    """While the block runs, keep systemd's start timeout from running out, and say what takes so long."""
+    """While the block runs, keep extending systemd's start timeout, with ``what`` as the status."""
     done = threading.Event()
 
     def extend() -> None:

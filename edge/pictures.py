@@ -1,6 +1,6 @@
-"""Read picture files, and refuse those that cannot be trusted to look the same everywhere.
+"""Read picture files, and refuse those that other programs might show differently.
 
-Pillow decodes, because OpenCV returns a half-grey picture for a truncated JPEG without an error.
+Pillow decodes them, because OpenCV returns a half-grey picture for a truncated JPEG without an error.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _KINDS = {
     "F": "floating point",
 }
 
-# The size is checked below, against our own limit and before anything is decoded.
+# The size is checked in _decode, against MAX_PICTURE_PIXELS and before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 
@@ -61,10 +61,10 @@ class Picture:
 
 
 def read_picture(path: Path, *, convert: bool = False) -> Picture:
-    """Read one picture, EXIF orientation applied.
+    """Read one picture and apply its EXIF orientation.
 
-    Only 8-bit RGB pictures with one frame are taken as they are; with ``convert`` grey, alpha,
-    palette, 16-bit and CMYK ones are made so first. Raises PictureError that says what is wrong.
+    Only 8-bit RGB pictures with one frame are accepted; with ``convert``, grey, alpha, palette, 16-bit and
+    CMYK ones are converted. Raises PictureError, whose text says what is wrong.
     """
     try:
         size = path.stat().st_size
@@ -79,12 +79,12 @@ def read_picture(path: Path, *, convert: bool = False) -> Picture:
 
 
 def decode_picture(data: bytes, *, convert: bool = False) -> Picture:
-    """As ``read_picture``, of the bytes of a file. Raises PictureError."""
+    """Decode the bytes of a file as ``read_picture`` does. Raises PictureError."""
     if not data:
         raise PictureError("empty file")
     try:
         image = Image.open(io.BytesIO(data), formats=sorted(set(SUFFIXES.values())))
-    # Pillow's readers raise whatever a hostile header makes them raise
+    # A hostile header can make Pillow's readers raise any exception
     except Exception as error:
         raise PictureError("not a JPEG, PNG, WebP, BMP or TIFF picture, or its header is broken") from error
     with image:
@@ -97,7 +97,7 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
         raise PictureError(f"{width}x{height} is over the limit of {MAX_PICTURE_PIXELS} pixels")
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}")
-    # A stereo or burst JPEG (MPO) carries further pictures behind the first: that one is taken.
+    # A stereo or burst JPEG (MPO) has more pictures behind the first one, which is the one to take.
     kind = image.format or ""
     if kind == "MPO":
         kind = "JPEG"
@@ -106,7 +106,7 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
             raise PictureError("animated or several pages: there is no single picture to check")
         problem = _problem(image, data)
         if problem and not convert:
-            raise PictureError(f"{problem}: not 8-bit RGB; --convert makes it so")
+            raise PictureError(f"{problem}: not 8-bit RGB; --convert converts it")
         image.load()
         upright = ImageOps.exif_transpose(image)
         pixels = np.asarray(_to_rgb(upright))
@@ -114,7 +114,7 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
             raise PictureError("16-bit, but the upper bits are empty: scale its values first")
     except PictureError:
         raise
-    # Pillow's decoders raise whatever broken data makes them raise
+    # Broken data can make Pillow's decoders raise any exception
     except Exception as error:
         raise PictureError(f"broken or truncated: {error}"[:300]) from error
     return Picture(np.ascontiguousarray(pixels[..., ::-1]), kind)
@@ -124,7 +124,7 @@ def _has_second(image: Image.Image) -> bool:
     """Whether there is a second frame or page."""
     if image.format != "TIFF":
         return getattr(image, "n_frames", 1) > 1
-    try:  # counting would walk all pages, of which a hostile file has millions
+    try:  # counting would walk all pages, and a hostile file has millions
         image.seek(1)
     except EOFError:
         return False
@@ -144,7 +144,7 @@ def _problem(image: Image.Image, data: bytes) -> str | None:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits per sample that the file states. Pillow shortens 16-bit RGB to 8 without a word."""
+    """Bits per sample according to the file. Pillow silently reduces 16-bit RGB to 8 bits."""
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
@@ -160,7 +160,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise PictureError("floating point: the range of its values is not stated")
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.float64)
-        # Cameras put 10 or 12 bits in 16; taken for 16, the picture would be too dark to look at.
+        # Cameras put 10 or 12 bits into 16; read as 16 bits, the picture would be too dark to detect on.
         top = float(2 ** max(8, int(wide.max(initial=0)).bit_length()) - 1)
         return Image.fromarray(np.clip(wide * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

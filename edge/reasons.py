@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Reason(str, Enum):
-    """Drop reasons. The value is the metric label; the text is what an operator reads."""
+    """Why a frame was dropped or covered whole: the value is the metric label, ``text`` is for operators."""
 
     OVERTAKEN = "overtaken"
     STALE = "stale"
@@ -31,12 +31,12 @@ class Reason(str, Enum):
 
     @property
     def text(self) -> str:
-        """One sentence for the operator."""
+        """An explanation for the operator."""
         return _TEXTS[self]
 
 
 _TEXTS = {
-    Reason.OVERTAKEN: "a newer frame arrived before this one could be looked at",
+    Reason.OVERTAKEN: "a newer frame arrived before the detector could run on this one",
     Reason.STALE: "the frame was older than privacy.max_frame_age_seconds when its turn came",
     Reason.REPEATED: "a live camera delivered the same picture again",
     Reason.UNDECODABLE: "the frame could not be decoded, or is smaller than 16x16 pixels",
@@ -44,16 +44,16 @@ _TEXTS = {
     Reason.DETECTOR_TIMEOUT: "the detector took longer than detector.timeout_seconds",
     Reason.DETECTOR_OUTPUT: "the detector returned a wrong shape, NaN or an infinite number",
     Reason.OVERFLOW: "more candidates than the detector can return were above the threshold",
-    Reason.NO_LOOKAHEAD: "a live camera stopped or paused before the frames after it could be looked at",
+    Reason.NO_LOOKAHEAD: "a live camera stopped or paused before the detector could run on the next frames",
     Reason.HOLD_ERROR: "joining detections with live regions failed",
     Reason.BLUR_ERROR: "covering the regions failed",
     Reason.STORE_ERROR: "the image could not be stored durably",
-    Reason.NOT_DUE: "looked at, but store.interval_seconds had not passed since the last image",
+    Reason.NOT_DUE: "detected on, but store.interval_seconds had not passed since the last image",
     Reason.TOO_DARK: "too dark or too grainy to tell whether a face is there",
     Reason.TOO_BLURRED: "too blurred to tell whether a face is there",
     Reason.TOO_BRIGHT: "too bright to tell whether a face is there",
     Reason.OBSTRUCTED: "hardly any structure: the lens seems to be covered",
-    Reason.KNOWN_FACE: "the detector had ceased to find the known face, so nothing it says is trusted",
-    Reason.ESCALATED: "a face was still found after blurring a larger region, so all was covered",
-    Reason.LOAD: "the box is too slow or too hot, so fewer frames are looked at, or none",
+    Reason.KNOWN_FACE: "the detector no longer found the known face, so its results are not trusted",
+    Reason.ESCALATED: "a face was found even after more was covered, so the whole frame was covered",
+    Reason.LOAD: "the box is too slow or too hot, so the detector runs on fewer frames, or none",
 }

@@ -15,6 +15,7 @@ from edge.boxes import Floats
 from edge.config import BlurConfig, make_config
 from edge.errors import ConfigError
 from edge.frames import RawFrame
+from tests.raw_frames import raw_frame
 
 Make = Callable[..., RawFrame]
 
@@ -27,7 +28,7 @@ sides = st.integers(16, 333)
 
 def _frame(width: int, height: int, seed: int) -> RawFrame:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    return RawFrame(pixels, "test", 0, 0.0, 0.0, 0)
+    return raw_frame(pixels)
 
 
 @given(boxes, fills, sides, sides)
@@ -42,7 +43,7 @@ def test_two_faces_under_the_same_regions_give_the_same_bytes(
     for x1, y1, x2, y2 in regions.tolist():
         inside[y1:y2, x1:x2] = True
     other[inside] = np.random.default_rng(2).integers(0, 256, (int(inside.sum()), 3), np.uint8)
-    second = RawFrame(other, "test", 0, 0.0, 0.0, 0)
+    second = raw_frame(other)
 
     one = blur.anonymize(first, boxes, config)
     two = blur.anonymize(second, boxes, config)

@@ -78,5 +78,5 @@ def test_a_raw_frame_stays_in_memory(raw: Make) -> None:
     ids=["grey", "alpha", "float", "flat", "empty"],
 )
 def test_odd_pixels_are_refused(raw: Make, pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"wanted|smaller"):
+    with pytest.raises(ValueError, match=r"expected|smaller"):
         raw(pixels)

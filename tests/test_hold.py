@@ -14,13 +14,14 @@ from edge.boxes import NO_BOXES, Floats
 from edge.detection.detector import Detections
 from edge.frames import RawFrame
 from edge.hold import Held, Hold
+from tests.raw_frames import raw_frame
 
 RATE = 25.0
 PIXELS = np.zeros((480, 640, 3), np.uint8)
 
 
 def frame(number: int, seconds: float | None = None) -> RawFrame:
-    return RawFrame(PIXELS, "test", number, number / RATE if seconds is None else seconds, 0.0, 0)
+    return raw_frame(PIXELS, number, number / RATE if seconds is None else seconds)
 
 
 def found(*boxes: tuple[float, float, float, float, float]) -> Detections:
@@ -91,7 +92,7 @@ def test_an_expired_region_does_not_make_a_weak_detection_count() -> None:
     assert len(out[-1].boxes) == 0
 
 
-def test_weak_detections_are_covered_where_nobody_looks_ahead() -> None:
+def test_weak_detections_are_covered_without_lookahead() -> None:
     out = play(Hold(3, 1.0, 0.35), [found((*FACE, 0.25))] * 6)
     assert [len(held.boxes) for held in out] == [0, 0, 0, 1, 1, 1]
 
@@ -118,7 +119,7 @@ def test_a_cut_ends_all_regions_but_loses_no_frame(change: str) -> None:
     for number in range(10):
         out += hold.push(frame(number), found((*FACE, 0.9)))
     if change == "size":
-        cut = RawFrame(np.zeros((240, 320, 3), np.uint8), "test", 10, 10 / RATE, 0.0, 0)
+        cut = raw_frame(np.zeros((240, 320, 3), np.uint8), 10, 10 / RATE)
     else:
         cut = frame(10, 0.0 if change == "backwards" else 60.0)
     out += hold.push(cut, found())
@@ -128,7 +129,7 @@ def test_a_cut_ends_all_regions_but_loses_no_frame(change: str) -> None:
     assert [held.has_lookahead for held in out] == [True] * 7 + [False] * 4
 
 
-def test_a_frame_that_was_not_looked_at_is_covered_whole() -> None:
+def test_a_frame_on_which_detection_failed_is_covered_whole() -> None:
     out = play(Hold(2, 1.0, 0.35), [found(), None, found()])
     assert [held.whole for held in out] == [False, True, False]
 
@@ -173,7 +174,7 @@ def test_there_is_no_limit_to_the_number_of_faces() -> None:
 
 
 @pytest.mark.parametrize("step", [2.1, 4.0, 16.0])
-def test_a_camera_that_is_looked_at_rarely_gets_lookahead_too(step: float) -> None:
+def test_a_slow_camera_gets_lookahead_too(step: float) -> None:
     """A slow box, or a slow camera: without it no frame would ever be sure."""
     hold, out = Hold(2, 1.0, 0.35), []
     for number in range(12):

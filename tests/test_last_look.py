@@ -13,7 +13,8 @@ from edge.config import BlurConfig
 from edge.detection.detector import Detections, Detector
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
-from edge.last_look import last_look
+from edge.last_look import take_last_look
+from edge.reasons import Reason
 
 Make = Callable[..., RawFrame]
 NONE = np.zeros((0, 4), np.float32)
@@ -39,7 +40,7 @@ def test_a_covered_face_passes(astronaut: Pixels, small_detector: Detector, raw:
     frame = raw(astronaut)
     boxes = small_detector.detect(astronaut).boxes
     safe = blur.anonymize(frame, boxes, BlurConfig())
-    last = last_look(frame, safe, boxes, small_detector, BlurConfig())
+    last = take_last_look(frame, safe, boxes, small_detector, BlurConfig())
     assert last.frame is safe
     assert not last.regrown
     assert not last.escalated
@@ -51,7 +52,7 @@ def test_a_face_that_was_not_covered_is_found_and_covered(
     frame = raw(astronaut)
     safe = blur.anonymize(frame, NONE, BlurConfig())
     assert np.array_equal(safe.pixels, astronaut)
-    last = last_look(frame, safe, NONE, small_detector, BlurConfig(), (ZONE,))
+    last = take_last_look(frame, safe, NONE, small_detector, BlurConfig(), (ZONE,))
     assert last.regrown
     assert not last.escalated
     assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
@@ -67,18 +68,18 @@ def test_a_region_that_lies_beside_the_face_is_mended(
     frame, settings = raw(astronaut), BlurConfig(fill=fill)
     beside = small_detector.detect(astronaut).boxes + np.array([[150, 100, 150, 100]], np.float32)
     safe = blur.anonymize(frame, beside, settings)
-    last = last_look(frame, safe, beside, small_detector, settings)
+    last = take_last_look(frame, safe, beside, small_detector, settings)
     assert last.regrown
     assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
     x1, y1, x2, y2 = beside[0].astype(int)
     assert (last.frame.pixels[y1:y2, x1:x2] != astronaut[y1:y2, x1:x2]).mean() > 0.9  # still covered
 
 
-def test_the_stored_picture_is_looked_at_and_not_the_raw_one(raw: Make) -> None:
+def test_detection_runs_on_the_stored_picture_and_not_on_the_raw_one(raw: Make) -> None:
     frame, face = raw(), np.array([[20, 20, 60, 60]], np.float32)
     detector = Scripted([[100, 100, 140, 140]], [])
     safe = blur.anonymize(frame, face, BlurConfig())
-    last = last_look(frame, safe, face, cast(Detector, detector), BlurConfig())
+    last = take_last_look(frame, safe, face, cast(Detector, detector), BlurConfig())
     assert len(detector.shown) == 2
     assert np.array_equal(detector.shown[0], safe.pixels)
     assert np.array_equal(detector.shown[1], last.frame.pixels)
@@ -89,7 +90,7 @@ def test_what_is_found_grows_on_all_sides(raw: Make) -> None:
     frame = raw()
     detector = Scripted([[100, 100, 140, 140]], [])
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig(margin_sides=0))
+    last = take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig(margin_sides=0))
     assert (last.regrown, last.escalated) == (True, False)
     changed = np.argwhere((last.frame.pixels != frame.pixels).any(axis=2))
     (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
@@ -103,7 +104,7 @@ def test_a_face_that_is_found_again_covers_all(raw: Make) -> None:
     frame = raw()
     detector = Scripted([[100, 100, 140, 140]], [[10, 10, 30, 30]])
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())
+    last = take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())
     assert (last.regrown, last.escalated) == (True, True)
     assert last.frame.whole
     assert (last.frame.pixels == blur.GREY).all()
@@ -120,7 +121,7 @@ def test_score_last_look_is_the_limit(raw: Make, score: float, taken: bool) -> N
 
     frame = raw()
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = last_look(frame, safe, NONE, cast(Detector, Unsure()), BlurConfig())
+    last = take_last_look(frame, safe, NONE, cast(Detector, Unsure()), BlurConfig())
     assert (last.frame is safe) != taken
     assert last.escalated == taken
 
@@ -129,15 +130,15 @@ def test_many_faces_are_all_covered_at_once(raw: Make) -> None:
     frame = raw()
     found = [[8.0 * n, 5.0 * n, 8.0 * n + 20, 5.0 * n + 20] for n in range(35)]
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = last_look(frame, safe, NONE, cast(Detector, Scripted(found, [])), BlurConfig(fill="solid"))
+    last = take_last_look(frame, safe, NONE, cast(Detector, Scripted(found, [])), BlurConfig(fill="solid"))
     for x1, y1, x2, y2 in np.array(found).astype(int):
         assert (last.frame.pixels[y1:y2, x1:x2] == 128).all()
 
 
-def test_an_image_that_is_covered_whole_needs_no_look(raw: Make) -> None:
+def test_an_image_that_is_covered_whole_needs_no_last_look(raw: Make) -> None:
     frame = raw()
     safe, detector = blur.cover_whole(frame), Scripted([[1, 1, 20, 20]])
-    assert last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig()).frame is safe
+    assert take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig()).frame is safe
     assert detector.shown == []
 
 
@@ -148,11 +149,11 @@ def test_a_detector_that_fails_says_so(raw: Make, good_looks: int) -> None:
     class Broken(Scripted):
         def detect(self, pixels: Pixels) -> Detections:
             if not self._answers:
-                raise DetectionError("detector_timeout", "slow")
+                raise DetectionError(Reason.DETECTOR_TIMEOUT, "slow")
             return super().detect(pixels)
 
     frame = raw()
     safe = blur.anonymize(frame, NONE, BlurConfig())
     detector = Broken(*[[[1.0, 1.0, 20.0, 20.0]]] * good_looks)
     with pytest.raises(DetectionError, match="slow"):
-        last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())
+        take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())

@@ -90,7 +90,7 @@ def test_odd_pictures_need_convert(
     tmp_path: Path, maker: hostile.Maker, kind: str, detector: Detector
 ) -> None:
     path = maker(tmp_path)
-    with pytest.raises(PictureError, match=rf"^{kind}: not 8-bit RGB; --convert makes it so"):
+    with pytest.raises(PictureError, match=rf"^{kind}: not 8-bit RGB; --convert converts it"):
         read_picture(path)
     picture = read_picture(path, convert=True)
     assert picture.pixels.shape == (512, 512, 3)

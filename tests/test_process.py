@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.process import HEAPS
+from edge.process import MALLOC_ARENAS
 
 PYTHON = sys.executable
 
@@ -92,7 +92,7 @@ def test_many_threads_share_a_few_heaps(closed: bool) -> None:
         "libc.malloc_stats()\n"
     )
     heaps = done.stderr.count("Arena ")
-    assert heaps <= HEAPS if closed else heaps > HEAPS, done.stderr
+    assert heaps <= MALLOC_ARENAS if closed else heaps > MALLOC_ARENAS, done.stderr
     assert heaps >= 1, done.stderr
 
 

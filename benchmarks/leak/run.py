@@ -45,7 +45,7 @@ from edge.config import BlurConfig, DetectorConfig, PrivacyConfig
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import read_detector
 from edge.detection.visibility import problem
-from edge.errors import DetectionError
+from edge.errors import BlurError, DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
 
@@ -161,8 +161,8 @@ def regions_after_last_look(held: Held, detector: Detector, config: BlurConfig, 
     safe = blur.anonymize(held.frame, held.boxes, config)
     whole = np.array([[0, 0, held.frame.width, held.frame.height]], np.int64)
     try:
-        last = last_look.last_look(held.frame, safe, held.boxes, detector, config)
-    except DetectionError:
+        last = last_look.take_last_look(held.frame, safe, held.boxes, detector, config)
+    except (DetectionError, BlurError):
         result.without_last_look += 1
         return whole
     result.regrown += last.regrown

@@ -100,7 +100,7 @@ def main() -> None:
     detector.session.run = inference = Watched(detector.session.run)  # type: ignore[method-assign]
     metrics = appliance.pipeline.metrics
     with appliance:
-        captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
+        captures = [lane.capture for lane in appliance.pipeline.lanes.values()]
         while any(capture.alive and not capture.captured for capture in captures):
             time.sleep(0.01)
         time.sleep(SETTLE_SECONDS)

@@ -51,8 +51,8 @@ def recovery_bound(fault: Fault, config: CameraConfig) -> float:
     """Longest allowed time from the end of a fault to the recovery of its camera, in seconds.
 
     While nothing can be opened, pauses grow as 1, 2, 4 ... s, each up to 1.2 times as long by chance
-    (edge/sources/capture.py), so the pause under way when the fault ends is at most 1.2 x (seconds + 1).
-    Before that, an opening or a read that began during the fault may have to reach its timeout; FFmpeg
+    (edge/sources/backoff.py), so the pause that is on when the fault ends is at most 1.2 x (seconds + 1).
+    Before it, an opening or a reading that began during the fault may have to run into its timeout; FFmpeg
     takes up to three read timeouts. A full disk stops no camera.
     """
     if fault.target == STORE:

@@ -21,7 +21,7 @@ from edge.audit.files import exists, list_files, opened_folder
 from edge.audit.findings import Check, Findings
 from edge.audit.log import LogReader
 from edge.detection import known_face
-from edge.detection.rescan import open_second_look
+from edge.detection.rescan import open_for_rescan
 from edge.store.log_format import FOLDER
 
 
@@ -123,7 +123,7 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
 def _open_rescan(options: Options) -> Rescan | None:
     if options.sample == 0:
         return None
-    detector = open_second_look(options.detector)
+    detector = open_for_rescan(options.detector)
     known_face.check(detector)
     return Rescan(detector, options.identities)
 

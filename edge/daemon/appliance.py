@@ -1,4 +1,4 @@
-"""Everything that must be right before the first frame, and the order in which it starts and stops."""
+"""The parts of the appliance, made and checked before the first frame, and their order of start and stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from edge.config import Config
-from edge.daemon.detector_threads import open_shared
+from edge.daemon.detector_threads import open_daemon_detector
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
 from edge.daemon.recorded_settings import settings_of
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 class Appliance:
     """Detector, pipeline and status endpoint of one process. Use it as a context manager.
 
-    Making one reads and verifies the detector, looks for the known face, makes the store's folder
-    and binds the endpoint; whichever fails raises an EdgeError, and nothing has started.
+    The constructor reads and checks the detector, detects the known face, makes the store's folder and binds
+    the endpoint. If any of this fails, it raises an EdgeError and nothing has started.
     """
 
     def __init__(self, config: Config, sources: Sequence[Source], stop: threading.Event) -> None:
-        detector, at_once = open_shared(config.detector)
+        detector, runs_at_once = open_daemon_detector(config.detector)
         overlap = known_face.check(detector)
         log.info(
             "detector %s on %s finds the known face (overlap %.2f)",
@@ -50,7 +50,15 @@ class Appliance:
         store = ImageStore(
             config.store, config.audit, settings=settings_of(config), detector=detector.session.sha256
         )
-        self.pipeline = Pipeline(config, detector, store, metrics, sources, stop, at_once)
+        self.pipeline = Pipeline(
+            config=config,
+            detector=detector,
+            store=store,
+            metrics=metrics,
+            sources=sources,
+            stop=stop,
+            runs_at_once=runs_at_once,
+        )
         # Before the endpoint, so that a mistake in [mqtt] leaves no bound socket behind.
         self._mqtt = MqttReporter(config.mqtt, self.status) if config.mqtt.host is not None else None
         self._server: StatusServer | None = None

@@ -1,7 +1,7 @@
-"""Looks at frames that overlap in time, and end in the order in which they began.
+"""How many threads the daemon's detector has, and the runs of it that overlap in time.
 
-A look that has all cores to itself leaves some of them idle, where operators are too small to be shared. Two
-looks at a time with half of the cores each take longer one by one, but sooner come to an end together
+A run that has all cores to itself leaves some of them idle, because small operators cannot be shared out. Two
+runs at once with half of the cores each take longer one by one, but finish sooner together
 (docs/measurements.md).
 """
 
@@ -18,66 +18,82 @@ from edge.detection.detector import Detector, open_detector
 from edge.detection.providers import candidates
 from edge.detection.session import read_detector
 
-AT_ONCE = 2
+RUNS_AT_ONCE = 2
 
 Answer = TypeVar("Answer")
 
 
-class Looks(Generic[Answer]):
-    """At most ``at_once`` looks. Everything but their ``work`` happens in the thread that calls."""
+def open_daemon_detector(config: DetectorConfig) -> tuple[Detector, int]:
+    """Open the daemon's detector; decide how many threads a run of it has and how many runs may overlap.
 
-    def __init__(self, at_once: int, ended: Callable[[], None]) -> None:
-        """``ended`` is called from another thread whenever one has come to an end."""
-        self.at_once = at_once
-        self._ended = ended
-        self._begun: deque[tuple[Future[Answer], Callable[[Answer], None]]] = deque()
-        # Its threads begin with the first look.
-        self._pool = ThreadPoolExecutor(at_once, "look") if at_once > 1 else None
-
-    def __len__(self) -> int:
-        return len(self._begun)
-
-    def begin(
-        self, work: Callable[[], Answer], finish: Callable[[Answer], None], *, alone: bool = False
-    ) -> None:
-        """Do ``work`` in another thread, after which ``finish`` gets its answer in this one, later.
-
-        ``alone``, or with one at a time, both are done now, after all that began before.
-        """
-        if self._pool is None or alone:
-            self.finish()
-            finish(work())
-            return
-        answer = self._pool.submit(work)
-        self._begun.append((answer, finish))
-        answer.add_done_callback(lambda _: self._ended())
-
-    @property
-    def ended(self) -> bool:
-        """Whether the oldest look has ended, and is not finished."""
-        return bool(self._begun) and self._begun[0][0].done()
-
-    def finish(self, but: int = 0) -> None:
-        """Finish all looks but the last ``but``, oldest first, and wait for them."""
-        while len(self._begun) > but:
-            answer, finish = self._begun.popleft()
-            finish(answer.result())
-
-    def close(self) -> None:
-        """Finish all looks and end the threads."""
-        self.finish()
-        if self._pool is not None:
-            self._pool.shutdown()
-
-
-def open_shared(config: DetectorConfig) -> tuple[Detector, int]:
-    """Open the detector of a daemon, and say how many looks at a time it is for.
-
-    On the CPU alone: a GPU is shared out by its own driver. ``threads`` is that of one look, and whoever sets
-    it wants one at a time. Raises DetectorError, ContractError, ProviderError.
+    Returns the detector and the number of runs. Two runs share the cores of the CPU equally. There is one run
+    at a time on a single core, on other providers (a GPU is shared out by its own driver), and where
+    ``detector.threads`` is set, which is the number of threads of one run. Raises DetectorError,
+    ContractError, ProviderError.
     """
     cores = len(os.sched_getaffinity(0))
     file = read_detector(config.path)
-    if config.threads or cores < AT_ONCE or candidates(config.provider)[0] != "cpu":
+    if config.threads or cores < RUNS_AT_ONCE or candidates(config.provider)[0] != "cpu":
         return open_detector(file, config), 1
-    return open_detector(file, config.model_copy(update={"threads": cores // AT_ONCE})), AT_ONCE
+    threads = cores // RUNS_AT_ONCE
+    return open_detector(file, config.model_copy(update={"threads": threads})), RUNS_AT_ONCE
+
+
+class DetectorThreads(Generic[Answer]):
+    """At most ``runs_at_once`` runs that overlap. They are finished in the order in which they began.
+
+    Everything but the runs themselves happens in the thread that calls.
+    """
+
+    def __init__(self, runs_at_once: int, on_done: Callable[[], None]) -> None:
+        """``on_done`` is called, in another thread, whenever a run is done."""
+        self.runs_at_once = runs_at_once
+        self._on_done = on_done
+        self._begun: deque[tuple[Future[Answer], Callable[[Answer], None]]] = deque()
+        # Its threads start with the first run.
+        self._pool = ThreadPoolExecutor(runs_at_once, "detect") if runs_at_once > 1 else None
+
+    def __len__(self) -> int:
+        """How many runs have begun and are not finished."""
+        return len(self._begun)
+
+    def begin(
+        self, run: Callable[[], Answer], finish: Callable[[Answer], None], *, alone: bool = False
+    ) -> None:
+        """Do ``run`` in another thread; ``finish`` gets its answer in this thread, later.
+
+        With ``alone``, or where runs do not overlap, both are done now, after all that began earlier.
+        """
+        if self._pool is None or alone:
+            self.finish_all()
+            finish(run())
+            return
+        answer = self._pool.submit(run)
+        self._begun.append((answer, finish))
+        answer.add_done_callback(lambda _: self._on_done())
+
+    @property
+    def oldest_is_done(self) -> bool:
+        """Whether the oldest run is done and only has to be finished."""
+        return bool(self._begun) and self._begun[0][0].done()
+
+    def make_room(self) -> None:
+        """Finish the oldest runs until a new one can begin; waits for them."""
+        while len(self._begun) >= self.runs_at_once:
+            self.finish_oldest()
+
+    def finish_oldest(self) -> None:
+        """Finish the oldest run; waits for it. Raises what the run raised."""
+        answer, finish = self._begun.popleft()
+        finish(answer.result())
+
+    def finish_all(self) -> None:
+        """Finish all runs, oldest first; waits for them."""
+        while self._begun:
+            self.finish_oldest()
+
+    def close(self) -> None:
+        """Finish all runs and end the threads."""
+        self.finish_all()
+        if self._pool is not None:
+            self._pool.shutdown()

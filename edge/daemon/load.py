@@ -1,13 +1,14 @@
-"""What the box gives up, in which order, when it is too slow or too hot, and how it comes back.
+"""The load levels: what the box gives up, and in which order, when it is too slow or too hot.
 
-Each step is visible in the status, and none of them stores a frame that was not detected on:
+The status shows the level, and on none of them is a frame stored that was not detected on:
 
-1. lower rate: cameras are looked at half of the time, and twice ``store.interval_seconds`` apart;
-2. no tiles: small faces are looked for in the whole frame only;
+1. lower rate: the box is busy with detection half of the time, and images are at least twice
+   ``store.interval_seconds`` apart;
+2. no tiles: small faces are only searched for in the whole frame;
 3. motion mask: a quarter of the time; all that moves is covered too, since small faces may be missed;
-4. stopped: nothing is looked at or stored.
+4. stopped: nothing is detected on or stored.
 
-Stepping up needs a margin and takes longer than stepping down, so that the level does not flutter.
+Getting better needs a margin and takes longer than getting worse, so that the level does not flutter.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from enum import IntEnum
 from edge.config import LoadConfig
 
 COOL_DOWN_CELSIUS = 10.0
-"""How far below ``load.hot_celsius`` the box must be before it steps up."""
+"""How far below ``load.hot_celsius`` the box must be before it tries the next better level."""
 HEADROOM = 0.7
-"""Share of the allowed time that the next better level may need, by estimate, to be tried soon."""
+"""The next better level is tried soon if its estimated share of the allowed time is no more than this."""
 PATIENCE = 10
-"""A better level that would need more than that, but no more than is allowed, is tried so many times later: a
-box that was only hot must get back to where it was well."""
+"""A better level that needs more than that, but no more than is allowed, is tried after this many times the
+wait: a box that was only hot must get back to the level at which it ran well."""
 
 
 class LoadLevel(IntEnum):
@@ -36,12 +37,12 @@ class LoadLevel(IntEnum):
 
     @property
     def busy_share(self) -> float:
-        """Share of the time that may be spent on looking."""
+        """Share of the time that may be spent on detection."""
         return (1.0, 0.5, 0.5, 0.25, 0.0)[self]
 
     @property
     def interval_factor(self) -> int:
-        """How many times longer the intervals are."""
+        """Factor by which the intervals between images are longer."""
         return (1, 2, 2, 4, 4)[self]
 
     @property
@@ -57,14 +58,14 @@ class LoadLevel(IntEnum):
 
 
 class LoadControl:
-    """Decides the level. ``cause`` says why it is not ``FULL``."""
+    """Decides the load level. ``cause`` says why it is not ``FULL``."""
 
-    def __init__(self, config: LoadConfig, interval_seconds: float, looks: int) -> None:
-        """``interval_seconds`` is the wanted time between two images of a camera; ``looks`` is how many
-        times the detector runs on a frame with tiles, 1 without."""
+    def __init__(self, config: LoadConfig, interval_seconds: float, runs_per_frame: int) -> None:
+        """``interval_seconds`` is the configured time between two images of a camera; ``runs_per_frame`` is
+        how often the detector runs on a frame with tiles, against once without."""
         self._config = config
         self._allowed = max(config.slowest_interval_seconds, interval_seconds)
-        self._looks = looks
+        self._runs_per_frame = runs_per_frame
         self.level = LoadLevel.FULL
         self.cause = ""
         self._bad_since: float | None = None
@@ -72,8 +73,8 @@ class LoadControl:
         self._fair_since: float | None = None
 
     def update(self, now: float, round_seconds: float, celsius: float | None) -> LoadLevel:
-        """Decide anew. ``now`` is monotonic; ``round_seconds`` is the work of one look at every camera;
-        ``celsius`` the box's temperature, if it is known."""
+        """Decide again. ``now`` is monotonic; ``round_seconds`` is how long one frame of every camera takes;
+        ``celsius`` is the box's temperature, if it is known."""
         config, level = self._config, self.level
         hot = celsius is not None and celsius >= config.hot_celsius
         slow = level < LoadLevel.STOPPED and round_seconds > self._allowed * level.interval_factor
@@ -85,7 +86,7 @@ class LoadControl:
                 self.cause = (
                     f"{celsius:.0f} degrees Celsius"
                     if hot
-                    else f"one look at every camera takes {round_seconds:.1f} s"
+                    else f"one frame of every camera takes {round_seconds:.1f} s"
                 )
                 self._bad_since = None
             return self.level
@@ -105,19 +106,19 @@ class LoadControl:
         return self.level
 
     def _share_needed(self, round_seconds: float, celsius: float | None) -> float:
-        """How much of what the next better level allows it would need, by estimate; infinite for a box that
-        is too warm."""
+        """Estimated share of the time allowed on the next better level that it would need; infinite while the
+        box is too warm for it."""
         if celsius is not None and celsius > self._config.hot_celsius - COOL_DOWN_CELSIUS:
             return float("inf")
-        if self.level == LoadLevel.STOPPED:  # nothing is measured any more; only trying tells
+        if self.level == LoadLevel.STOPPED:  # nothing is measured here, so the next level has to be tried
             return 0.0
         better = LoadLevel(self.level - 1)
-        estimate = round_seconds * (self._looks if self.level == LoadLevel.NO_TILES else 1)
+        estimate = round_seconds * (self._runs_per_frame if self.level == LoadLevel.NO_TILES else 1)
         return estimate / (self._allowed * better.interval_factor)
 
 
 def _begin(since: float | None, now: float, holds: bool) -> float | None:
-    """When a condition that may hold now began to hold."""
+    """Since when a condition has held, given since when it did before, if at all."""
     if not holds:
         return None
     return now if since is None else since

@@ -13,19 +13,19 @@ from edge.status.metrics import STAGES, Stage
 from edge.status.schema import CameraStatus, LoadLevelName, StageTimes, Status
 
 TICK_LIMIT_SECONDS = 30.0
-"""Without a finished tick for so long the process is not healthy."""
+"""The process is unhealthy when no tick has ended for this long."""
 _STARTED = datetime.now(timezone.utc)
 
 
 def healthy(pipeline: Pipeline) -> bool:
-    """Whether ticks end and the store's thread lives. A camera that is down is no illness of the process:
-    it says so, and is opened again."""
+    """Whether ticks end and the store's thread lives. A camera that is down does not make the process
+    unhealthy: its own state says so, and it is opened again."""
     return time.monotonic() - pipeline.last_tick < TICK_LIMIT_SECONDS and pipeline.writer.alive
 
 
 def read_status(pipeline: Pipeline) -> Status:
     """Read the status of a pipeline; may be called from any thread."""
-    cameras = [_camera(pipeline, name) for name in pipeline.cameras]
+    cameras = [_camera(pipeline, name) for name in pipeline.lanes]
     stages: dict[Stage, StageTimes] = {}
     for stage in STAGES:
         times = pipeline.metrics.percentiles(stage)
@@ -75,7 +75,7 @@ def _degraded(pipeline: Pipeline) -> list[str]:
 
 
 def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
-    capture = pipeline.cameras[name].capture
+    capture = pipeline.lanes[name].capture
     count, by_reason = pipeline.metrics.count, pipeline.metrics.by_reason
     return CameraStatus(
         name=name,

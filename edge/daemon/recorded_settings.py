@@ -1,4 +1,4 @@
-"""The configuration as it goes on record: everything that decides what is stored, and no secret."""
+"""The settings in the audit log: everything that decides what is stored, and no secret."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _SECTIONS = {"cameras", "detector", "blur", "store", "audit", "load", "privacy"}
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """The settings as JSON values. Of a URL only scheme, host and port are left; what could not be told
-    from a password (a pipeline of GStreamer) is left out."""
+    """The settings as JSON values. A URL is reduced to scheme, host and port; a GStreamer pipeline is left
+    out, since a password could stand anywhere in it."""
     settings: dict[str, Any] = config.model_dump(mode="json", include=_SECTIONS)
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()

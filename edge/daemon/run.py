@@ -1,4 +1,4 @@
-"""``edge run``: signals only set a flag; the loop ends by itself after the tick that it is in."""
+"""``edge run``: a signal only sets a flag, and the loop ends after the current tick."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from edge.status.schema import Status
 log = logging.getLogger(__name__)
 
 EXIT_SECOND_SIGNAL = EXIT_HANGING = 1
-TELL_SECONDS = 5.0
-"""How often systemd is told; its WatchdogSec must be a few times longer (systemd/edge.service)."""
+NOTIFY_SECONDS = 5.0
+"""How often systemd gets a sign of life; WatchdogSec must be a few times longer (systemd/edge.service)."""
 MAX_STATUS = 1000
+"""Longest status line for systemd, in characters."""
 
 
 def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
-    Returns whether all went well: no camera that is down at the end, no image of a file taken back, a store
-    that works, and a detector that finds the known face. Where a thread still hangs in a source, the process
-    ends here, with the exit code that belongs to that. Raises EdgeError when the appliance cannot start.
+    Returns whether all went well: no camera is down at the end, no stored image of a file had to be removed,
+    the store works, and the detector finds the known face. Where a thread still hangs in a source, the
+    process ends here, with the exit code for this result. Raises EdgeError when the appliance cannot start.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
         if kind in ("video", "folder") and (problem := _missing(camera.source)):
-            shown = label(camera.source)
-            hint = "" if shown == camera.source else "; a URL begins with rtsp:// or http://"
-            raise ConfigError(f"key 'cameras.{name}.source': {problem}: {shown}{hint}")
+            source = label(camera.source)
+            hint = "" if source == camera.source else "; a URL begins with rtsp:// or http://"
+            raise ConfigError(f"key 'cameras.{name}.source': {problem}: {source}{hint}")
     stop = threading.Event()
     stopping = _catch_signals()
     notify("STATUS=opening the detector")
@@ -46,30 +47,30 @@ def run_daemon(config: Config) -> bool:
         if appliance.address:
             log.info("status endpoint: %s", appliance.address)
         notify("READY=1", "STATUS=waiting for the cameras")
-        told = time.monotonic()
-        while not stopping.is_set() and not _hopeless(appliance) and appliance.pipeline.tick():
-            if time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
-                _tell(appliance)
-        notify("STOPPING=1", "STATUS=storing the frames that wait")
+        notified = time.monotonic()
+        while not stopping.is_set() and not _needs_restart(appliance) and appliance.pipeline.tick():
+            if time.monotonic() - notified >= NOTIFY_SECONDS:
+                notified = time.monotonic()
+                _notify_systemd(appliance)
+        notify("STOPPING=1", "STATUS=storing waiting frames")
         if stopping.is_set():
-            log.info("stopping: the frames that wait are stored first")
-    good = _report(appliance.status(), told_to_stop=stopping.is_set())
-    good = good and not appliance.pipeline.known_face_error  # the last images are gone, or were never made
-    if any(camera.capture.hanging for camera in appliance.pipeline.cameras.values()):
+            log.info("stopping; waiting frames are stored first")
+    good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
+    good = good and not appliance.pipeline.known_face_error  # the last images were removed or never made
+    if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
         # A thread that comes back from OpenCV while Python shuts down aborts the process.
         logging.shutdown()
         os._exit(0 if good else EXIT_HANGING)
     return good
 
 
-def _hopeless(appliance: Appliance) -> bool:
-    """Whether every camera's source hangs for good, so that only a fresh process can help."""
-    captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
-    return bool(captures) and all(capture.hopeless for capture in captures)
+def _needs_restart(appliance: Appliance) -> bool:
+    """Whether every camera's source hangs for good, so that only a new process can help."""
+    captures = [lane.capture for lane in appliance.pipeline.lanes.values()]
+    return bool(captures) and all(capture.needs_restart for capture in captures)
 
 
-def _report(status: Status, *, told_to_stop: bool) -> bool:
+def _report(status: Status, *, stopped_by_signal: bool) -> bool:
     """Log what each camera did; return whether all went well."""
     for camera in status.cameras:
         log.info(
@@ -81,17 +82,17 @@ def _report(status: Status, *, told_to_stop: bool) -> bool:
             camera.state,
             f", {camera.revoked} of those written removed again" if camera.revoked else "",
         )
-    # What was taken back of a file is missing for good.
-    failed = any(camera.state == "down" or camera.revoked for camera in status.cameras) and not told_to_stop
-    return not failed and not status.store_error
+    # A live camera goes on, but the images of a file that were removed are missing for good.
+    failed = any(camera.state == "down" or camera.revoked for camera in status.cameras)
+    return not (failed and not stopped_by_signal) and not status.store_error
 
 
-def _tell(appliance: Appliance) -> None:
-    """Tell systemd that a tick ended, and how the cameras are; a camera that is down is said to be.
+def _notify_systemd(appliance: Appliance) -> None:
+    """Tell systemd that a tick has ended, and how the cameras are.
 
     This runs in the thread that ticks, so a tick that hangs starves the watchdog.
     """
-    captures = [camera.capture for camera in appliance.pipeline.cameras.values()]
+    captures = [lane.capture for lane in appliance.pipeline.lanes.values()]
     live = sum(capture.state == "live" for capture in captures)
     words = [f"{live} of {len(captures)} cameras live"]
     words += [f"{capture.camera} {capture.state}" for capture in captures if capture.state != "live"]
@@ -103,7 +104,7 @@ def _tell(appliance: Appliance) -> None:
 
 
 def _missing(source: str) -> str:
-    """Why there is no such file or folder; empty where there is one."""
+    """Why a file or folder cannot be found; empty when it is there."""
     try:
         os.stat(source)
     except (FileNotFoundError, NotADirectoryError):
@@ -114,7 +115,7 @@ def _missing(source: str) -> str:
 
 
 def _catch_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event that is returned; a second one ends the process at once."""
+    """Let SIGTERM and SIGINT set the event that is returned, and a second one end the process at once."""
     stopping = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""The box's own temperature, where the kernel tells."""
+"""The temperature of the box, where the kernel reports one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 
 
 def hottest(zones: Path = ZONES) -> float | None:
-    """Degrees Celsius of the hottest thermal zone, or None where there is none that can be read.
+    """Degrees Celsius of the hottest thermal zone, or None when none can be read.
 
-    The kernel gives thousandths of a degree (Documentation/driver-api/thermal/sysfs-api.rst). Zones of
-    parts that are switched off give errors or nonsense, and are left out.
+    The kernel reports thousandths of a degree (Documentation/driver-api/thermal/sysfs-api.rst). Zones of
+    parts that are switched off report errors or nonsense, and are left out.
     """
     found = []
     for file in zones.glob("thermal_zone*/temp"):

@@ -1,4 +1,4 @@
-"""The store's own thread: a slow or full disk delays images, never the looking for faces."""
+"""The store's own thread: a slow or full disk delays images, never detection."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from edge.store.usage import Usage
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 8
-"""Anonymized frames that may wait for the disk. A full queue slows the tick, so that cameras drop."""
+"""Anonymized frames that may wait for the disk. A full queue blocks the tick, so that cameras drop frames."""
 KEEP_SECONDS = 60.0
-"""How often to remove what is too old, images or not."""
+"""How often to remove what is too old, whether new images arrive or not."""
 COUNTS_SECONDS = 3600.0
-"""How often the counters go on record, so that a day on which nothing was stored shows why."""
+"""How often to record the counters, so that the record of a day without images shows why."""
 
 
 class _Order(Enum):
-    """What waits in the queue among the images, and is done after all that came before."""
+    """An order in the queue; it is carried out after everything that was queued earlier."""
 
     VOUCH = "vouch"
     REVOKE = "revoke"
@@ -38,14 +38,15 @@ class _Order(Enum):
 
 
 class Writer:
-    """Stores images, those that wait together as one group.
+    """Stores images; those that wait together are stored as one group.
 
-    An image is provisional until the detector has found the known face after it: ``vouch`` and ``revoke`` say
-    what came of that. What is revoked and cannot be removed is tried again at the next of either.
+    An image is provisional until the detector has found the known face after it: ``vouch`` makes all
+    provisional images permanent, ``revoke`` removes them. Revoked images that cannot be removed are tried
+    again whenever either is called.
 
-    ``error`` says why the last image could not be stored, since ``error_since`` (UTC); it is empty when
-    all is well, and the next image is tried in any case. ``last_images`` has the file of each camera's
-    last stored image.
+    ``error`` says why the last operation of the store failed, ``error_since`` (UTC) since when there has been
+    an error; it is empty when all is well, and the next image is tried in any case. ``last_images`` has the
+    file of each camera's last stored image.
     """
 
     def __init__(self, store: ImageStore, metrics: Metrics) -> None:
@@ -56,7 +57,7 @@ class Writer:
         self._metrics = metrics
         self._jobs: queue.Queue[Entry | _Order] = queue.Queue(QUEUE_LENGTH)
         self._provisional: list[Path] = []
-        self._revoked: list[Path] = []  # and still there
+        self._revoked: list[Path] = []  # that could not be removed yet
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     @property
@@ -75,46 +76,46 @@ class Writer:
     def put(
         self, frame: AnonymizedFrame, held: int, *, regrown: bool = False, escalated: bool = False
     ) -> None:
-        """Hand an image over; ``held`` of its regions were added by hold, and the last look made it cover
-        more (``regrown``) or all (``escalated``). Waits while the queue is full."""
+        """Hand an image over; ``held`` is how many of its regions hold added, ``regrown`` and ``escalated``
+        say what the last look changed (``edge.last_look.LastLook``). Waits while the queue is full."""
         self._jobs.put(Entry(frame, held, regrown, escalated))
 
     def vouch(self) -> None:
-        """All images handed over so far may stay. Waits while the queue is full."""
+        """Keep all images that were handed over so far. Waits while the queue is full."""
         self._jobs.put(_Order.VOUCH)
 
     def revoke(self) -> None:
-        """Remove all images that were handed over since ``vouch``. Waits while the queue is full."""
+        """Remove all images that were handed over since the last ``vouch``. Waits while the queue is full."""
         self._jobs.put(_Order.REVOKE)
 
     def drain(self) -> None:
-        """Store what waits, put the end on record, and give the store back."""
+        """Store what waits, record the end of this run, and close the store."""
         self._jobs.put(_Order.END)
         self._thread.join()
         self.usage.stop()
 
     def _run(self) -> None:
-        self._guard(self._store.open)
-        kept = counted = time.monotonic()
+        self._attempt(self._store.open)
+        last_keep = last_counts = time.monotonic()
         order: _Order | None = None
         while order is not _Order.END:
-            entries, order = self._take()
+            entries, order = self._next_group()
             if entries:
                 self._write(entries)
             if order is not None:
                 self._obey(order)
             now = time.monotonic()
-            if now - kept >= KEEP_SECONDS:
-                kept = now
-                self._guard(self._store.keep)
-            if now - counted >= COUNTS_SECONDS:
-                counted = now
-                self._guard(lambda: self._store.record("counts", self._counts()))
-        self._guard(lambda: self._store.record("stop", self._counts()))
+            if now - last_keep >= KEEP_SECONDS:
+                last_keep = now
+                self._attempt(self._store.keep)
+            if now - last_counts >= COUNTS_SECONDS:
+                last_counts = now
+                self._attempt(lambda: self._store.record("counts", self._counts()))
+        self._attempt(lambda: self._store.record("stop", self._counts()))
         self._store.close()
 
-    def _take(self) -> tuple[list[Entry], _Order | None]:
-        """What waits, after waiting a while for it: images, and the order that follows them, if any."""
+    def _next_group(self) -> tuple[list[Entry], _Order | None]:
+        """The images that wait in the queue, and the order that follows them, if any. Waits for the first."""
         entries: list[Entry] = []
         try:
             job = self._jobs.get(timeout=KEEP_SECONDS)
@@ -135,46 +136,46 @@ class Writer:
         if order is not _Order.END:
             self._provisional = []
         if self._revoked:
-            self._guard(self._remove_revoked)
+            self._attempt(self._remove_revoked)
         if self._revoked and order is _Order.END:
             log.error(
-                "store: %d images of a detector gone blind cannot be removed, the first is %s; remove them",
+                "store: %d images of a detector gone blind cannot be removed: remove them, the first is %s",
                 len(self._revoked),
                 self._revoked[0],
             )
 
     def _remove_revoked(self) -> None:
-        """Remove what was revoked. Raises StoreError: not all of it could be removed."""
+        """Remove the revoked images. Raises StoreError when some of them cannot be removed."""
         failed = self._store.take_back(self._revoked)
         removed = [path for path in self._revoked if path not in failed]
         self._revoked = list(failed)
         for path in removed:
             self._metrics.revoked(self._camera(path))
         if removed:
-            log.warning("store: %d images removed, since the detector had gone blind", len(removed))
+            log.warning("store: %d images removed, because the detector had gone blind", len(removed))
         if failed:
             raise next(iter(failed.values()))
-        self._works()
+        self._clear_error()
 
     def _camera(self, path: Path) -> str:
         return path.relative_to(self._store.folder).parts[0]
 
     def _write(self, entries: list[Entry]) -> None:
-        told = [self._with_counts(entry) for entry in entries]
+        counted = [self._with_counts(entry) for entry in entries]
         try:
-            results = self._store.write(told)
+            results = self._store.write(counted)
         except StoreError as error:
-            self._failed(entries, str(error))
+            self._drop(entries, str(error))
             return
-        # This thread must not die: the tick would wait for it for ever.
+        # This thread must not die: the tick would wait for it forever.
         except Exception as error:
-            self._failed(entries, f"{type(error).__name__}: {error}")
+            self._drop(entries, f"{type(error).__name__}: {error}")
             return
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, StoreError):
-                self._failed([entry], str(result))
+                self._drop([entry], str(result))
             else:
-                self._stored(entry, result)
+                self._note_stored(entry, result)
 
     def _with_counts(self, entry: Entry) -> Entry:
         camera = entry.frame.camera
@@ -197,18 +198,18 @@ class Writer:
             for camera in self._metrics.cameras
         }
 
-    def _guard(self, work: Callable[[], None]) -> None:
-        """Do something for the store that is no image; a failure is said like that of one."""
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """Do something else than storing images; a failure is reported in the same way."""
         try:
             work()
         except StoreError as error:
-            self._say(str(error))
-        # As above.
+            self._report_error(str(error))
+        # As in _write: this thread must not die.
         except Exception as error:
-            self._say(f"{type(error).__name__}: {error}")
+            self._report_error(f"{type(error).__name__}: {error}")
 
-    def _stored(self, entry: Entry, path: Path) -> None:
-        self._works()
+    def _note_stored(self, entry: Entry, path: Path) -> None:
+        self._clear_error()
         frame = entry.frame
         self._provisional.append(path)
         self.last_images[frame.camera] = path
@@ -216,19 +217,19 @@ class Writer:
         self._metrics.observe("write", self._store.write_seconds)
         self._metrics.written(frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns)
 
-    def _failed(self, entries: list[Entry], text: str) -> None:
-        self._say(text)
+    def _drop(self, entries: list[Entry], text: str) -> None:
+        self._report_error(text)
         for entry in entries:
             self._metrics.dropped(entry.frame.camera, Reason.STORE_ERROR)
 
-    def _works(self) -> None:
-        if self._revoked:  # one image could be stored, and yet some cannot be removed
+    def _clear_error(self) -> None:
+        if self._revoked:  # the error is about these, although storing works
             return
         if self.error:
             log.info("store: works again")
         self.error, self.error_since = "", None
 
-    def _say(self, text: str) -> None:
+    def _report_error(self, text: str) -> None:
         if not self.error:
             log.error("store: %s", text)
             self.error_since = datetime.now(timezone.utc)

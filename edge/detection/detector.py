@@ -19,23 +19,23 @@ from edge.frames import Pixels
 from edge.reasons import Reason
 
 NATIVE_SIDE = 960
-"""``size_pixels = "native"``: frames whose longer side is less are enlarged to it, in pixels."""
+"""Longer side to which smaller frames are enlarged with ``size_pixels = "native"``, in pixels."""
 
 BAND_BYTES = 3 << 18
-"""Frames are averaged in bands, so that what is kept in between is of about so many bytes: less than
+"""Frames are averaged in bands, so that intermediate results take about this many bytes: less than
 ``edge.process.LARGE_BYTES``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Faces of one frame: ``boxes`` float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the frame, cut to
-    it) and ``scores`` float32 ``[N]``, best first. All scores are ``score_continue`` or more."""
+    """Faces in one frame: ``boxes`` float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the frame, cut to it) and
+    ``scores`` float32 ``[N]``, best first. All scores are ``score_continue`` or more."""
 
     boxes: Floats
     scores: Floats
 
     def at_least(self, score: float) -> Detections:
-        """Those with this score or more."""
+        """The detections with at least this score."""
         strong = self.scores >= score
         return Detections(self.boxes[strong], self.scores[strong])
 
@@ -51,7 +51,7 @@ class Detector:
         self.score_last_look = max(contract.score_last_look, self.score_begin)
         self._grid = config.grid
         self._overlap = config.tile_overlap
-        # Whoever names a size has chosen what it misses.
+        # Whoever configures a size has also chosen which faces are too small for it.
         self._tiles = config.grid is None and config.size is None
         self._shape: views.Canvas | views.OwnSize = (
             views.Canvas.of(contract, session.size)
@@ -63,42 +63,42 @@ class Detector:
         )
 
     @property
-    def looks(self) -> int:
-        """How many times a frame is looked at with the tiles of ``detector.tiles``, against once without."""
+    def runs_per_frame(self) -> int:
+        """Runs of the detector on a frame with the tiles of ``detector.tiles``; it is 1 without them."""
         columns, rows = self._grid or (1, 1)
         return 1 + (columns * rows if columns * rows > 1 else 0)
 
     def views(self, width: int, height: int, *, tiles: bool = True) -> list[View]:
-        """Where the detector looks in a frame of this size (pixels).
+        """The views of a frame of this size (pixels) on which the detector runs.
 
-        ``tiles`` stands for those of the configuration. Those that the size of the frame calls for are always
-        there.
+        ``tiles`` is about those of ``detector.tiles``; tiles that the size of the frame requires are always
+        included.
         """
-        looked_at = views.whole(width, height, self._shape)
+        chosen = views.whole(width, height, self._shape)
         if self._tiles:
-            looked_at += views.tiles(width, height, self._shape)
+            chosen += views.tiles(width, height, self._shape)
         elif tiles and self._grid is not None and self._grid != (1, 1):
-            looked_at += views.grid(width, height, self._shape, *self._grid, self._overlap)
-        return looked_at
+            chosen += views.grid(width, height, self._shape, *self._grid, self._overlap)
+        return chosen
 
     def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
-        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles``, those of the configuration are left out.
+        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles``, those of ``detector.tiles`` are left out.
 
-        Raises DetectionError, whose ``reason`` is the drop reason.
+        Raises DetectionError.
         """
         height, width = pixels.shape[:2]
-        found = [self._look(pixels, view) for view in self.views(width, height, tiles=tiles)]
+        found = [self._candidates(pixels, view) for view in self.views(width, height, tiles=tiles)]
         boxes = np.concatenate([b for b, _ in found])
         scores = np.concatenate([s for _, s in found])
         clipped = geometry.clip(boxes, width, height)
-        # A box beside the frame covers nothing, so it must not stand for one that does.
+        # A box outside the frame covers nothing, so it must not suppress one that does.
         inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
         boxes, clipped, scores = boxes[inside], clipped[inside], scores[inside]
-        kept = geometry.nms(boxes, scores, self.session.contract.nms_iou)
-        return Detections(clipped[kept], scores[kept])
+        best = geometry.nms(boxes, scores, self.session.contract.nms_iou)
+        return Detections(clipped[best], scores[best])
 
-    def _look(self, pixels: Pixels, view: View) -> tuple[Floats, Floats]:
-        """Candidates of one view, in pixels of the frame, before suppression."""
+    def _candidates(self, pixels: Pixels, view: View) -> tuple[Floats, Floats]:
+        """Boxes (pixels of the frame) and scores in one view, before suppression."""
         contract = self.session.contract
         inside = pixels[view.y1 : view.y2, view.x1 : view.x2]
         canvas = paint(inside, view.letterbox, contract.interpolation, contract.padding)
@@ -115,9 +115,10 @@ class Detector:
 def paint(
     view: Pixels, letterbox: Letterbox, interpolation: str, padding: tuple[int, int, int]
 ) -> npt.NDArray[np.uint8]:
-    """BGR pixels become an RGB canvas: scaled, at the top left, ``padding`` (RGB) elsewhere.
+    """Paint uint8 ``[H, W, 3]`` BGR pixels on an RGB canvas: scaled, at the top left, ``padding`` elsewhere.
 
-    ``interpolation`` is one of ``edge.contract.INTERPOLATIONS``.
+    ``padding`` is RGB, ``interpolation`` one of ``edge.contract.INTERPOLATIONS``. Returns the canvas, uint8
+    ``[H, W, 3]``.
     """
     inner = view
     size = (letterbox.inner_width, letterbox.inner_height)
@@ -145,7 +146,7 @@ def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
 def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
     """Shrink by averaging: point sampling would break up small faces.
 
-    What ``cv2.INTER_AREA`` gives, but for a level or so where a large frame is halved first
+    The result is that of ``cv2.INTER_AREA``, except for about one level where a large frame is halved first
     (docs/measurements.md).
     """
     width, height = size
@@ -153,7 +154,7 @@ def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
     if times < 3 or view.shape[:2] != (times * height, times * width):
         return _average_all(view, size)
     small = np.empty((height, width, 3), np.uint8)
-    # So few rows at a time that nothing in between needs new pages, which the kernel would have to clear.
+    # Few enough rows at a time that intermediate results need no new pages, which the kernel would clear.
     step = 2 * max(1, BAND_BYTES * (1 if times == 3 else 4) // (6 * times**2 * width))
     for top in range(0, height, step):
         band = small[top : top + step]
@@ -162,7 +163,7 @@ def _average(view: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _average_all(view: Pixels, size: tuple[int, int]) -> Pixels:
-    """OpenCV is quick for two by two pixels alone."""
+    """Average in steps of two by two pixels, the only ones for which OpenCV is fast."""
     width, height = size
     while (
         view.shape[1] >= 4 * width and view.shape[0] >= 4 * height and not np.any(np.mod(view.shape[:2], 2))
@@ -170,15 +171,15 @@ def _average_all(view: Pixels, size: tuple[int, int]) -> Pixels:
         half = (view.shape[1] // 2, view.shape[0] // 2)
         view = cv2.resize(view, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     if view.shape[:2] == (3 * height, 3 * width):
-        # The mean of the nine pixels from each one on; then every third of these, none of which is at the
-        # border.
+        # The mean of the 3x3 pixels that begin at each pixel, then every third of these; none of those lies
+        # at the border.
         view = cv2.blur(view, (3, 3), anchor=(0, 0))  # type: ignore[assignment]
         return cv2.resize(view, size, interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]
     return cv2.resize(view, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:
-    """Open a detector as the configuration says. Raises DetectorError."""
+    """Open a detector according to the configuration. Raises DetectorError."""
     session = Session(
         file,
         provider=config.provider,

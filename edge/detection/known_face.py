@@ -1,4 +1,4 @@
-"""The known face: a detector that does not find it is not trusted with unknown ones."""
+"""The known face: a detector that does not find it is not trusted to find others."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from edge.pictures import read_picture
 
 PICTURE = "astronaut.jpg"
 EXPECTED = np.array([[181, 58, 270, 178]], np.float32)
-"""Where the face is in the shipped picture (512x512), ``x1 y1 x2 y2``; see edge/data/PROVENANCE.md."""
+"""The face in the shipped picture (512x512 pixels), ``x1 y1 x2 y2``; see edge/data/PROVENANCE.md."""
 MIN_IOU = 0.5
 
 
 def check(detector: Detector) -> float:
-    """Look for the known face through the same path as camera frames; return its overlap (IoU).
+    """Detect the known face with the code that camera frames go through; return its overlap (IoU).
 
-    Raises KnownFaceError when it is not found where it is.
+    Raises KnownFaceError when it is not found where it is, and PictureError when the picture cannot be read.
     """
     try:
         found = detector.detect(_pixels())
     except DetectionError as error:
-        raise KnownFaceError(f"the known face cannot be looked for: {error}") from error
+        raise KnownFaceError(f"detection of the known face failed: {error}") from error
     strong = found.at_least(detector.score_begin)
     best = float(geometry.iou(strong.boxes, EXPECTED).max(initial=0))
     if not best >= MIN_IOU:  # also for NaN
         raise KnownFaceError(
             f"detector {detector.session.name} on {detector.session.provider} does not find the known "
-            f"face (best overlap {best:.2f}, wanted {MIN_IOU}); it must not be trusted: check its "
-            "thresholds and provider, or make it again"
+            f"face (best overlap {best:.2f}, expected {MIN_IOU} or more); it must not be trusted: check its "
+            "thresholds and provider, or convert it again"
         )
     return best
 
 
 @cache
 def _pixels() -> Pixels:
-    """The picture, uint8 ``[512, 512, 3]`` BGR, read-only. It is read once per process: a disk that fails
-    later says nothing about the detector. Raises PictureError."""
+    """The picture, uint8 ``[512, 512, 3]`` BGR, read-only. It is read once per process, because a disk that
+    fails later has nothing to do with the detector. Raises PictureError."""
     pixels = read_picture(Path(str(resources.files("edge") / "data" / PICTURE))).pixels
     pixels.setflags(write=False)
     return pixels

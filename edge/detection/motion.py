@@ -1,4 +1,4 @@
-"""What moves in the picture: the last thing to cover by, when the detector can only be run coarsely."""
+"""Motion masking: cover all that moves, when the detector can only run coarsely."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CELL = 16
 """Side of the cells that are compared, in pixels."""
 CHANGES = np.array([8, 8, 8, 6], np.uint8)
 """Smallest change of a cell's mean blue, green, red and brightness that counts as motion, of 255. A face may
-be as bright as the wall behind it, but hardly of its colour. Sensor noise of 20 levels per pixel is
+be as bright as the wall behind it, but is unlikely to have its colour. Sensor noise of 20 levels per pixel is
 20 / 16 = 1.25 levels in the mean of 16x16 pixels, and less in the brightness."""
 GAP = 7
-"""Changes less than so many cells apart belong together: of a smooth thing only the edges change."""
+"""Changes fewer cells apart than this belong together: only the edges of a smooth object change."""
 MEMORY = 5
-"""So many earlier frames are compared with; a slow walker differs from the oldest of them."""
+"""Number of earlier frames to compare with; somebody who walks slowly differs from the oldest of them."""
 
 
 class Motion:
@@ -29,14 +29,14 @@ class Motion:
         self._earlier: deque[Pixels] = deque(maxlen=MEMORY)
 
     def forget(self) -> None:
-        """Forget the earlier frames: what was long ago says nothing about motion."""
+        """Forget the earlier frames: what is too old says nothing about motion."""
         self._earlier.clear()
 
     def boxes(self, pixels: Pixels) -> Floats | None:
-        """Compare uint8 ``[H, W, 3]`` BGR with the frames before.
+        """Compare uint8 ``[H, W, 3]`` BGR with earlier frames.
 
-        Returns float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) around all that changed, or None when there
-        is nothing to compare with.
+        Returns boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) around all that changed, or None when there
+        is no earlier frame of this size.
         """
         height, width = pixels.shape[:2]
         size = (-(-width // CELL), -(-height // CELL))

@@ -1,8 +1,8 @@
 """Execution providers: which are tried, what proves that one runs, and where TensorRT's engines are kept.
 
-ONNX Runtime puts what a provider does not take on the CPU, and whole sessions too, without an error.
-So a session counts as running on a provider only when the session itself says that the nodes are there.
-docs/providers.md says how to read the result.
+When a provider does not take a node, or a whole session, ONNX Runtime puts it on the CPU without an error. So
+a session only counts as running on a provider when it reports that the nodes are there. docs/providers.md
+explains how to read the result.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-"""Names in the configuration, and ONNX Runtime's."""
+"""Names in the configuration, and ONNX Runtime's names."""
 
-MIN_SHARE = 0.9
-"""A provider runs a detector when at least this share of the graph's nodes is assigned to it."""
+MIN_NODE_SHARE = 0.9
+"""A provider runs a detector if at least this share of the graph's nodes is assigned to it."""
 BUILD_SECONDS = 1800
-"""Asked from systemd for a build. ONNX Runtime before 1.31 holds Python's lock while it builds (1.19 and
-1.24 were measured), so that no thread of this process can ask again."""
+"""Time that systemd is asked for before a build. ONNX Runtime before 1.31 holds Python's lock while it builds
+(1.19 and 1.24 were measured), so that no thread of this process can ask again."""
 PROGRESS_SECONDS = 30
 MIN_FREE_BYTES = 256 * 2**20
-"""Room for an engine; ONNX Runtime does not notice that it wrote half of one."""
+"""Disk space for an engine; ONNX Runtime does not notice when it has written only half of one."""
 
 _CPU = PROVIDERS["cpu"]
 _NVIDIA_DEVICES = ("/dev/nvidia0", "/dev/nvgpu", "/dev/nvhost-gpu")
@@ -54,10 +54,10 @@ _LIBRARIES = Path(ort.__file__).parent / "capi"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a session is opened for.
+    """What a session is opened with.
 
-    ``data`` are the bytes of the detector and ``sha256`` their hash; ``size`` is width and height in
-    pixels, or None when the sides stay free.
+    ``data`` are the bytes of the detector and ``sha256`` their hash; ``size`` is width and height of the
+    canvas in pixels, or None if they stay free; ``threads`` is 0 for ONNX Runtime's default.
     """
 
     data: bytes
@@ -71,8 +71,8 @@ class Settings:
 def candidates(wanted: str) -> list[str]:
     """Short names of the providers to try, best first.
 
-    ``auto`` leaves TensorRT out: its first start builds for minutes. CUDA is tried on every machine with
-    an NVIDIA device, so that a build of ONNX Runtime without CUDA is noticed there.
+    ``auto`` leaves TensorRT out, since its first start takes minutes for the build. CUDA is tried on every
+    machine with an NVIDIA device, so that a build of ONNX Runtime without CUDA is noticed there.
     """
     if wanted != "auto":
         return [wanted]
@@ -85,14 +85,14 @@ def candidates(wanted: str) -> list[str]:
 def open_session(provider: str, settings: Settings) -> tuple[ort.InferenceSession, dict[str, int]]:
     """Open a session on one provider and prove that it runs there.
 
-    Returns the session and how many nodes ONNX Runtime assigned to which of its providers (empty where
-    this version of it cannot tell; then the CPU was forbidden to take any). Raises ProviderError.
+    Returns the session and the number of nodes that ONNX Runtime assigned to each of its providers (empty if
+    this version cannot report that; then the CPU was forbidden to take any). Raises ProviderError.
     """
     name = PROVIDERS[provider]
     available = ort.get_available_providers()
     if name not in available:
         raise ProviderError(
-            f"not in this build of ONNX Runtime ({', '.join(available)}); install the build for it"
+            f"not in this build of ONNX Runtime ({', '.join(available)}); install one that has it"
         )
     if provider in ("cuda", "tensorrt"):
         _load_cuda()
@@ -115,9 +115,9 @@ def _open(
     name: str, chain: list[tuple[str, dict[str, str]]], settings: Settings
 ) -> tuple[ort.InferenceSession, dict[str, int]]:
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # errors are raised; printing them too helps nobody
+    options.log_severity_level = 4  # errors are raised, so they need not be printed too
     options.intra_op_num_threads = settings.threads
-    # Threads that go on spinning between two frames take the cores from capture and encoding.
+    # Threads that keep spinning between two frames take the cores from capture and encoding.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if settings.size is not None:
         width, height = settings.size
@@ -134,9 +134,9 @@ def _open(
                 chain = [*chain, (PROVIDERS["cuda"], {})]
             chain = [*chain, (_CPU, {})]
     try:
-        # Without enable_fallback = 0 a failing provider is replaced, in run() too, and only printed.
+        # Without enable_fallback = 0 a failing provider is replaced, even in run(), with nothing but a print.
         session = ort.InferenceSession(settings.data, options, providers=chain, enable_fallback=0)
-        session.disable_fallback()  # older versions do not know the argument
+        session.disable_fallback()  # for older versions, which do not know the argument
         running = session.get_providers()[0]
         nodes: Counter[str] = Counter()
         if countable and running == name:
@@ -148,10 +148,10 @@ def _open(
         raise ProviderError(text + _missing_library(name)) from error
     if running != name:
         raise ProviderError(f"ONNX Runtime fell back to {running}" + _missing_library(name))
-    if countable and nodes[name] < MIN_SHARE * nodes.total():
+    if countable and nodes[name] < MIN_NODE_SHARE * nodes.total():
         raise ProviderError(
             f"only {nodes[name]} of {nodes.total()} nodes run on it ({_text(nodes)}); "
-            f"wanted {MIN_SHARE:.0%}: this detector does not suit it"
+            f"expected {MIN_NODE_SHARE:.0%} or more: this detector does not suit it"
         )
     return session, dict(nodes)
 
@@ -161,14 +161,14 @@ def _text(nodes: Counter[str]) -> str:
 
 
 def _load_cuda() -> None:
-    """Load CUDA and cuDNN out of the packages nvidia-*, where the dynamic linker does not look."""
+    """Load CUDA and cuDNN from the packages nvidia-*, where the dynamic linker does not search."""
     if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints which libraries it does not find
             ort.preload_dlls()
 
 
 def _missing_library(name: str) -> str:
-    """Why a provider's library cannot be loaded; ONNX Runtime tells that only to stderr."""
+    """Why a provider's library cannot be loaded; ONNX Runtime only prints that to stderr."""
     library = _LIBRARIES / f"libonnxruntime_providers_{name.removesuffix('ExecutionProvider').lower()}.so"
     if not library.exists():
         return ""
@@ -183,7 +183,7 @@ def _options(provider: str, settings: Settings) -> dict[str, str]:
     if provider == "openvino" and settings.threads:
         return {"num_of_threads": str(settings.threads)}
     if provider == "cuda" and settings.size is None:
-        # Otherwise cuDNN measures all algorithms anew for each size of picture.
+        # Otherwise cuDNN measures all algorithms again for each size of picture.
         return {"cudnn_conv_algo_search": "HEURISTIC"}
     return {}
 
@@ -191,7 +191,7 @@ def _options(provider: str, settings: Settings) -> dict[str, str]:
 def tensorrt_options(folder: Path, precision: str) -> dict[str, str]:
     """Options of the TensorRT provider: engines and timings are kept in ``folder``.
 
-    TensorRT computes in the precision in which parity was shown, and in no lower one.
+    TensorRT computes in the precision for which parity was shown, and in no lower one.
     """
     return {
         "trt_engine_cache_enable": "True",
@@ -204,12 +204,11 @@ def tensorrt_options(folder: Path, precision: str) -> dict[str, str]:
 
 
 def engine_folder(settings: Settings) -> Path:
-    """The folder of the engines for this detector, GPU, size and software; made where it is missing.
+    """The folder of the engines for this detector, GPU, size and software; it is made if it is missing.
 
-    ONNX Runtime writes the engines itself (weights and code, no pixels). It names them after the
-    graph's shape, so that all else which must match is in the name of the folder. An engine is code
-    that no hash covers, so the folder must belong to this user and be writable by nobody else. Raises
-    ProviderError.
+    ONNX Runtime writes the engines itself (weights and code, no pixels). It names them after the graph's
+    shape, so everything else that must match is in the name of the folder. An engine is code that no hash
+    covers, so the folder must belong to this user and must not be writable by others. Raises ProviderError.
     """
     folder = (settings.cache_folder / engine_key(settings)).absolute()
     try:
@@ -224,21 +223,21 @@ def engine_folder(settings: Settings) -> Path:
         ) from error
     if facts.st_mode & 0o170022 != 0o040000 or facts.st_uid != os.geteuid():
         raise ProviderError(
-            f"folder {folder} for engines must be a folder of this user, writable by nobody else: "
+            f"folder {folder} for engines must be a folder of this user that others cannot write to: "
             f"chown {os.geteuid()} {folder}; chmod 700 {folder}"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ProviderError(f"folder {folder} for engines is not writable; correct detector.cache_folder")
     if free < MIN_FREE_BYTES and not any(folder.glob("*.engine")):
         raise ProviderError(
-            f"folder {folder} for engines: {free // 2**20} MiB free, wanted {MIN_FREE_BYTES // 2**20}; "
-            "make room, or set detector.cache_folder"
+            f"folder {folder} for engines: {free // 2**20} MiB free, but {MIN_FREE_BYTES // 2**20} needed; "
+            "free some space, or set detector.cache_folder"
         )
     return folder
 
 
 def engine_key(settings: Settings) -> str:
-    """Name of the folder: precision and size, and a hash over all on which an engine depends."""
+    """Name of the folder: precision, size, and a hash over everything on which an engine depends."""
     assert settings.size is not None
     size = f"{settings.size[0]}x{settings.size[1]}"
     parts = [settings.sha256, settings.precision, size, ort.__version__, *gpu(), tensorrt_version()]
@@ -247,7 +246,7 @@ def engine_key(settings: Settings) -> str:
 
 
 def gpu() -> tuple[str, str]:
-    """Name and compute capability of the first GPU, asked from the CUDA driver. Raises ProviderError."""
+    """Name and compute capability of the first GPU, from the CUDA driver. Raises ProviderError."""
     name = ctypes.create_string_buffer(256)
     device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     capability_major, capability_minor = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
@@ -263,12 +262,12 @@ def gpu() -> tuple[str, str]:
         cuda.cuDeviceGetAttribute(ctypes.byref(minor), capability_minor, device),
     ]
     if any(codes):
-        raise ProviderError(f"the NVIDIA driver names no GPU (CUDA codes {codes})")
+        raise ProviderError(f"the NVIDIA driver reports no GPU (CUDA codes {codes})")
     return name.value.decode(errors="replace"), f"{major.value}.{minor.value}"
 
 
 def tensorrt_version() -> str:
-    """Version of the TensorRT library that the provider will load, as it states it. Raises ProviderError."""
+    """Version of the TensorRT library that the provider will load. Raises ProviderError."""
     try:
         found = re.search(
             rb"libnvinfer\.so\.\d+", (_LIBRARIES / "libonnxruntime_providers_tensorrt.so").read_bytes()
@@ -281,7 +280,7 @@ def tensorrt_version() -> str:
 
 @contextlib.contextmanager
 def _building(folder: Path) -> Iterator[None]:
-    """Say that an engine is being built and how long it took, and keep systemd waiting."""
+    """Log that an engine is being built and how long it takes, and keep systemd waiting."""
     if any(folder.glob("*.engine")):
         log.info("TensorRT engine in %s", folder)
         yield
@@ -304,5 +303,5 @@ def _building(folder: Path) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-    os.sync()  # half an engine after a power cut would keep the next start from loading it
+    os.sync()  # after a power cut, half an engine would make the next start fail
     log.info("TensorRT engine built in %.0f s", time.monotonic() - begin)

@@ -1,4 +1,4 @@
-"""A second look at stored images: is a face still to be found on them?"""
+"""Rescan: detection on images that are stored already, to find faces that were left uncovered."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edge.frames import Pixels
 from edge.pictures import read_picture
 
 FACE_SCORE = 0.5
-"""Score from which the second look counts as a face. Weaker hits (from the detector's
-``score_last_look``) are listed too; many are collars, and covered heads that look like heads."""
-_TIMEOUT_SECONDS = 120.0  # nobody waits for a frame here, and the machine may be busy
+"""Lowest score of a hit that counts as a face. Weaker hits (from the detector's ``score_last_look`` on) are
+listed too; many are collars, or covered heads that still look like heads."""
+_TIMEOUT_SECONDS = 120.0  # no camera waits for the result, and the machine may be busy
 
 
-def open_second_look(path: Path | None = None) -> Detector:
-    """The shipped detector, or another one (``path``), at the image's own size, on one CPU thread per call.
+def open_for_rescan(path: Path | None = None) -> Detector:
+    """Open the shipped detector, or that of ``path``, at the image's own size, on one CPU thread per call.
 
     Raises DetectorError.
     """
@@ -33,16 +33,16 @@ def open_second_look(path: Path | None = None) -> Detector:
 
 
 def best_score(detector: Detector, pixels: Pixels) -> float:
-    """Score of the surest face on uint8 ``[H, W, 3]`` BGR; 0 without any. Raises DetectionError."""
+    """Highest score of a face on uint8 ``[H, W, 3]`` BGR; 0 without any. Raises DetectionError."""
     return float(detector.detect(pixels).scores.max(initial=0))
 
 
 def find_faces(images: Sequence[Path]) -> list[tuple[Path, float]]:
-    """Images on which the shipped detector finds anything; with the best score.
+    """Images on which the shipped detector finds anything, each with its highest score.
 
     Raises PictureError and DetectorError.
     """
-    detector = open_second_look()
+    detector = open_for_rescan()
     with ThreadPoolExecutor() as pool:
         scores = list(pool.map(lambda path: best_score(detector, read_picture(path).pixels), images))
     return [

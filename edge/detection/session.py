@@ -22,12 +22,12 @@ from edge.errors import ContractError, DetectionError, DetectorError, ProviderEr
 from edge.reasons import Reason
 
 FIRST_SIZE = (640, 384)
-"""Width and height of the first run of a detector whose sides are free."""
+"""Width and height of the first run of a detector without a fixed canvas, in pixels."""
 TENSORRT_SIZE = (views.LONGEST_SIDE, 1088)
-"""Canvas for TensorRT, which needs fixed sides, unless the configuration has another: width, height."""
+"""Width and height of the canvas for TensorRT, which needs a fixed one, unless the configuration sets it."""
 
 FIRST_RUN_SECONDS = 120.0
-"""Longest first run on an accelerator, which loads its kernels and measures algorithms then."""
+"""Time limit for the first run on an accelerator, which then loads its kernels and measures algorithms."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class DetectorFile:
 def read_detector(path: Path | None) -> DetectorFile:
     """Read a detector file (None: the shipped CenterFace) and check ``<name>.sha256`` beside it.
 
-    Raises DetectorError when a file is missing or the hash differs, ContractError when it refers to
-    external data.
+    Raises DetectorError when a file is missing or the hash differs, ContractError when it refers to external
+    data.
     """
     shipped = resources.files("edge") / "models" / "centerface.onnx"
     target = path if path is not None else Path(str(shipped))
@@ -58,13 +58,13 @@ def read_detector(path: Path | None) -> DetectorFile:
         wanted = _read_file(beside).split()
         stated = wanted[0].decode("ascii").lower() if wanted else "nothing"
     except UnicodeDecodeError as error:
-        raise DetectorError(f"detector {target}: {beside.name} is no text; {way_out}") from error
-    except (OSError, ValueError) as error:  # ValueError: what is no name of a file
+        raise DetectorError(f"detector {target}: {beside.name} is not a text file; {way_out}") from error
+    except (OSError, ValueError) as error:  # ValueError: not possible as a file name
         raise DetectorError(f"detector {target}: {error}; {way_out}") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != stated:
         raise DetectorError(
-            f"detector {target} has sha256 {digest}, but {beside.name} says {stated}; "
+            f"detector {target} has sha256 {digest}, but {beside.name} has {stated}; "
             f"the file was changed or is incomplete: {way_out}"
         )
     contract.refuse_external_data(data)
@@ -72,7 +72,7 @@ def read_detector(path: Path | None) -> DetectorFile:
 
 
 def _read_file(path: Path) -> bytes:
-    """Read a regular file; a pipe would wait for ever, a device never end. Raises OSError, ValueError."""
+    """Read a regular file: a pipe could block forever, a device never end. Raises OSError, ValueError."""
     if path.exists() and not path.is_file():
         raise OSError(f"{path.name} is not a regular file")
     return path.read_bytes()
@@ -81,10 +81,10 @@ def _read_file(path: Path) -> bytes:
 class Session:
     """One detector on one provider.
 
-    ``size`` is the canvas (width, height) in pixels, or None when any multiple of the contract's
-    ``letterbox_multiple`` will do. ``provider`` is the short name of what runs, ``assignment`` the
-    number of nodes per provider of ONNX Runtime (empty where it cannot tell), and ``fallback`` says why
-    it is not what was wanted (empty: it is). ``run`` may be called from several threads.
+    ``size`` is the canvas (width, height) in pixels, or None if any multiple of the contract's
+    ``letterbox_multiple`` is accepted. ``provider`` is the short name of the one that runs, ``assignment``
+    the number of nodes per provider of ONNX Runtime (empty if it cannot report that). ``fallback`` says why
+    it is not the configured one; it is empty if it is. ``run`` may be called from several threads.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Session:
         provider_fallback: bool = False,
         cache_folder: Path = Path("engines"),
     ) -> None:
-        """Open the session; ``size`` None leaves height and width free, but for TensorRT, which refuses
-        ``native``.
+        """Open the session. With ``size`` None, width and height stay free; TensorRT gets a fixed canvas
+        instead, and does not accept ``native``.
 
         Raises ContractError, DetectorError, ProviderError.
         """
@@ -154,7 +154,7 @@ class Session:
         return size
 
     def _first_run(self, provider: str) -> None:
-        """Run once: it allocates, and a size or a provider that cannot work fails here."""
+        """Run once, so that memory is allocated, and a size or provider that cannot work fails here."""
         if self.size is None and provider == "cpu":
             return
         multiple = self.contract.letterbox_multiple
@@ -213,7 +213,7 @@ def _rounded_up(side: int, multiple: int) -> int:
 
 
 def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:
-    """Check what a graph returned for one frame and take the batch side off.
+    """Check what a graph returned for one frame and remove the batch dimension.
 
     Raises DetectionError on a wrong shape, type or order, NaN or infinity.
     """
@@ -223,10 +223,10 @@ def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:
     if scores.shape != (1, count) or boxes.shape != (1, count, 4) or count == 0:
         raise DetectionError(
             Reason.DETECTOR_OUTPUT,
-            f"boxes {list(boxes.shape)} and scores {list(scores.shape)}; wanted [1, K, 4] and [1, K]",
+            f"boxes {list(boxes.shape)} and scores {list(scores.shape)}; expected [1, K, 4] and [1, K]",
         )
     if boxes.dtype != np.float32 or scores.dtype != np.float32:
-        raise DetectionError(Reason.DETECTOR_OUTPUT, f"{boxes.dtype} and {scores.dtype}; wanted float32")
+        raise DetectionError(Reason.DETECTOR_OUTPUT, f"{boxes.dtype} and {scores.dtype}; expected float32")
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise DetectionError(Reason.DETECTOR_OUTPUT, "a box or score is NaN or infinite")
     if (np.diff(scores[0]) > 0).any():
@@ -235,11 +235,11 @@ def check_output(boxes: Any, scores: Any) -> tuple[Floats, Floats]:
 
 
 def _inspect(file: DetectorFile) -> tuple[Contract, tuple[int, int] | None]:
-    """Read the contract, and the fixed width and height or None, without opening a provider.
+    """Read the contract, and the fixed width and height of the canvas or None, without opening a provider.
 
-    A plain session on one thread with no optimisations costs half of a real one; a reader of
-    protobuf would be cheaper, but it would be one more that must agree with ONNX Runtime's. Raises
-    ContractError, DetectorError.
+    A plain session on one thread without optimisations costs half of a real one. A protobuf parser would be
+    cheaper, but it would be one more that has to agree with ONNX Runtime's. Raises ContractError,
+    DetectorError.
     """
     options = ort.SessionOptions()
     options.log_severity_level = 4

@@ -1,10 +1,10 @@
-"""Which parts of a frame the detector looks at, and at which scale.
+"""Views: on which parts of a frame the detector runs, and at which scale.
 
-A face of ``SMALLEST_FACE`` pixels of the frame must be at least ``SMALLEST_ON_CANVAS`` pixels wide on the
-canvas, from where CenterFace finds faces reliably (docs/measurements.md). One view of the whole frame is
-enough for that as long as the canvas is nearly as large as the frame. Larger frames get tiles as well, which
-overlap by more than the smallest face that the next coarser view finds, so that no face is cut by the edges
-of tiles and too small for everything else.
+A face that is ``SMALLEST_FACE`` pixels wide in the frame must be at least ``SMALLEST_ON_CANVAS`` pixels wide
+on the canvas, the size from which CenterFace finds faces reliably (docs/measurements.md). One view of the
+whole frame is enough for that as long as the canvas is nearly as large as the frame. Larger frames get tiles
+as well. These overlap by more than the smallest face that the next coarser view finds, so that no face is
+both cut by the edges of tiles and too small for every other view.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from edge.boxes import Letterbox
 from edge.contract import Contract
 
 SMALLEST_FACE = 20
-"""Width in pixels of the frame from which a face must be found. Recognition begins about there: 125 pixels a
-metre (IEC 62676-4) and a face of 16 cm."""
+"""Width in pixels of the frame from which a face must be found. People can be recognised from about there:
+125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
 SMALLEST_ON_CANVAS = 14
 """Width in pixels of the canvas from which the detector finds a face reliably."""
 LONGEST_SIDE = 1920
-"""Longest side of a canvas that is not fixed by the detector or the configuration, in pixels."""
+"""Longest side of a canvas whose size neither the detector nor the configuration fixes, in pixels."""
 CLOSE_UP_SIDE = 480
-"""Longer side of the canvas on which close-ups are looked for, which are too large for the other views."""
+"""Longer side of the canvas for close-ups, which are too large for the other views, in pixels."""
 
 _MIN_SCALE = SMALLEST_ON_CANVAS / SMALLEST_FACE
 _OVERLAP_ON_CANVAS = 2 * SMALLEST_ON_CANVAS
-"""What neighbouring tiles share, in pixels of the next coarser canvas: twice the smallest face that is found
-there, so that a face at an edge is seen with what surrounds it."""
+"""Overlap of neighbouring tiles, in pixels of the next coarser canvas: twice the smallest face that is found
+there, so that a face at an edge is seen with its surroundings."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class View:
 
 @dataclass(frozen=True)
 class Canvas:
-    """The canvas of a detector whose sides are given by its file or by the configuration, in pixels."""
+    """A canvas whose sides (pixels) the detector's file or the configuration gives."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ class Canvas:
 
     @classmethod
     def of(cls, contract: Contract, size: tuple[int, int]) -> Canvas:
-        """The canvas of ``size`` (width, height) as the contract fills it."""
+        """The canvas of ``size`` (width, height), filled as the contract demands."""
         return cls(*size, contract.letterbox == "stretch", contract.letterbox_short_side)
 
     def letterbox(self, width: int, height: int) -> Letterbox:
@@ -65,7 +65,7 @@ class Canvas:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Width and height that a scaled view has at most."""
+        """Largest width and height of a scaled view."""
         if not self.short_side:
             return self.width, self.height
         if self.width < self.height:
@@ -85,17 +85,17 @@ class OwnSize:
         return geometry.fit_native(width, height, self.shortest, LONGEST_SIDE, self.multiple)
 
     def close_up(self, width: int, height: int) -> Letterbox:
-        """The same, small."""
+        """How such a view lies on the small canvas for close-ups."""
         return geometry.fit_native(width, height, CLOSE_UP_SIDE, CLOSE_UP_SIDE, self.multiple)
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Width and height that a scaled view has at most."""
+        """Largest width and height of a scaled view."""
         return LONGEST_SIDE, LONGEST_SIDE
 
 
 def whole(width: int, height: int, canvas: Canvas | OwnSize) -> list[View]:
-    """Views of the whole frame: one, and a small one for close-ups where the frame is large."""
+    """Views of the whole frame: one, and a small one for close-ups if the frame is large."""
     letterboxes = [canvas.letterbox(width, height)]
     if isinstance(canvas, OwnSize) and max(letterboxes[0].inner_width, letterboxes[0].inner_height) >= (
         2 * CLOSE_UP_SIDE
@@ -105,9 +105,9 @@ def whole(width: int, height: int, canvas: Canvas | OwnSize) -> list[View]:
 
 
 def tiles(width: int, height: int, canvas: Canvas | OwnSize) -> list[View]:
-    """Tiles for faces that are too small in a view of the whole frame; none where nothing is too small.
+    """Tiles for faces that are too small in a view of the whole frame; empty if none is too small.
 
-    Where one level of tiles would have to overlap by more than half, there are coarser ones in between.
+    If one level of tiles would have to overlap by more than half, there are coarser ones in between.
     """
     coarse = _scale(canvas.letterbox(width, height))
     if coarse >= _MIN_SCALE:
@@ -143,9 +143,9 @@ def _scale(letterbox: Letterbox) -> float:
 
 
 def _spans(side: int, longest: int, overlap: int) -> list[tuple[int, int]]:
-    """Divide a side into as few equal spans of at most ``longest`` pixels as will do.
+    """Divide a side into as few equal spans of at most ``longest`` pixels as possible.
 
-    Neighbours share at least ``overlap`` pixels, or half of ``longest`` where that is less.
+    Neighbours share at least ``overlap`` pixels, or half of ``longest`` if that is less.
     """
     if side <= longest:
         return [(0, side)]

@@ -23,27 +23,27 @@ log = logging.getLogger(__name__)
 
 HANG_MARGIN_SECONDS = 5.0
 LATE_SECONDS = 1.0
-"""A stream whose pictures are later than this for longer than its read timeout is opened anew."""
+"""A stream whose pictures are later than this for longer than its read timeout is opened again."""
 SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
-"""A stream without a clock that is silent for longer than both, the second in intervals between its
-pictures, is opened anew."""
+"""A stream without a clock is opened again when it is silent for longer than both; the second is counted in
+intervals between its pictures."""
 DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
-"""A picture that comes faster than the first had been waiting in a queue; for the second at most, since a
-quick camera may be that fast."""
+"""A picture that arrives within the first of these had been waiting in a queue. Such pictures are thrown
+away, at most for the second, since a fast camera may be that quick."""
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Source(ABC):
-    """An iterator of frames of one camera. Iterating opens it; leaving the loop closes it.
+    """The frames of one camera. Iterating opens the camera; leaving the loop closes it.
 
-    Iterating raises SourceError when the source cannot be opened or stops working, and ends when
-    there are no more frames or ``stop`` is set. It may be iterated again to reopen. What belongs to one
-    opening lives in local variables of ``__iter__``, so that a copy is a fresh source (``renewed``).
+    Iterating raises SourceError when the camera cannot be opened or stops working, and ends when there are no
+    more frames or ``stop`` is set. Iterating again opens it again. The state of one opening is kept in local
+    variables of ``__iter__``, so that a copy is a new source (``renewed``).
     """
 
     live: ClassVar[bool]
-    """Frames come from the world: a repeated or old one is dropped, and a lost source is reopened."""
+    """Frames show the world as it is now: a repeated or old one is dropped, and a lost source is reopened."""
     continuous: ClassVar[bool] = True
     """Successive frames show the same scene, so that hold makes sense."""
 
@@ -54,14 +54,14 @@ class Source(ABC):
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.abandoned = False
-        """Set on a source that hangs: should it ever wake up, it ends."""
+        """Set on a source that hangs: if it ever wakes up, it ends."""
         self._problem = ""
         self._stop = stop
         self._number = 0
 
     @property
     def waits(self) -> bool:
-        """Whether every frame is looked at (True), or the newest one wins (False)."""
+        """Whether no frame may be skipped (True), or the newest one wins (False)."""
         return False
 
     @property
@@ -71,18 +71,18 @@ class Source(ABC):
 
     @property
     def label(self) -> str:
-        """The source as it may be shown: of a URL, scheme, host and port."""
+        """The source as it may be shown: a URL is reduced to scheme, host and port."""
         return label(self.config.source)
 
     @property
     def hang_seconds(self) -> float:
-        """Without a sign of life for longer than this, the source hangs. FFmpeg takes up to three times
-        the read timeout to give up."""
+        """A source without a sign of life for longer than this hangs. FFmpeg takes up to three times the read
+        timeout to give up."""
         config = self.config
         return config.open_timeout_seconds + 3 * config.read_timeout_seconds + HANG_MARGIN_SECONDS
 
     def renewed(self) -> Source:
-        """A source of the same camera, not opened, that goes on with the numbers of this one."""
+        """A new source of the same camera, not opened, that continues the frame numbers of this one."""
         fresh = copy.copy(self)
         fresh.abandoned, fresh.beat = False, 0.0
         return fresh
@@ -93,17 +93,17 @@ class Source(ABC):
     def _read_live(
         self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
-        """Frames of an open live camera until ``stop``. Raises SourceError when none comes, none can be
-        used, or all are late (``clock``), for longer than the read timeout.
+        """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
+        timeout none arrives, none can be used, or all are late (by ``clock``).
 
-        A dead stream returns ok with an old picture once or twice, after the timeout; the handle is of
-        no use from then on. With ``piled_up`` the first pictures are thrown away, as long as they come
-        without a wait.
+        OpenCV reports success with an old picture once or twice after a stream has died and timed out; the
+        handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
+        arrive without a wait.
         """
         limit = self.config.read_timeout_seconds
         usable = in_time = time.monotonic()
         drain_until = usable + DRAIN_SECONDS if piled_up else usable
-        interval = limit  # between two pictures; of the first nothing is known
+        interval = limit  # between two pictures; unknown before the first
         while not (self._stop.is_set() or self.abandoned):
             begin = time.monotonic()
             good, pixels = capture.read()
@@ -115,11 +115,11 @@ class Source(ABC):
             if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
                 continue
             drain_until = usable
-            # Without a clock, a silence means that the pictures behind it may be as old as it was long.
+            # Without a clock, the pictures after a silence may be as old as it was long.
             if clock is None and now - begin > max(SILENCE_SECONDS, SILENCE_INTERVALS * interval):
                 raise SourceError(
                     f"{self.label}: silent for {now - begin:.1f} seconds; what follows may be as old, so it "
-                    "is opened anew"
+                    "is opened again"
                 )
             interval = 0.8 * interval + 0.2 * (now - begin)
             lag = clock.lag(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now) if clock else 0.0
@@ -140,8 +140,8 @@ class Source(ABC):
     def _frame(
         self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None
     ) -> RawFrame | None:
-        """Turn and crop pixels and stamp them as this camera's next frame; None, and counted, when they
-        are unusable. ``captured`` is monotonic, in seconds; without it, now."""
+        """Rotate and crop pixels and make them this camera's next frame; None, and counted, when they are
+        unusable. ``captured`` is on the monotonic clock, in seconds, and now by default."""
         self.beat = now = time.monotonic()
         captured = now if captured is None else captured
         prepared = self._prepare(pixels)
@@ -149,19 +149,26 @@ class Source(ABC):
             self.undecodable += 1
             return None
         utc_ns = time.time_ns() - round((time.monotonic() - captured) * 1e9)
-        frame = RawFrame(prepared, self.camera, self._number, media_seconds, captured, utc_ns)
+        frame = RawFrame(
+            prepared,
+            self.camera,
+            self._number,
+            media_seconds=media_seconds,
+            captured=captured,
+            utc_ns=utc_ns,
+        )
         self._number += 1
         return frame
 
     def _prepare(self, pixels: cv2.typing.MatLike | None) -> Pixels | None:
-        """The part of the turned picture that is wanted, or None with ``_problem`` set."""
+        """The rotated and cropped picture, or None with ``_problem`` set."""
         if pixels is None:
             self._problem = "it cannot be decoded"
             return None
-        # Other depths would wrap around silently
+        # Other bit depths would silently wrap around.
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             self._problem = (
-                f"wanted 8-bit BGR, got {pixels.dtype} of shape {list(pixels.shape)}; convert it "
+                f"expected 8-bit BGR, got {pixels.dtype} of shape {list(pixels.shape)}; convert it "
                 "(gstreamer: '! videoconvert ! video/x-raw,format=BGR' before '! appsink')"
             )
             return None
@@ -182,5 +189,5 @@ class Source(ABC):
                 log.error("camera %s: picture cannot be used: %s", self.camera, problem)
             self._problem = problem
             return None
-        # What was cut off must not stay in memory with the rest, as it would below a view
+        # A copy, because a NumPy view would keep what was cut off in memory.
         return np.array(pixels, np.uint8) if self.config.crop else np.ascontiguousarray(pixels, np.uint8)

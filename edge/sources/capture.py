@@ -1,66 +1,42 @@
 """One thread per camera puts frames into a slot; the pipeline takes them out.
 
-For a live camera the newest frame wins: one that nobody took in time is counted as overtaken. For a
-file that must not skip frames, the thread waits until the slot is empty.
+For a live camera the newest frame wins: one that was not taken in time is counted as overtaken. For a file of
+which no frame may be skipped, the thread waits until the slot is empty.
 
 A source is third-party code in C that may never return. Its thread cannot be ended from outside, so it is
-left behind, and another one goes on with a fresh source (``Capture.supervise``).
+abandoned, and another one goes on with a new source (``Capture.supervise``).
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-
-import numpy as np
+from datetime import datetime
 
 from edge.errors import SourceError
-from edge.frames import Pixels, RawFrame
+from edge.frames import RawFrame
 from edge.masking import error_text
 from edge.reasons import Reason
-from edge.sources import Source
+from edge.sources import Source, health
+from edge.sources.backoff import Backoff
+from edge.sources.reader import Reader
+from edge.sources.repeats import FrozenError, Repeats
 from edge.sources.slot import Slot
 from edge.sources.state import CameraState
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 1.0, 60.0
-FRESH_SECONDS = 2.0
-"""A live camera is stale when its last fresh picture is older; a picture older on arrival is not fresh."""
-MOST_LEFT_BEHIND = 3
-"""So many threads of one camera may hang at a time; then only a fresh process can help."""
-
-
-class _FrozenError(SourceError):
-    """The camera repeats one picture."""
-
-
-class _Reader:
-    """One thread and the source that only it iterates."""
-
-    def __init__(self, source: Source, run: Callable[[_Reader], None]) -> None:
-        self.source = source
-        self.inside: float | None = None
-        """Monotonic time since when the thread is inside the source; None outside."""
-        self.delivered = False
-        """Whether a good frame came since the source was opened."""
-        self.thread = threading.Thread(target=run, args=(self,), name=f"capture-{source.camera}", daemon=True)
-
-    def quiet_seconds(self) -> float:
-        """How long the source has not given a sign of life; 0 while it is not asked for one."""
-        inside = self.inside
-        return 0.0 if inside is None else time.monotonic() - max(inside, self.source.beat)
+MOST_ABANDONED = 3
+"""When this many abandoned threads of one camera hang, only a new process can help."""
 
 
 class Capture:
-    """The threads of one camera: one opens the source, reopens it with growing pauses, fills the slot.
+    """The threads of one camera: one opens the source, reopens it after growing pauses and fills the slot.
 
-    ``captured`` counts the pictures that came, repeated ones too; ``connections`` how often a fresh one
-    was the first after opening.
+    ``captured`` counts the pictures that arrived, repeated ones included; ``connections`` counts the openings
+    after which a fresh one arrived. The other threads are abandoned ones.
     """
 
     def __init__(
@@ -76,72 +52,60 @@ class Capture:
         self.captured = 0
         self._stop = stop
         self._count = count
-        self._lock = threading.Lock()  # around all that follows; never held while frames are waited for
-        self._reader = _Reader(source, self._run)
+        self._lock = threading.Lock()  # around all that follows; not held while waiting for a frame
+        self._reader = Reader(source, self._run)
         self._hanging: list[threading.Thread] = []
-        self._next_reader = float("inf")  # monotonic time at which one takes over from one that hangs
-        self._pause = FIRST_BACKOFF_SECONDS
-        self._state: CameraState = "connecting"
-        self._since = datetime.now(timezone.utc)
-        self._error = ""
+        self._next_reader = float("inf")  # monotonic time at which a new one replaces an abandoned one
+        self._backoff = Backoff()
+        self._health = health.CameraHealth(source.camera, live=source.live)
         self._undecodable = 0
-        self._last: Pixels | None = None
-        self._changed = self._fresh = time.monotonic()
+        self._repeats = Repeats()
 
     def start(self) -> None:
         self._reader.thread.start()
 
     @property
     def source(self) -> Source:
-        """The source that is read now; another object after one was left behind."""
+        """The source that is read now; another object after one was abandoned."""
         return self._reader.source
 
     @property
     def alive(self) -> bool:
-        """Whether frames may still come."""
+        """Whether frames may still arrive."""
         return self.source.abandoned or self._reader.thread.is_alive()
 
     @property
     def state(self) -> CameraState:
-        """How the camera is; ``stale`` also while it is connected and nothing fresh comes."""
-        return "stale" if self._starved else self._state
+        return self._health.state
 
     @property
     def since(self) -> datetime:
-        """When it entered this state, UTC."""
-        if self._starved:
-            ago = time.monotonic() - self._fresh - FRESH_SECONDS
-            return datetime.now(timezone.utc) - timedelta(seconds=ago)
-        return self._since
+        """When the camera entered this state, UTC."""
+        return self._health.since
 
     @property
     def last_error(self) -> str:
-        """Why it is not live; empty when it is, or ended well."""
-        return f"no fresh picture for more than {FRESH_SECONDS:g} seconds" if self._starved else self._error
+        """Why the camera is not live; empty when it is, or when its file has ended."""
+        return self._health.last_error
 
     @property
-    def hopeless(self) -> bool:
-        """Whether only a fresh process can help: too many threads of this camera hang."""
+    def needs_restart(self) -> bool:
+        """Whether only a new process can help: too many threads of this camera hang."""
         with self._lock:
-            return self.source.abandoned and self._count_hanging() >= MOST_LEFT_BEHIND
+            return self.source.abandoned and self._count_hanging() >= MOST_ABANDONED
 
     @property
     def hanging(self) -> int:
         """How many threads of this camera are inside a source that hangs.
 
-        A process with any should end by ``os._exit``: one that comes back from OpenCV while Python shuts
-        down aborts the process (std::terminate, exit status 134).
+        A process that has any should end with ``os._exit``: a thread that returns from OpenCV while Python
+        shuts down aborts the process (std::terminate, exit status 134).
         """
         with self._lock:
             return self._count_hanging()
 
-    @property
-    def _starved(self) -> bool:
-        return self._state == "live" and self.source.live and time.monotonic() - self._fresh > FRESH_SECONDS
-
     def supervise(self) -> None:
-        """Leave a live source behind that hangs, and let a fresh one take over in time. Cheap; every tick
-        calls it."""
+        """Replace a live source that hangs with a new one, after a pause. Cheap; every tick calls it."""
         with self._lock:
             reader = self._reader
             if self._stop.is_set():
@@ -150,21 +114,20 @@ class Capture:
                 self._count_undecodable(reader)
                 quiet = reader.quiet_seconds()
                 if reader.source.live and quiet > reader.source.hang_seconds:
-                    self._leave_behind(reader, quiet)
-            elif time.monotonic() >= self._next_reader and self._count_hanging() < MOST_LEFT_BEHIND:
-                self._reader = _Reader(reader.source.renewed(), self._run)
+                    self._abandon(reader, quiet)
+            elif time.monotonic() >= self._next_reader and self._count_hanging() < MOST_ABANDONED:
+                self._reader = Reader(reader.source.renewed(), self._run)
                 self._reader.thread.start()
 
     def join(self, seconds: float) -> bool:
-        """Wait for the thread to end; False when it hangs in the source (it is a daemon thread).
+        """Wait at most ``seconds`` for the thread to end; False when it hangs in the source and is abandoned.
 
-        Nothing gets into the slot afterwards. For one bound over several cameras, give each what is left
-        of it, 0 too.
+        Nothing gets into the slot afterwards.
         """
         self.slot.close()
         reader = self._reader
         if reader.source.abandoned:
-            return True  # said when it was left behind
+            return True  # this was logged when it was abandoned
         reader.thread.join(seconds)
         with self._lock:
             reader.source.abandoned = reader.thread.is_alive()
@@ -172,40 +135,35 @@ class Capture:
                 self._hanging.append(reader.thread)
         return not reader.source.abandoned
 
-    def _leave_behind(self, reader: _Reader, quiet: float) -> None:
+    def _abandon(self, reader: Reader, quiet: float) -> None:
         reader.source.abandoned = True
         self._hanging.append(reader.thread)
-        self._next_reader = time.monotonic() + self._next_pause()
-        text = (
-            f"{reader.source.label}: hangs, no sign of life for {quiet:.0f} seconds; it is left behind, and "
-        )
-        if self._count_hanging() < MOST_LEFT_BEHIND:
-            text += "opened anew"
+        self._next_reader = time.monotonic() + self._backoff.next_seconds()
+        hanging = f"{reader.source.label}: hangs, no sign of life for {quiet:.0f} seconds"
+        if self._count_hanging() < MOST_ABANDONED:
+            self._health.fail(f"{hanging}; it is abandoned and opened again")
         else:
-            text += f"as {MOST_LEFT_BEHIND} of its threads hang, not opened again: restart the service"
-        self._fail(text)
+            self._health.fail(
+                f"{hanging}; as {MOST_ABANDONED} of its threads hang, it is not opened again: "
+                "restart the service"
+            )
 
     def _count_hanging(self) -> int:
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
         return len(self._hanging)
 
-    def _next_pause(self) -> float:
-        pause = self._pause * random.uniform(0.8, 1.2)
-        self._pause = min(self._pause * 2, LAST_BACKOFF_SECONDS)
-        return min(pause, LAST_BACKOFF_SECONDS)
-
-    def _run(self, reader: _Reader) -> None:
+    def _run(self, reader: Reader) -> None:
         source = reader.source
         while not (self._stop.is_set() or source.abandoned):
             error: str = ""
             state: CameraState = "down"
             try:
                 self._read(reader)
-            except _FrozenError as frozen:
+            except FrozenError as frozen:
                 error, state = str(frozen), "stale"
             except SourceError as refused:
                 error = str(refused)
-            # A source is third-party code on hostile input; its thread must not die unseen.
+            # A source is third-party code on hostile input; its thread must not die unnoticed.
             except Exception as unexpected:
                 error = f"{source.label}: {error_text(unexpected, source.config.source)}"
             with self._lock:
@@ -213,27 +171,17 @@ class Capture:
                     return
                 self._count_undecodable(reader)
                 if not error:
-                    self._enter("ended")
+                    self._health.enter("ended")
                     return
-                self._fail(error, state)
-                pause = self._next_pause()
+                self._health.fail(error, state)
+                pause = self._backoff.next_seconds()
             if not source.reopens:
                 return
             self._stop.wait(pause)
 
-    def _enter(self, state: CameraState) -> None:
-        if state != self.state:
-            self._since = datetime.now(timezone.utc)
-        self._state = state
-
-    def _fail(self, text: str, state: CameraState = "down") -> None:
-        if (text, state) != (self._error, self._state):
-            log.warning("camera %s: %s", self.camera, text)
-        self._enter(state)
-        self._error = text
-
-    def _read(self, reader: _Reader) -> None:
-        """Hand on the frames of one opening. Closing counts as being inside the source: it may hang, too."""
+    def _read(self, reader: Reader) -> None:
+        """Put the frames of one opening into the slot. Closing counts as being inside the source, too: it may
+        hang."""
         reader.delivered = False
         reader.inside = time.monotonic()
         frames = iter(reader.source)
@@ -252,56 +200,38 @@ class Capture:
             getattr(frames, "close", lambda: None)()
             reader.inside = None
 
-    def _accept(self, reader: _Reader, frame: RawFrame) -> bool:
-        """Whether to hand the frame on; raises SourceError when the camera is frozen."""
+    def _accept(self, reader: Reader, frame: RawFrame) -> bool:
+        """Whether this frame goes into the slot. Raises SourceError when the camera is frozen."""
         live = reader.source.live
-        repeated = live and self._last is not None and same(self._last, frame.pixels)
+        repeated = live and self._repeats.repeated(frame.pixels)
         with self._lock:
             if reader.source.abandoned:
                 return False
-            now = time.monotonic()
             self.captured += 1
             self._count_undecodable(reader)
             if repeated:
                 self._count(self.camera, Reason.REPEATED)
-                limit = reader.source.config.stale_after_seconds
-                if now - self._changed >= limit:
-                    raise _FrozenError(
-                        f"{reader.source.label}: the same picture for {limit:g} seconds or longer: "
-                        "the camera is frozen"
-                    )
+                self._repeats.check_frozen(reader.source)
                 return False
-            self._last, self._changed = frame.pixels if live else None, now
-            if live and age_seconds(frame) > FRESH_SECONDS:
-                return True  # too old to make the camera live; the pipeline counts it
+            if live:
+                self._repeats.note_new(frame.pixels)
+            if live and age_seconds(frame) > health.FRESH_SECONDS:
+                return True  # too old to make the camera live; the lane drops and counts it
             self._note_fresh(reader, frame)
             return True
 
-    def _note_fresh(self, reader: _Reader, frame: RawFrame) -> None:
+    def _note_fresh(self, reader: Reader, frame: RawFrame) -> None:
         if not reader.delivered:
             reader.delivered = True
             self.connections += 1
-            self._pause = FIRST_BACKOFF_SECONDS
-            size = f"{frame.width}x{frame.height}"
-            log.info("camera %s: %s: %s", self.camera, reader.source.label, size)
-        self._enter("live")
-        self._fresh = time.monotonic()
-        self._error = ""
+            self._backoff.reset()
+            log.info("camera %s: %s: %dx%d", self.camera, reader.source.label, frame.width, frame.height)
+        self._health.note_fresh()
 
-    def _count_undecodable(self, reader: _Reader) -> None:
+    def _count_undecodable(self, reader: Reader) -> None:
         for _ in range(reader.source.undecodable - self._undecodable):
             self._count(self.camera, Reason.UNDECODABLE)
         self._undecodable = reader.source.undecodable
-
-
-def same(first: Pixels, second: Pixels) -> bool:
-    """Whether two pictures are equal in every pixel.
-
-    Most differ within the rows that are looked at first, so that this costs little.
-    """
-    if first.shape != second.shape:
-        return False
-    return np.array_equal(first[::64], second[::64]) and np.array_equal(first, second)
 
 
 def age_seconds(frame: RawFrame) -> float:

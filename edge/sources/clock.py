@@ -1,27 +1,27 @@
-"""How late a picture of a live stream is, told by the stream's own clock."""
+"""How late a picture of a live stream is, measured by the stream's own clock."""
 
 from __future__ import annotations
 
 import math
 
 DRIFT = 500e-6
-"""How much faster or slower than ours a camera's clock may run: seconds per second."""
+"""How much faster or slower than this machine's clock a camera's may run: seconds per second."""
 BETTER_SECONDS = 0.005
 IN_TIME = 5
 IN_TIME_SECONDS = 1.0
-"""When none of so many pictures in a row, or none for so long, was less late by BETTER_SECONDS than all
-before, what had piled up is read."""
+"""The backlog from opening has been read when none of this many pictures in a row, or none for this long, was
+less late by BETTER_SECONDS than all earlier ones."""
 
 
 class StreamClock:
     """Lag of pictures from their presentation times, in seconds.
 
-    ``arrival - presentation`` is constant for a stream that comes in time, and its smallest value so
-    far is taken for "in time"; it may rise by ``DRIFT``, since no two clocks run alike. What a picture
-    is above that, it is late. A delay that is always there (exposure, encoder, network) cannot be seen.
+    ``arrival - presentation`` is constant for a stream that arrives in time. Its smallest value so far is
+    taken for "in time" (it may rise by ``DRIFT``, since no two clocks run alike), and a picture is late by
+    what it has above that. A constant delay (exposure, encoder, network) cannot be seen.
 
-    While a stream is opened, pictures pile up, and come faster than they were taken. Until that is over
-    no picture counts as younger than it would be if the first one had been taken when opening began.
+    While a stream is being opened, pictures pile up and then arrive faster than they were taken. Until that
+    backlog is read, no picture counts as younger than if the first one had been taken when opening began.
 
     >>> clock = StreamClock(opened=100.0)
     >>> [round(clock.lag(n / 10, 101 + n / 10), 3) for n in range(8)]  # one second to open, then in time
@@ -41,7 +41,8 @@ class StreamClock:
     def lag(self, presented: float, arrived: float) -> float:
         """Lag of one picture: its presentation time and its arrival (monotonic), both in seconds.
 
-        A presentation time that stands still for IN_TIME_SECONDS, or is no number, is no clock; then 0.
+        When the presentation time stands still for IN_TIME_SECONDS, or is not a finite number, the stream has
+        no usable clock, and the lag is 0.
         """
         stands = self._offset is not None and presented == self._presented
         if stands or not math.isfinite(presented):
@@ -58,7 +59,7 @@ class StreamClock:
             self._first -= presented
             self._offset, self._best_at = offset, arrived
             return offset - self._first
-        if back:  # the stream's clock was set back: what it said before is void
+        if back:  # the stream's clock was set back, so earlier times mean nothing
             self._offset, self._in_time = offset, IN_TIME
         if self._in_time < IN_TIME:
             if offset < self._offset - BETTER_SECONDS:

@@ -1,8 +1,8 @@
 """Which way is up in a video file, read from its bytes.
 
-OpenCV tells the angle of a display matrix and not its mirror, so the matrix itself is read here. MP4 and MOV
-have one for the movie and one for each track (ISO/IEC 14496-12, 8.2.2 and 8.3.2), Matroska and WebM have a
-pose instead (``edge/sources/matroska.py``), and other containers have nothing of the kind.
+OpenCV reports the angle of a display matrix but not its mirror, so the matrix itself is read here. MP4 and
+MOV have one for the movie and one for each track (ISO/IEC 14496-12, 8.2.2 and 8.3.2), Matroska and WebM have
+a pose instead (``edge/sources/matroska.py``), and other containers have neither.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from edge.sources.matroska import EBML, Span, read_poses
 from edge.sources.orientation import Orientation, orientation_of
 
 MAX_BOXES = 100_000
-"""Boxes, side by side, that are passed over in search of one."""
+"""How many boxes on one level are searched for the right one."""
 
 _FIRST = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx", b"uuid", b"wide", b"free", b"skip", b"pnot")
-"""Kinds of the box that an MP4 or MOV file begins with."""
+"""Types of the first box of an MP4 or MOV file."""
 _COLUMN_BITS = (16, 16, 30)
-"""Bits behind the point in the columns of a matrix."""
+"""Fractional bits in the columns of a matrix."""
 
 
 def read_orientation(path: Path) -> Orientation:
-    """How the pictures of a video file are to be shown; upright where its container does not say.
+    """How the pictures of a video file are to be shown; as stored when its container does not say.
 
-    Raises OSError, and PictureError when that cannot be read or followed, or differs between tracks.
+    Raises OSError, and PictureError when the orientation cannot be read, is not supported, or differs between
+    tracks.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -49,7 +50,7 @@ def read_orientation(path: Path) -> Orientation:
 
 
 def _matrices(file: BinaryIO, size: int) -> list[tuple[int, ...]]:
-    """The matrix of each picture track, joined with that of the movie as players do."""
+    """The matrix of each picture track, multiplied with that of the movie as players do."""
     movie = _first(file, (0, size), b"moov")
     whole = _matrix(file, _first(file, movie, b"mvhd"), 36)
     matrices = []
@@ -72,7 +73,7 @@ def _has_pictures(file: BinaryIO, track: Span) -> bool:
 
 
 def _matrix(file: BinaryIO, header: Span | None, place: int) -> tuple[int, ...]:
-    """The matrix of a header box, at ``place`` in its version 0; version 1 has 12 bytes more of times."""
+    """The matrix of a header box, at ``place`` in its version 0; in version 1, times take 12 bytes more."""
     if header is None:
         raise ValueError("no header")
     version = _read(file, header, 0, 1)[0]
@@ -86,7 +87,7 @@ def _first(file: BinaryIO, within: Span | None, wanted: bytes) -> Span | None:
 
 
 def _boxes(file: BinaryIO, within: Span | None) -> Iterator[tuple[bytes, Span]]:
-    """Kind and content of the boxes that lie side by side."""
+    """Type and content of the boxes on one level."""
     place, end = within or (0, 0)
     for _ in range(MAX_BOXES):
         if place + 8 > end:

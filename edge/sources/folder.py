@@ -1,4 +1,4 @@
-"""A folder that something else puts pictures into. Pictures there at the start come first."""
+"""A folder into which another program puts pictures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class FolderSource(Source):
-    """Every picture of a folder once, by name, then new ones as they come. Never ends by itself.
+    """Every picture in a folder once, in the order of names, then new ones as they arrive. It never ends.
 
-    A picture counts as complete when its size and time did not change between two looks. Names that
-    begin with a dot are left alone. What was there before is looked at again after a restart.
+    A picture counts as complete when its size and modification time are the same in two scans of the folder.
+    Names that begin with a dot are ignored. After a restart, all pictures are read again.
     """
 
     live = False
@@ -38,7 +38,7 @@ class FolderSource(Source):
         done: set[tuple[str, int, int]] = set()
         seen: set[tuple[str, int, int]] = set()
         while not self._stop.is_set():
-            present = self._look(folder)
+            present = self._scan(folder)
             for state in sorted((present & seen) - done):
                 if self._stop.is_set():
                     return
@@ -49,10 +49,11 @@ class FolderSource(Source):
             done &= present
             fresh = present - done
             seen = present
-            # A second look at what is new comes soon; otherwise at the configured rate.
+            # New pictures are scanned again soon; otherwise the configured interval applies.
             self._stop.wait(min(0.2, self.config.poll_seconds) if fresh else self.config.poll_seconds)
 
-    def _look(self, folder: Path) -> set[tuple[str, int, int]]:
+    def _scan(self, folder: Path) -> set[tuple[str, int, int]]:
+        """Name, modification time (ns) and size (bytes) of each picture. Raises SourceError."""
         states = set()
         try:
             for path in folder.iterdir():
@@ -60,7 +61,7 @@ class FolderSource(Source):
                     try:
                         stat = path.stat()
                     except FileNotFoundError:
-                        continue  # taken away meanwhile
+                        continue  # removed in the meantime
                     except OSError:  # such as a link to itself: one bad name must not stop the others
                         states.add((path.name, 0, 0))
                         continue

@@ -1,4 +1,4 @@
-"""Cameras through a GStreamer pipeline: CSI cameras of a Jetson, above all."""
+"""Cameras through a GStreamer pipeline, above all the CSI cameras of a Jetson."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ _ELEMENTS = {
     "multipartdemux", "decodebin", "avdec_h264", "avdec_h265", "jpegdec", "nvv4l2decoder", "nvjpegdec",
     "nvvidconv", "videoconvert", "videoscale", "videorate", "video/x-raw", "queue", "appsink",
 }  # fmt: skip
-"""What is shown of a pipeline."""
+"""The only parts of a pipeline that are shown."""
 TIMEOUTS_SINCE = (4, 7)
-"""OpenCV that understands timeouts for GStreamer; older ones refuse to open with them."""
+"""First OpenCV that accepts timeouts for GStreamer; older ones fail to open when they are given."""
 
 
 class GstreamerSource(Source):
-    """A pipeline as ``gst-launch-1.0`` takes it, that ends in ``appsink``. Not verified on a Jetson.
+    """A pipeline in the syntax of ``gst-launch-1.0`` that ends in ``appsink``. Not tried on a Jetson.
 
-    Needs an OpenCV with GStreamer; the one from PyPI has none, a Jetson's and Debian's own have.
+    It needs an OpenCV with GStreamer; the one from PyPI has none, those of a Jetson and of Debian do.
     """
 
     live = True
 
     @property
     def label(self) -> str:
-        """The names of known elements only: a property may be a password, and a password may hold a ``!``."""
+        """The names of known elements only: a property may be a password, and a password may contain
+        ``!``."""
         starts = (re.match(r"[\w/-]+(?![^\s(,])", part.strip()) for part in self.config.source.split("!"))
         names = [start.group() for start in starts if start and start.group() in _ELEMENTS]
         return f"gstreamer {' ! '.join(names)}".strip()
@@ -40,8 +41,8 @@ class GstreamerSource(Source):
     def __iter__(self) -> Iterator[RawFrame]:
         if not has_gstreamer(cv2.getBuildInformation()):
             raise SourceError(
-                f"{self.label}: this OpenCV ({cv2.__version__}) has no GStreamer, as all from PyPI; use the "
-                "system's OpenCV (on a Jetson: remove opencv-python-headless from an environment made with "
+                f"{self.label}: this OpenCV ({cv2.__version__}) has no GStreamer, like all from PyPI; use the"
+                " system's OpenCV (on a Jetson: remove opencv-python-headless from an environment made with "
                 "--system-site-packages), or kind = stream or v4l2"
             )
         capture = cv2.VideoCapture(self.config.source, cv2.CAP_GSTREAMER, self._timeouts())

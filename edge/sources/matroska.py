@@ -1,4 +1,4 @@
-"""The pose of the pictures of a Matroska or WebM file (form: RFC 8794; elements: RFC 9559)."""
+"""The pose of the pictures of a Matroska or WebM file (syntax: RFC 8794; elements: RFC 9559)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import BinaryIO
 from edge.errors import PictureError
 
 EBML = b"\x1a\x45\xdf\xa3"
-"""What such a file begins with."""
+"""The first bytes of such a file."""
 MAX_ELEMENTS = 100_000
-"""Elements, side by side, that are passed over in search of one."""
+"""How many elements on one level are searched for the right one."""
 
 _SEGMENT, _TRACKS, _TRACK, _TRACK_TYPE, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0xE0
 _PROJECTION, _PROJECTION_TYPE, _YAW, _PITCH, _ROLL = 0x7670, 0x7671, 0x7673, 0x7674, 0x7675
@@ -42,11 +42,11 @@ def read_poses(file: BinaryIO, size: int) -> list[tuple[int, ...]]:
 def _pose(file: BinaryIO, projection: Span | None) -> tuple[int, ...]:
     yaw, pitch, roll = (_float(file, _first(file, projection, name)) for name in (_YAW, _PITCH, _ROLL))
     if _integer(file, _first(file, projection, _PROJECTION_TYPE)) != _FLAT:
-        yaw = pitch = roll = 0.0  # where a viewer looks to in a sphere; the stored picture stands upright
+        yaw = pitch = roll = 0.0  # the viewing direction in a sphere; the stored picture is upright
     if pitch or yaw not in (0, 180, -180):
         raise PictureError(
             f"its pose (yaw {yaw:g}, pitch {pitch:g}, roll {roll:g} degrees) leaves the picture's plane; "
-            "encode the video anew as it is to be shown (ffmpeg -i IN OUT)"
+            "encode the video again as it is to be shown (ffmpeg -i IN OUT)"
         )
     # A yaw of 180 degrees mirrors first; roll then turns anticlockwise.
     mirror = -1 if yaw else 1
@@ -61,7 +61,7 @@ def _first(file: BinaryIO, within: Span | None, wanted: int) -> Span | None:
 
 
 def _elements(file: BinaryIO, within: Span) -> Iterator[tuple[int, Span]]:
-    """Name and content of the elements that lie side by side."""
+    """Name and content of the elements on one level."""
     place, end = within
     for _ in range(MAX_ELEMENTS):
         if place >= end:
@@ -71,7 +71,7 @@ def _elements(file: BinaryIO, within: Span) -> Iterator[tuple[int, Span]]:
         marked, length = _variable(file)
         size = marked - (1 << 7 * length)
         begin = file.tell()
-        if size == (1 << 7 * length) - 1:  # not known when it was written
+        if size == (1 << 7 * length) - 1:  # unknown when it was written
             size = end - begin
         place = begin + size
         yield name, (begin, min(place, end))
@@ -98,7 +98,7 @@ def _float(file: BinaryIO, span: Span | None) -> float:
 
 
 def _content(file: BinaryIO, span: Span | None) -> bytes:
-    """The bytes of a number; none where the element is left out, which stands for 0."""
+    """The bytes of a number; empty when the element is missing, which means 0."""
     if span is None:
         return b""
     if span[1] - span[0] > 8:

@@ -2,8 +2,8 @@
 
 A display matrix ``(a, b, u, c, d, v, x, y, w)`` moves the point ``(p, q)`` of a stored picture (columns to
 the right, rows down) to ``(a p + c q + x, b p + d q + y)``; see ISO/IEC 14496-12, 8.3.2, and FFmpeg's
-``libavutil/display.h``. ``a`` to ``d``, ``x`` and ``y`` have 16 bits behind the point, ``u``, ``v`` and
-``w`` 30. Players take the directions from ``a`` to ``d``, and leave ``x``, ``y`` and ``w`` alone.
+``libavutil/display.h``. ``a`` to ``d``, ``x`` and ``y`` have 16 fractional bits, ``u``, ``v`` and ``w`` have
+30. Players take the directions from ``a`` to ``d`` and ignore ``x``, ``y`` and ``w``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edge.errors import PictureError
 from edge.frames import Pixels
 
 TOLERANCE = 1 / 128
-"""Largest error of ``a`` to ``d``: less than half a degree, while FFmpeg's player forgives a whole one."""
+"""Largest error of ``a`` to ``d``: less than half a degree; FFmpeg's player tolerates a whole one."""
 
 
 class Orientation(NamedTuple):
-    """What makes a stored picture upright: first the swap of rows and columns, then the flips."""
+    """How to turn a stored picture upright: first swap rows and columns, then flip."""
 
     swapped: bool = False
     left_right: bool = False
@@ -30,16 +30,16 @@ class Orientation(NamedTuple):
 
     @property
     def degrees(self) -> int:
-        """The clockwise turn, 0 to 270, that this is for programs that do not know mirrors."""
+        """The clockwise rotation, 0 to 270, as programs report it that ignore mirrors."""
         if self.swapped:
             return 270 if self.up_down else 90
         return 180 if self.left_right else 0
 
 
 def orientation_of(matrix: Sequence[int]) -> Orientation:
-    """Read the nine integers of a display matrix; nothing but zeros says nothing.
+    """Read the nine integers of a display matrix; all zeros means that the file does not say.
 
-    Raises PictureError for anything but a flip, a turn by quarters, or both.
+    Raises PictureError for anything but a mirror, a rotation by quarter turns, or both.
 
     >>> orientation_of([-(1 << 16), 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30])
     Orientation(swapped=False, left_right=True, up_down=False)
@@ -56,13 +56,13 @@ def orientation_of(matrix: Sequence[int]) -> Orientation:
     else:
         what = "gives the picture a perspective"
     raise PictureError(
-        f"the display matrix {what}; only mirrors and turns by 90, 180 and 270 degrees are followed. "
-        "Encode the video anew as it is to be shown (ffmpeg -i IN OUT)"
+        f"the display matrix {what}; only mirrors and rotations by 90, 180 and 270 degrees are supported. "
+        "Encode the video again as it is to be shown (ffmpeg -i IN OUT)"
     )
 
 
 def _close(parts: Sequence[float], wanted: Sequence[int]) -> bool:
-    """Whether the parts are the wanted ones, whatever their signs."""
+    """Whether the parts are the wanted ones, regardless of sign."""
     return all(abs(abs(part) - size) <= TOLERANCE for part, size in zip(parts, wanted, strict=True))
 
 
@@ -78,7 +78,7 @@ def _named(a: float, b: float, c: float, d: float) -> str:
 
 
 def oriented(pixels: Pixels, orientation: Orientation) -> Pixels:
-    """The upright picture, uint8 ``[H, W, 3]``, contiguous; ``pixels`` itself where it is upright already."""
+    """The upright picture, uint8 ``[H, W, 3]``, contiguous; ``pixels`` itself if that is upright already."""
     if orientation.swapped:
         pixels = pixels.swapaxes(0, 1)
     if orientation.left_right:

@@ -1,4 +1,4 @@
-"""Where a camera's thread leaves a frame for the pipeline."""
+"""The slot in which a camera's thread puts a frame for the pipeline."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from edge.frames import RawFrame
 
 
 class Slot:
-    """Room for one frame. ``ready`` is shared by all cameras and set whenever one has something.
+    """Room for one frame. ``ready`` is shared by all cameras and set whenever a frame has arrived.
 
-    While it is ``held``, a frame stays in it until it is taken out, as where the slot ``waits``.
+    When the slot ``waits``, or while it is ``held``, a frame is never replaced by a newer one: ``put`` waits
+    until it has been taken out.
     """
 
     def __init__(self, ready: threading.Event, waits: bool) -> None:
@@ -22,7 +23,7 @@ class Slot:
         self.held = False
 
     def put(self, frame: RawFrame) -> RawFrame | None:
-        """Put a frame in; return the one that it replaced, if any."""
+        """Put a frame in, and return the one that it replaced, if any."""
         with self._condition:
             while (self._waits or self.held) and self._frame is not None and not self._closed:
                 self._condition.wait()
@@ -38,7 +39,7 @@ class Slot:
         return frame
 
     def close(self) -> None:
-        """Let go of a thread that waits in ``put``."""
+        """Release a thread that waits in ``put``; from now on nothing waits."""
         with self._condition:
             self._closed = True
             self._condition.notify()

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 CameraState = Literal["connecting", "live", "stale", "down", "ended"]
-"""``connecting``: no picture yet; ``live``: fresh pictures come; ``stale``: it is connected, but its pictures
-are old or do not change; ``down``: it cannot be read, and is tried again; ``ended``: a file that was read to
-its end."""
+"""``connecting``: no picture yet; ``live``: fresh pictures arrive; ``stale``: it is connected, but its
+pictures are old or do not change; ``down``: it cannot be read, and is tried again; ``ended``: a file was read
+to its end."""

@@ -1,4 +1,4 @@
-"""Network cameras: RTSP, and whatever else FFmpeg opens by URL (HTTP MJPEG, HLS)."""
+"""Network cameras: RTSP, and what else FFmpeg opens by URL (HTTP MJPEG, HLS)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from edge.sources.base import SILENCE_SECONDS, Source
 from edge.sources.clock import StreamClock
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-"""The schemes that are opened, and their usual ports."""
+"""The schemes that are opened, and their default ports."""
 TURN_SECONDS = 120.0
-"""How long a camera waits for the opening of others."""
+"""How long a camera waits while others are being opened."""
 _opening = threading.Lock()
 
 
 class StreamSource(Source):
     """A network stream. Only the schemes of cameras are opened.
 
-    The times of RTSP come from the camera, and tell how late a picture is. Those of HTTP are made up
-    from a frame rate, and tell nothing.
+    With RTSP, times come from the camera and show how late a picture is. With HTTP, FFmpeg computes them from
+    a frame rate, so they show nothing.
     """
 
     live = True
@@ -36,7 +36,7 @@ class StreamSource(Source):
     def __iter__(self) -> Iterator[RawFrame]:
         scheme = self.config.source.split("://")[0].lower()
         if scheme not in PORTS:
-            raise SourceError(f"{self.label}: its scheme is none of {', '.join(PORTS)}")
+            raise SourceError(f"{self.label}: its scheme must be one of {', '.join(PORTS)}")
         self._reach(scheme)
         if not self._wait_for_turn():
             return
@@ -62,43 +62,43 @@ class StreamSource(Source):
                     f"check address, user name, password and cable{self._advice()}"
                 )
             clock = StreamClock(begin) if scheme.startswith("rtsp") else None
-            # Where opening took long, pictures without a clock may have waited for as long.
+            # If opening took long, pictures without a clock may have been waiting for as long.
             piled_up = clock is None and time.monotonic() - begin > SILENCE_SECONDS
             yield from self._read_live(capture, clock, piled_up=piled_up)
         finally:
             capture.release()
 
     def _reach(self, scheme: str) -> None:
-        """Raise SourceError unless the camera accepts a connection, before its turn to be opened comes: one
-        that is switched off must not keep the others waiting."""
+        """Raise SourceError unless the camera accepts a connection. This comes before its turn to be opened,
+        so that a camera that is switched off does not keep the others waiting."""
         place = place_of(self.config.source)
         if place is None:
             raise SourceError(
-                f"{self.label}: no host and port can be read from its URL; wanted "
+                f"{self.label}: no host and port can be read from its URL; expected "
                 f"{scheme}://USER:PASSWORD@HOST:PORT/...; {PERCENT_ENCODE}"
             )
         host, port = place
         try:
             with socket.create_connection((host, port or PORTS[scheme]), self.config.open_timeout_seconds):
                 pass
-        # Not the error's own text, which may quote the host: that may be a piece of a password (``_advice``).
+        # Not the error's own text: it may quote the host, which may be a piece of a password (``_advice``).
         except OSError as error:
             unknown = isinstance(error, socket.gaierror)
             why = "no such host" if unknown else os.strerror(error.errno) if error.errno else "no answer"
             raise SourceError(
                 f"{self.label}: cannot be reached: {why}; check address, network and cable{self._advice()}"
             ) from error
-        except UnicodeError as error:  # of a name that is none of DNS
+        except UnicodeError as error:  # the name is not possible in DNS
             raise SourceError(f"{self.label}: its host name is not valid{self._advice()}") from error
 
     def _advice(self) -> str:
         return f"; {PERCENT_ENCODE}" if needs_encoding(self.config.source) else ""
 
     def _wait_for_turn(self) -> bool:
-        """Whether it is this camera's turn to be opened; False when it is told to stop.
+        """Wait for this camera's turn to be opened; False when it is stopped in the meantime.
 
-        OpenCV opens one stream at a time in a process. Waiting for that is no hanging, so it is done here,
-        with signs of life. Raises SourceError when one camera holds up all others for too long.
+        OpenCV opens one stream at a time per process. Waiting for that does not count as hanging, so it is
+        done here, with signs of life. Raises SourceError when other cameras hold this one up for too long.
         """
         begin = time.monotonic()
         while not _opening.acquire(timeout=0.5):

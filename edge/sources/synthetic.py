@@ -1,4 +1,4 @@
-"""A camera without hardware: it pans, zooms and turns over a wall of portraits, drawn in memory."""
+"""A camera without hardware: it pans, zooms and rotates over a wall of portraits that is drawn in memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PORTRAITS = (
 
 
 class SyntheticSource(Source):
-    """1280x720 at 25 frames per second for ``seconds``, then it ends. ``config`` is not read."""
+    """1280x720 at 25 frames per second for ``seconds``, then it ends."""
 
     live = True
 

@@ -13,7 +13,7 @@ from edge.sources.base import Source
 
 
 class V4l2Source(Source):
-    """A ``/dev/videoN`` device. Not verified on hardware."""
+    """A ``/dev/videoN`` device. Not tried on hardware."""
 
     live = True
 
@@ -36,7 +36,7 @@ class V4l2Source(Source):
             ):
                 if value is not None:
                     capture.set(key, value)
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # an old picture is worth nothing here
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old pictures are worthless here
             yield from self._read_live(capture)
         finally:
             capture.release()

@@ -1,4 +1,4 @@
-"""Video files, played at their own rate like a camera, or as fast as the rest can follow."""
+"""Video files, played at their own rate like a camera, or as fast as the pipeline can follow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edge.sources.display_matrix import read_orientation
 from edge.sources.orientation import Orientation, oriented
 
 DEFAULT_RATE = 25.0
-"""Frames per second where neither the file nor the configuration says."""
+"""Frames per second when neither the file nor the configuration gives a rate."""
 
 
 class VideoSource(Source):
-    """A video file. With ``pace = false`` no frame is skipped."""
+    """A video file. With ``pace = false``, no frame is skipped."""
 
     live = False
 
@@ -48,14 +48,16 @@ class VideoSource(Source):
                     frames += 1
                     handed = time.monotonic()
                     yield frame
-                    begin += time.monotonic() - handed  # a box that holds it back stops its clock, too
+                    begin += (
+                        time.monotonic() - handed
+                    )  # while the pipeline holds the file back, its clock stands still
             if frames == before:
                 raise SourceError(f"{self.label}: no frame can be decoded; is it a video file?")
             if not self.config.loop:
                 return
 
     def _play(self) -> Iterator[tuple[Pixels, float]]:
-        # Path.is_file() raises an error with the source in its text where that is too long for a name
+        # Path.is_file() raises an error that quotes the source when that is too long for a file name.
         if not os.path.isfile(self.config.source):
             raise SourceError(f"{self.label}: no such file; correct the camera's source")
         capture = cv2.VideoCapture(self.config.source, cv2.CAP_FFMPEG)
@@ -74,7 +76,7 @@ class VideoSource(Source):
             capture.release()
 
     def _orientation(self, capture: cv2.VideoCapture) -> Orientation:
-        """How the file's pictures are to be shown; from now on ``capture`` gives them as stored."""
+        """How to turn the file's pictures upright; from now on ``capture`` returns them as stored."""
         try:
             orientation = read_orientation(Path(self.config.source))
         except (PictureError, OSError) as error:
@@ -84,6 +86,6 @@ class VideoSource(Source):
         if not capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0) or (known and angle != orientation.degrees):
             raise SourceError(
                 f"{self.label}: OpenCV turns it by {angle:g} degrees, the file's header by "
-                f"{orientation.degrees}; encode the video anew as it is to be shown (ffmpeg -i IN OUT)"
+                f"{orientation.degrees}; encode the video again as it is to be shown (ffmpeg -i IN OUT)"
             )
         return orientation

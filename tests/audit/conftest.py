@@ -9,7 +9,7 @@ import pytest
 
 from edge.audit import run as audit_run
 from edge.detection.detector import Detector
-from edge.detection.rescan import open_second_look
+from edge.detection.rescan import open_for_rescan
 from edge.store import log_format
 from tests.audit.boxes import (
     COUNTS,
@@ -55,13 +55,13 @@ def purged(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def rescan_detector() -> Detector:
-    return open_second_look()
+    return open_for_rescan()
 
 
 @pytest.fixture
 def shared_detector(monkeypatch: pytest.MonkeyPatch, rescan_detector: Detector) -> None:
     """Open the detector once for all tests of a module."""
-    monkeypatch.setattr(audit_run, "open_second_look", lambda path: rescan_detector)
+    monkeypatch.setattr(audit_run, "open_for_rescan", lambda path: rescan_detector)
 
 
 @pytest.fixture

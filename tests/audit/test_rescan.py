@@ -14,6 +14,7 @@ from edge.daemon.recorded_settings import settings_of
 from edge.detection.detector import Detector
 from edge.errors import DetectionError, DetectorError
 from edge.frames import Pixels
+from edge.reasons import Reason
 from edge.store.images import ImageStore
 from tests.audit.boxes import (
     COUNTS,
@@ -94,7 +95,7 @@ def test_a_weak_hit_is_a_note(little: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("shared_detector")
 def test_an_image_on_which_the_detector_fails_is_wrong(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(detector: Detector, pixels: Pixels) -> float:
-        raise DetectionError("overflow", "all candidates are above the threshold")
+        raise DetectionError(Reason.OVERFLOW, "all candidates are above the threshold")
 
     monkeypatch.setattr("edge.audit.check_image.best_score", fail)
     result = audit(little, Options(sample=1))

@@ -127,7 +127,7 @@ def told_of(camera: CameraConfig) -> Iterator[str]:
     yield f"{capture.source.label} {capture.last_error} {camera!r}"
     metrics = Metrics()
     metrics.add_camera("front")
-    pipeline = SimpleNamespace(metrics=metrics, cameras={"front": SimpleNamespace(capture=capture)})
+    pipeline = SimpleNamespace(metrics=metrics, lanes={"front": SimpleNamespace(capture=capture)})
     seen = snapshot._camera(cast(Pipeline, pipeline), "front")
     status = make_status(seen, problems=[capture.last_error], degraded=[capture.last_error])
     yield status.model_dump_json()

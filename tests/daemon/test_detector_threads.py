@@ -1,4 +1,4 @@
-"""Two looks at a time: they overlap, and what comes of them is what one at a time gives."""
+"""Runs of the detector that overlap: what is stored is the same as with one run at a time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from hypothesis import strategies as st
 
 from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.daemon import detector_threads as looks_module
-from edge.daemon.detector_threads import AT_ONCE, Looks, open_shared
+from edge.daemon import detector_threads
+from edge.daemon.detector_threads import RUNS_AT_ONCE, DetectorThreads, open_daemon_detector
 from edge.daemon.load import LoadLevel
 from edge.detection.detector import Detections
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
-from tests.daemon.test_lifecycle import Truthful, config, make, number_of
-from tests.daemon.test_lifecycle_load import force
-from tests.daemon.test_pipeline import (
+from tests.daemon.playing import (
     FACE,
     KNOWN_FACE,
     SECRET,
     FakeSession,
     Played,
+    Truthful,
     check_accounts,
+    config,
+    force,
     is_known_face,
+    make,
+    number_of,
     picture,
     stored,
 )
@@ -40,9 +43,9 @@ from tests.daemon.test_pipeline import (
 PATIENCE_SECONDS = 20.0
 
 
-def test_looks_end_in_the_order_in_which_they_began() -> None:
+def test_runs_are_finished_in_the_order_in_which_they_began() -> None:
     ended = threading.Event()
-    looks: Looks[int] = Looks(2, ended.set)
+    threads: DetectorThreads[int] = DetectorThreads(2, ended.set)
     first = threading.Event()
     seen: list[int] = []
 
@@ -50,51 +53,51 @@ def test_looks_end_in_the_order_in_which_they_began() -> None:
         assert first.wait(PATIENCE_SECONDS)
         return 1
 
-    looks.begin(slow, seen.append)
-    looks.begin(lambda: 2, seen.append)
+    threads.begin(slow, seen.append)
+    threads.begin(lambda: 2, seen.append)
     assert ended.wait(PATIENCE_SECONDS)
-    assert not looks.ended  # the second has, but it is not its turn
-    assert (len(looks), seen) == (2, [])
+    assert not threads.oldest_is_done  # the second has, but it is not its turn
+    assert (len(threads), seen) == (2, [])
     first.set()
-    looks.finish(but=1)
-    assert (len(looks), seen) == (1, [1])
-    looks.finish()
-    assert (len(looks), seen) == (0, [1, 2])
-    looks.close()
+    threads.make_room()
+    assert (len(threads), seen) == (1, [1])
+    threads.finish_all()
+    assert (len(threads), seen) == (0, [1, 2])
+    threads.close()
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_one_at_a_time_is_done_at_once_and_after_those_before(at_once: int) -> None:
-    looks: Looks[int] = Looks(at_once, lambda: None)
+@pytest.mark.parametrize("runs_at_once", [1, 2])
+def test_a_run_alone_is_finished_at_once_and_after_earlier_ones(runs_at_once: int) -> None:
+    threads: DetectorThreads[int] = DetectorThreads(runs_at_once, lambda: None)
     seen: list[int] = []
-    looks.begin(lambda: 1, seen.append)
-    looks.begin(lambda: 2, seen.append, alone=True)
+    threads.begin(lambda: 1, seen.append)
+    threads.begin(lambda: 2, seen.append, alone=True)
     assert seen == [1, 2]
-    assert not looks.ended
-    looks.close()
+    assert not threads.oldest_is_done
+    threads.close()
 
 
 def test_an_error_of_the_work_is_one_of_the_caller() -> None:
-    looks: Looks[int] = Looks(2, lambda: None)
-    looks.begin(lambda: 1 // 0, lambda answer: None)
+    threads: DetectorThreads[int] = DetectorThreads(2, lambda: None)
+    threads.begin(lambda: 1 // 0, lambda answer: None)
     with pytest.raises(ZeroDivisionError):
-        looks.finish()
-    looks.close()
+        threads.finish_all()
+    threads.close()
 
 
 def test_closing_finishes_what_began_and_ends_the_threads() -> None:
-    looks: Looks[int] = Looks(2, lambda: None)
+    threads: DetectorThreads[int] = DetectorThreads(2, lambda: None)
     seen: list[int] = []
     for number in range(2):
-        looks.begin(lambda number=number: number, seen.append)  # type: ignore[misc]
-    assert any(thread.name.startswith("look") for thread in threading.enumerate())
-    looks.close()
+        threads.begin(lambda number=number: number, seen.append)  # type: ignore[misc]
+    assert any(thread.name.startswith("detect") for thread in threading.enumerate())
+    threads.close()
     assert seen == [0, 1]
-    assert not any(thread.name.startswith("look") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("detect") for thread in threading.enumerate())
 
 
 class Together(Truthful):
-    """Keeps how many looks were on at a time; the first waits for another one, as long as ``wanted``."""
+    """Keeps how many runs were on at the same time; if ``wanted``, the first waits for another one."""
 
     def __init__(self, wanted: bool = False) -> None:
         super().__init__()
@@ -118,9 +121,9 @@ class Together(Truthful):
 
 
 def play(
-    chosen: Any, sources: Any, detector: Any, at_once: int, level: LoadLevel = LoadLevel.FULL
+    chosen: Any, sources: Any, detector: Any, runs_at_once: int, level: LoadLevel = LoadLevel.FULL
 ) -> Metrics:
-    pipeline, metrics = make(chosen, sources, detector, at_once)
+    pipeline, metrics = make(chosen, sources, detector, runs_at_once)
     force(pipeline, level)
     pipeline.start()
     while pipeline.tick(PATIENCE_SECONDS):
@@ -133,7 +136,7 @@ def play(
 
 @pytest.mark.parametrize("cameras", [1, 3])
 @pytest.mark.parametrize("last_look", ["always", "off"])
-def test_two_frames_are_looked_at_at_a_time(tmp_path: Path, cameras: int, last_look: str) -> None:
+def test_two_runs_of_the_detector_overlap(tmp_path: Path, cameras: int, last_look: str) -> None:
     detector = Together(wanted=True)
     sources = [Played([picture(n) for n in range(9)], name=f"camera{c}") for c in range(cameras)]
     play(config(tmp_path, privacy={"last_look": last_look}), sources, detector, 2)
@@ -142,7 +145,7 @@ def test_two_frames_are_looked_at_at_a_time(tmp_path: Path, cameras: int, last_l
 
 
 @pytest.mark.parametrize("level", [LoadLevel.LOWER_RATE, LoadLevel.NO_TILES, LoadLevel.MOTION_MASK])
-def test_a_box_in_trouble_looks_at_one_frame_at_a_time(tmp_path: Path, level: LoadLevel) -> None:
+def test_on_a_box_in_trouble_no_runs_overlap(tmp_path: Path, level: LoadLevel) -> None:
     detector = Together()
     source = Played([picture(n) for n in range(9)])
     play(config(tmp_path, privacy={"last_look": "always"}), [source], detector, 2, level)
@@ -150,7 +153,7 @@ def test_a_box_in_trouble_looks_at_one_frame_at_a_time(tmp_path: Path, level: Lo
     assert len(detector.raw) == 9
 
 
-def test_frames_that_are_being_looked_at_when_it_stops_are_stored(tmp_path: Path) -> None:
+def test_frames_that_are_being_detected_on_when_it_stops_are_stored(tmp_path: Path) -> None:
     gate = threading.Event()
 
     class Gated(Truthful):
@@ -170,12 +173,11 @@ def test_frames_that_are_being_looked_at_when_it_stops_are_stored(tmp_path: Path
 
 
 class ByNumber:
-    """Finds FACE where it is to be seen, and the known face; what goes wrong depends on the number of the
-    picture alone."""
+    """Finds FACE where it can be seen, and the known face; faults depend on the number of the picture."""
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    looks = 1
+    runs_per_frame = 1
 
     def __init__(self, blind: set[int], broken: set[int], slow: set[int]) -> None:
         self._blind, self._broken, self._slow = blind, broken, slow
@@ -212,7 +214,7 @@ NUMBERS = st.sets(st.integers(0, 15))
     interval=st.sampled_from([0, 0, 0.1]),
     live=st.booleans(),
 )
-def test_two_at_a_time_store_what_one_at_a_time_does(
+def test_runs_that_overlap_store_what_single_runs_do(
     tmp_path_factory: pytest.TempPathFactory,
     blind: set[int],
     broken: set[int],
@@ -225,7 +227,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
 ) -> None:
     """To the pixel and to the count, whatever the detector misses and however long it takes."""
     results = []
-    for at_once in (1, 2):
+    for runs_at_once in (1, 2):
         folder = tmp_path_factory.mktemp("store")
         chosen = config(
             folder,
@@ -234,7 +236,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
             store={"interval_seconds": interval},
         )
         source = Played([picture(n) for n in range(16)], live=live)
-        metrics = play(chosen, [source], ByNumber(blind, broken, slow), at_once)
+        metrics = play(chosen, [source], ByNumber(blind, broken, slow), runs_at_once)
         counts = {reason: metrics.count("frames_dropped", "test", reason) for reason in Reason}
         whole = {reason: metrics.count("frames_covered_whole", "test", reason) for reason in Reason}
         regions = metrics.count("regions", "test"), metrics.count("regions_held", "test")
@@ -246,7 +248,7 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
 
 
 @pytest.mark.parametrize(
-    ("cores", "changes", "threads", "at_once"),
+    ("cores", "changes", "threads", "runs_at_once"),
     [
         (1, {}, 0, 1),
         (2, {}, 1, 2),
@@ -256,14 +258,14 @@ def test_two_at_a_time_store_what_one_at_a_time_does(
         (8, {"provider": "cuda"}, 0, 1),
     ],
 )
-def test_two_looks_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], threads: int, at_once: int
+def test_two_runs_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], threads: int, runs_at_once: int
 ) -> None:
     opened: list[DetectorConfig] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-    monkeypatch.setattr(looks_module, "read_detector", lambda path: None)
-    monkeypatch.setattr(looks_module, "open_detector", lambda file, chosen: opened.append(chosen))
+    monkeypatch.setattr(detector_threads, "read_detector", lambda path: None)
+    monkeypatch.setattr(detector_threads, "open_detector", lambda file, chosen: opened.append(chosen))
     config = DetectorConfig(**{"provider": "cpu", **changes})
-    assert open_shared(config)[1] == at_once
+    assert open_daemon_detector(config)[1] == runs_at_once
     assert [chosen.threads for chosen in opened] == [threads]
-    assert AT_ONCE == 2
+    assert RUNS_AT_ONCE == 2

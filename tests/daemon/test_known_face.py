@@ -1,527 +1,255 @@
-"""A detector that goes blind: what it let through is removed, on record, and files wait until it sees again.
+"""The known face in the pipeline: while the detector does not find it, nothing is stored.
 
-That nothing is stored while it is blind: tests/daemon/test_lifecycle.py.
+That images stored before are removed: tests/daemon/test_revoking.py; that files wait:
+tests/daemon/test_waiting_files.py.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
-import cv2
+import numpy as np
 import pytest
 
-from edge import blur
-from edge.audit.run import AuditResult, Options, audit_store
-from edge.config import CameraConfig, StoreConfig
 from edge.daemon import pipeline as pipeline_module
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
-from edge.daemon.run import _report, run_daemon
-from edge.daemon.writer import Writer
 from edge.detection import known_face
-from edge.detection.detector import Detector
-from edge.errors import KnownFaceError, StoreError
-from edge.frames import RawFrame
+from edge.detection.detector import Detections, Detector
+from edge.errors import KnownFaceError, PictureError
+from edge.frames import Pixels
 from edge.reasons import Reason
-from edge.sources import make_source
-from edge.sources.slot import Slot
-from edge.status.metrics import Metrics
-from edge.store.encryption import new_identity
-from edge.store.images import Entry, ImageStore
-from tests.clips import write_clip
-from tests.daemon.test_lifecycle import NO_HOLD, Truthful, config, make, number_of, step
-from tests.daemon.test_pipeline import Played, check_accounts, picture, stored
-from tests.statuses import make_camera, make_status
-from tests.store.records import records_of
+from edge.store.images import ImageStore
+from tests.daemon.playing import (
+    NO_HOLD,
+    FakeSession,
+    Played,
+    Stepped,
+    Truthful,
+    broken,
+    check_accounts,
+    config,
+    make,
+    no_secret,
+    number_of,
+    picture,
+    play,
+    step,
+    stored,
+)
 
-Make = Callable[..., RawFrame]
-PATIENCE_SECONDS = 30.0
-NEVER = {"known_face_interval_seconds": 3600}
-ALWAYS = {"known_face_interval_seconds": 1e-9}
 
-
-class Eyes:
-    """Stands in for ``known_face.check``: fails while ``blind``."""
+class Known:
+    """Stands in for ``known_face.check``: fails while ``error`` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.blind = False
+        self.error: Exception | None = None
+        self.calls = 0
         monkeypatch.setattr(known_face, "check", self)
-        monkeypatch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
 
     def __call__(self, detector: Detector) -> float:
-        if self.blind:
-            raise KnownFaceError("the known face is not found")
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
         return 0.9
 
 
 @pytest.fixture
-def eyes(monkeypatch: pytest.MonkeyPatch) -> Eyes:
-    return Eyes(monkeypatch)
+def known(monkeypatch: pytest.MonkeyPatch) -> Known:
+    monkeypatch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
+    return Known(monkeypatch)
 
 
-def audit(store: Path) -> AuditResult:
-    return audit_store(store, Options(sample=0), lambda done, total: None)
+ALWAYS = {"known_face_interval_seconds": 1e-9}
 
 
-def purged(store: Path) -> dict[str, str]:
-    """Images that are recorded as removed, and why; each once."""
-    told = [record for record in records_of(store) if record["event"] == "purged"]
-    pairs = [(image, record["why"]) for record in told for image in record["images"]]
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
-
-
-def numbers(store: Path) -> list[int]:
-    return [number_of(image) for image in stored(store)]
-
-
-# The store's thread
-
-
-class Box:
-    """A store and its thread; ``store`` hands over an image, and ``settle`` waits for all that was asked."""
-
-    def __init__(self, folder: Path, recipient: str | None = None) -> None:
-        self.folder, self.metrics = folder, Metrics()
-        self.metrics.add_camera("test")
-        self.writer = Writer(ImageStore(StoreConfig(folder=folder, recipient=recipient)), self.metrics)
-        self.writer.start()
-        self.handed = 0
-
-    def store(self, make: Make, count: int) -> None:
-        for _ in range(count):
-            self.writer.put(blur.cover_whole(make(number=self.handed)), 0)
-            self.handed += 1
-
-    @property
-    def left(self) -> list[Path]:
-        return sorted(path for path in self.folder.rglob("*.jpg*"))
-
-    @property
-    def revoked(self) -> int:
-        return self.metrics.count("images_revoked", "test")
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Box]:
-    made = Box(tmp_path)
-    yield made
-    if made.writer.alive:
-        made.writer.drain()
-
-
-def test_what_was_stored_since_the_last_success_is_removed_on_record(
-    box: Box, raw: Make, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("on_failure", ["drop", "cover"])
+def test_nothing_is_stored_while_the_known_face_is_not_found(
+    tmp_path: Path, known: Known, caplog: pytest.LogCaptureFixture, on_failure: str
 ) -> None:
-    box.store(raw, 3)
-    box.writer.vouch()
-    box.store(raw, 70)  # more than one record names
-    box.writer.revoke()
-    box.writer.drain()
-    records = [record["image"] for record in records_of(box.folder) if record["event"] == "image"]
-    assert [path.relative_to(box.folder).as_posix() for path in box.left] == records[:3]
-    assert purged(box.folder) == dict.fromkeys(records[3:], "known_face")
-    assert box.revoked == 70
-    assert box.metrics.count("images_written", "test") == 73
-    assert box.writer.last_images == {}
-    assert box.writer.error == ""
-    assert "70 images removed" in caplog.text
-    result = audit(box.folder)
-    assert result
-    assert result.images == 3
-    assert result.figures.purged == {"known_face": 70}
-    assert not any(check.notes.count for check in result.checks if check.name == "extra")
-
-
-def test_the_size_of_the_store_is_that_of_what_is_left(box: Box, raw: Make) -> None:
-    box.writer.usage._thread.join()
-    box.store(raw, 2)
-    box.writer.vouch()
-    box.store(raw, 2)
-    box.writer.revoke()
-    box.writer.drain()
-    assert box.writer.usage.images == 2
-    assert box.writer.usage.bytes == sum(path.stat().st_size for path in box.left)
-
-
-def test_the_preview_is_that_of_an_image_that_is_there(box: Box, raw: Make) -> None:
-    made = raw()
-    box.writer.put(blur.cover_whole(RawFrame(made.pixels, "other", 0, 0.0, 0.0, made.utc_ns)), 0)
-    box.writer.vouch()
-    box.store(raw, 2)
-    box.writer.revoke()
-    box.writer.drain()
-    assert list(box.writer.last_images) == ["other"]
-    assert box.left == [box.writer.last_images["other"]]
-
-
-def test_with_nothing_new_there_is_nothing_to_revoke(box: Box, raw: Make) -> None:
-    box.store(raw, 2)
-    box.writer.vouch()
-    box.writer.revoke()
-    box.writer.revoke()
-    box.writer.drain()
-    assert len(box.left) == 2
-    assert purged(box.folder) == {}
-    assert box.revoked == 0
-
-
-def test_encrypted_images_are_revoked_likewise(tmp_path: Path, raw: Make) -> None:
-    box = Box(tmp_path, recipient=new_identity()[1])
-    box.store(raw, 2)
-    box.writer.vouch()
-    box.store(raw, 3)
-    box.writer.revoke()
-    box.writer.drain()
-    assert [path.suffix for path in box.left] == [".age", ".age"]
-    assert len(purged(tmp_path)) == box.revoked == 3
-    assert audit(tmp_path)
-
-
-def test_an_image_that_went_before_is_not_put_on_record(tmp_path: Path, raw: Make) -> None:
-    """The quota may have taken it; that is on record."""
-    store = ImageStore(StoreConfig(folder=tmp_path))
-    results = store.write([Entry(blur.cover_whole(raw(number=number))) for number in range(3)])
-    paths = [result for result in results if isinstance(result, Path)]
-    paths[0].unlink()
-    assert store.take_back(paths) == {}
-    assert store.take_back(paths) == {}
-    store.close()
-    assert list(purged(tmp_path)) == [path.relative_to(tmp_path).as_posix() for path in paths[1:]]
-
-
-class Stubborn:
-    """A file that cannot be removed, the first ``times``."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int, times: float) -> None:
-        self.tries = 0
-        real = Path.unlink
-
-        def unlink(path: Path, missing_ok: bool = False) -> None:
-            if f"-{number:06d}." in path.name and self.tries < times:
-                self.tries += 1
-                raise PermissionError(1, "Operation not permitted")
-            real(path, missing_ok)
-
-        monkeypatch.setattr(Path, "unlink", unlink)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("waited too long")
-
-
-@pytest.mark.parametrize("then", ["vouch", "revoke"])
-def test_a_removal_that_fails_is_said_and_tried_again(
-    box: Box, raw: Make, monkeypatch: pytest.MonkeyPatch, then: str
-) -> None:
-    """Whether the detector sees again or not. The others of the group are gone the first time."""
-    stubborn = Stubborn(monkeypatch, 3, times=1)  # record 1 is that of the start
-    box.store(raw, 4)
-    box.writer.revoke()
-    wait_for(lambda: box.writer.error)
-    assert "cannot be removed: Operation not permitted" in box.writer.error
-    assert len(box.left) == 1
-    assert box.revoked == 3
-    box.store(raw, 1)
-    wait_for(lambda: box.metrics.count("images_written", "test") == 5)
-    assert box.writer.error  # one image could be stored, and yet another is still to be removed
-    getattr(box.writer, then)()
-    box.writer.drain()
-    assert stubborn.tries == 1
-    assert box.writer.error == ""
-    assert box.revoked == (4 if then == "vouch" else 5)
-    assert len(box.left) == 5 - box.revoked
-    assert len(purged(box.folder)) == box.revoked  # each once
-    assert audit(box.folder)
-
-
-def test_what_cannot_be_put_on_record_is_not_removed_yet(
-    box: Box, raw: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    retention, fails = box.writer._store._retention, [True]
-    real = retention._purge
-
-    def record(images: list[str], why: str) -> None:
-        if fails:
-            fails.clear()
-            raise StoreError("audit log: no space left on device")
-        real(images, why)
-
-    monkeypatch.setattr(retention, "_purge", record)
-    box.store(raw, 2)
-    box.writer.revoke()
-    wait_for(lambda: box.writer.error)
-    assert "no space left" in box.writer.error
-    assert len(box.left) == 2
-    box.writer.drain()  # tried again before the end
-    assert box.left == []
-    assert len(purged(box.folder)) == 2
-    assert box.writer.error == ""
-
-
-def test_what_is_left_at_the_end_is_named_and_goes_at_the_next_start(
-    box: Box, raw: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    with monkeypatch.context() as patch:
-        Stubborn(patch, 2, times=float("inf"))
-        box.store(raw, 3)
-        box.writer.revoke()
-        box.writer.drain()
-        (left,) = box.left
-        assert box.writer.error
-        assert "1 images of a detector gone blind cannot be removed" in caplog.text
-        assert left.name in caplog.text
-        again = ImageStore(StoreConfig(folder=box.folder))
-        with pytest.raises(StoreError, match="recorded as removed"):
-            again.open()  # no image is stored beside it
-    again.open()
-    again.close()
-    assert box.left == []
-    assert audit(box.folder)
-
-
-def test_other_removals_on_record_are_not_done_again_at_the_start(tmp_path: Path, raw: Make) -> None:
-    """Somebody may have put an image back that went for want of room."""
-    box = Box(tmp_path)
-    box.store(raw, 1)
-    box.writer.drain()
-    (path,) = box.left
-    store = ImageStore(StoreConfig(folder=tmp_path))
-    store.open()
-    store._record_purge([path.relative_to(tmp_path).as_posix()], "quota")
-    store.close()
-    store.open()
-    store.close()
-    assert box.left == [path]
-
-
-# The pipeline
-
-
-def test_a_detector_that_goes_blind_in_the_middle_and_sees_again(tmp_path: Path, eyes: Eyes) -> None:
-    """It is looked for before frames 0, 4, 8, ...; before frame 12 and 16 it is not found."""
+    """Not while frames 10 to 19 come. The frames that wait are dropped as well, and the one that was stored
+    since the last success is removed."""
+    caplog.set_level(logging.INFO)
+    chosen = config(
+        tmp_path,
+        privacy={**ALWAYS, "on_failure": on_failure},
+        blur={"hold_before_frames": 3, "hold_after_seconds": 0},
+    )
+    detector = Truthful()
+    bad: list[tuple[list[str], int]] = []
 
     def each(pipeline: Pipeline, number: int) -> None:
-        eyes.blind = 10 <= number < 20
-        if number % 4 == 0:
-            pipeline._next_known_face = 0.0
+        if pipeline.known_face_error:
+            bad.append((read_status(pipeline).problems, len(detector.raw)))
+        known.error = KnownFaceError("the known face is not found") if 10 <= number < 20 else None
 
-    chosen = config(tmp_path, privacy=NEVER, blur=NO_HOLD)
-    pipeline, metrics = step(chosen, 28, Truthful(), each, live=True)
-    assert numbers(tmp_path) == [*range(8), *range(20, 28)]
-    assert metrics.count("images_written", "test") == 12 + 8
-    assert metrics.count("images_revoked", "test") == 4
-    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 8
-    assert list(purged(tmp_path).values()) == ["known_face"] * 4
-    assert read_status(pipeline).cameras[0].revoked == 4
-    assert 'edge_images_revoked_total{camera="test"} 4.0' in metrics.text().decode()
+    pipeline, metrics = step(chosen, 30, detector, each, live=True)
+    dropped = metrics.count("frames_dropped", "test", Reason.KNOWN_FACE)
+    assert dropped == 13  # ten, and the three that waited
+    assert metrics.count("frames_covered_whole", "test", Reason.KNOWN_FACE) == 0
+    assert metrics.count("images_revoked", "test") == 1
+    # No lookahead for the last three
+    assert [number_of(image) for image in stored(tmp_path)] == [*range(6), *range(20, 27)]
+    assert len(bad) == 10
+    assert all("the known face is not found" in problems for problems, _ in bad)
+    assert len({runs for _, runs in bad}) == 1  # the detector ran on no frame
     assert pipeline.known_face_error == ""
-    result = audit(tmp_path)
-    assert result
-    assert result.images == 16
-
-
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_blind_at_the_stop_alone(tmp_path: Path, eyes: Eyes, at_once: int) -> None:
-    """The source is a file and has ended: neither what was stored nor what waits in the delay line stays."""
-    chosen = config(tmp_path, privacy=NEVER, blur={"hold_before_frames": 3, "hold_after_seconds": 0})
-    source = Played([picture(n) for n in range(9)])
-    pipeline, metrics = make(chosen, [source], Truthful(), at_once)
-    pipeline._next_known_face = 0.0
-    pipeline.start()
-    while pipeline.tick(0.01):
-        eyes.blind = True  # found before the first frame, and then no more
-    pipeline.stop()
-    check_accounts(metrics)
-    assert stored(tmp_path) == []
-    assert metrics.count("images_revoked", "test") == metrics.count("images_written", "test") == 6
-    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 3
-    assert pipeline.known_face_error
-    assert audit(tmp_path)
-    assert records_of(tmp_path)[-1]["event"] == "stop"
-
-
-def test_seeing_at_the_stop_all_stays(tmp_path: Path, eyes: Eyes) -> None:
-    pipeline, metrics = make(
-        config(tmp_path, privacy=NEVER), [Played([picture(n) for n in range(9)])], Truthful()
+    assert no_secret(tmp_path) == 13
+    assert (
+        f'edge_frames_dropped_total{{camera="test",reason="known_face"}} {dropped}.0'
+        in metrics.text().decode()
     )
-    pipeline.start()
-    while pipeline.tick(0.01):
-        pass
-    pipeline.stop()
-    assert numbers(tmp_path) == list(range(9))
-    assert metrics.count("images_revoked", "test") == 0
+    told = [record.message for record in caplog.records if "known face" in record.message]
+    assert len(told) == 2  # when it began, and when it ended
 
 
-# Files wait
-
-
-def reading(camera: CameraConfig, folder: Path, detector: Truthful) -> tuple[Pipeline, Metrics]:
-    """A pipeline of a real source, which ends with it."""
-    source = make_source("test", camera, threading.Event())
-    pipeline, metrics = make(config(folder, privacy=NEVER), [source], detector)
-    source._stop = pipeline._stop
-    return pipeline, metrics
-
-
-def wait_blind(pipeline: Pipeline, eyes: Eyes, ticks: int = 30) -> None:
-    """Some ticks of a blind detector: nothing is looked at, and the process goes on."""
-    eyes.blind = True
-    pipeline._next_known_face = 0.0
-    for _ in range(ticks):
-        assert pipeline.tick(0.01)
-    assert pipeline.troubles == ["the known face is not found"]
-    eyes.blind = False
-
-
-def tick_until(pipeline: Pipeline, condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        pipeline.tick(0.01)
-    raise AssertionError("waited too long")
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    for number in range(12):
-        assert cv2.imwrite(str(inbox / f"{number:02d}.png"), picture(number))
-    return inbox
-
-
-def test_a_folder_waits_and_nothing_of_it_is_lost(tmp_path: Path, pictures: Path, eyes: Eyes) -> None:
-    """Of the pictures that came before, those since the last success are removed; no other is missing."""
-    camera = CameraConfig(source=str(pictures), kind="folder", poll_seconds=0.01)
-    detector = Truthful()
-    pipeline, metrics = reading(camera, tmp_path / "store", detector)
-    pipeline.start()
-    wait_blind(pipeline, eyes)  # nothing of it was looked at yet
-    assert detector.tiles == []
-    tick_until(pipeline, lambda: len(detector.raw) >= 4)
-    pipeline._next_known_face = 0.0
-    tick_until(pipeline, lambda: len(detector.raw) >= 7)
-    seen = len(detector.raw)
-    wait_blind(pipeline, eyes)
-    assert len(detector.raw) == seen
-    tick_until(pipeline, lambda: len(detector.raw) == 12)
-    pipeline.stop()
-    check_accounts(metrics)
-    revoked = metrics.count("images_revoked", "test")
-    assert 1 <= revoked <= seen - 4
-    assert numbers(tmp_path / "store") == [*range(seen - revoked), *range(seen, 12)]
-    assert metrics.count("frames_captured", "test") == 12
-    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 0
-    assert audit(tmp_path / "store")
-
-
-@pytest.mark.parametrize("pace", [False, True])
-def test_a_video_waits_and_nothing_of_it_is_lost(tmp_path: Path, eyes: Eyes, pace: bool) -> None:
-    """At its own rate it goes on where it was, and does not hurry to catch up: nothing is overtaken."""
-    clip = write_clip(tmp_path / "clip.mp4", frames=8, rate=20)
-    camera = CameraConfig(source=str(clip), kind="video", pace=pace)
-    pipeline, metrics = reading(camera, tmp_path / "store", Truthful())
-    eyes.blind = True
-    pipeline._next_known_face = 0.0
-    assert pipeline.tick(0.01)
-    pipeline.start()
-    wait_blind(pipeline, eyes, ticks=60)  # longer than the clip lasts
-    assert metrics.count("images_written", "test") == 0
-    while pipeline.tick(0.01):
-        pass
-    pipeline.stop()
-    check_accounts(metrics)
-    dropped = {reason: metrics.count("frames_dropped", "test", reason) for reason in Reason}
-    assert {reason for reason, count in dropped.items() if count} == set()
-    assert len(stored(tmp_path / "store")) == metrics.count("frames_captured", "test") == 8
-
-
-def test_a_file_that_waits_when_it_is_told_to_stop_is_counted(tmp_path: Path, eyes: Eyes) -> None:
-    pipeline, metrics = make(
-        config(tmp_path, privacy=ALWAYS), [Played([picture(n) for n in range(5)])], Truthful()
-    )
-    pipeline.start()
-    wait_blind(pipeline, eyes)
-    eyes.blind = True
-    pipeline.stop()
-    check_accounts(metrics)
-    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) >= 1
-    assert stored(tmp_path) == []
-
-
-def test_a_live_camera_beside_a_file_does_not_wait(tmp_path: Path, eyes: Eyes) -> None:
-    live = Played([picture(n) for n in range(6)], live=True, name="live")
-    file = Played([picture(n) for n in range(6)], name="file")
-    pipeline, metrics = make(config(tmp_path, privacy=ALWAYS, blur=NO_HOLD), [live, file], Truthful())
-    eyes.blind = True
-    pipeline.start()
-    tick_until(pipeline, lambda: metrics.count("frames_dropped", "live", Reason.KNOWN_FACE) == 6)
-    assert pipeline.tick(0.01)
-    eyes.blind = False
-    while pipeline.tick(0.01):
-        pass
-    pipeline.stop()
-    assert len(list((tmp_path / "file").rglob("*.png"))) == 6
-    assert not (tmp_path / "live").exists()
-
-
-def test_a_slot_that_is_held_keeps_its_frame(raw: Make) -> None:
-    slot = Slot(threading.Event(), waits=False)
-    slot.held = True
-    first, second = raw(number=1), raw(number=2)
-    assert slot.put(first) is None
-    thread = threading.Thread(target=slot.put, args=(second,))
-    thread.start()
-    thread.join(0.05)
-    assert thread.is_alive()
-    slot.held = False
-    assert slot.take() is first
-    thread.join(PATIENCE_SECONDS)
-    assert slot.take() is second
-
-
-# The daemon
-
-
-@pytest.mark.parametrize("blind", [False, True])
-def test_a_detector_that_is_blind_at_the_end_is_no_success(
-    tmp_path: Path, eyes: Eyes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, blind: bool
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        PictureError("no such file"),
+        RuntimeError("bug"),
+        OSError(5, "EIO"),
+        KeyError(),
+    ],
+)
+def test_a_known_face_that_cannot_be_checked_is_not_found(
+    tmp_path: Path, known: Known, error: Exception
 ) -> None:
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr("edge.daemon.run._catch_signals", threading.Event)
-    clip = write_clip(tmp_path / "clip.mp4", frames=5, rate=25)
-    real = Pipeline.stop
+    """Whatever goes wrong there: the tick goes on, nothing is stored, and the operator reads why."""
 
-    def stop(self: Pipeline) -> None:
-        eyes.blind = blind
-        real(self)
+    def each(pipeline: Pipeline, number: int) -> None:
+        known.error = error if number < 5 else None
 
-    monkeypatch.setattr(Pipeline, "stop", stop)
-    chosen = config(
-        tmp_path / "store",
-        cameras={"front": {"source": str(clip), "pace": False}},
-        status={"enabled": False},
-        detector={"provider": "cpu"},
-        privacy=NEVER,
-        blur=NO_HOLD,
-    )
-    assert run_daemon(chosen) is not blind
-    assert ("5 of those written removed again" in caplog.text) is blind
-    assert len(stored(tmp_path / "store")) == (0 if blind else 5)
+    chosen = config(tmp_path, privacy=ALWAYS, blur=NO_HOLD)
+    pipeline, metrics = step(chosen, 9, Truthful(), each, live=True)
+    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 5
+    assert [number_of(image) for image in stored(tmp_path)] == [5, 6, 7, 8]
+    known.error = error
+    pipeline.tick(0)
+    assert type(error).__name__ in pipeline.known_face_error
+    assert read_status(pipeline).problems[-1] == pipeline.known_face_error
 
 
-@pytest.mark.parametrize(("revoked", "told", "good"), [(0, False, True), (3, False, False), (3, True, True)])
-def test_a_file_of_which_images_were_taken_back_is_no_success(revoked: int, told: bool, good: bool) -> None:
-    """A camera that is told to stop has nothing to make up for."""
-    assert _report(make_status(make_camera(revoked=revoked)), told_to_stop=told) is good
+def test_a_lost_known_face_is_checked_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in each tick: it costs a run of the detector."""
+    known = Known(monkeypatch)
+    known.error = KnownFaceError("not found")
+    source = Played([picture(n) for n in range(9)], live=True)
+    pipeline, metrics = make(config(tmp_path, privacy=ALWAYS), [source], Truthful())
+    begin = pipeline.last_known_face
+    pipeline.start()
+    while pipeline.tick(0.01):
+        pass
+    assert known.calls == 1
+    pipeline.stop()
+    assert known.calls == 2
+    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 9
+    assert pipeline.last_known_face == begin
+
+
+def test_between_two_intervals_it_is_not_checked(tmp_path: Path, known: Known) -> None:
+    play(config(tmp_path, privacy={"known_face_interval_seconds": 3600}), 9, Truthful())
+    assert known.calls == 1  # before it stops
+    assert no_secret(tmp_path) == 9
+
+
+def test_images_handed_to_the_store_before_the_loss_are_stored(
+    tmp_path: Path, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were detected on by a detector that found the known face afterwards. Picture 3 came
+    after that: it is stored, and removed."""
+    gate, real = threading.Event(), ImageStore.write
+
+    def write(self: ImageStore, entries: Any) -> Any:
+        assert gate.wait(30)
+        return real(self, entries)
+
+    monkeypatch.setattr(ImageStore, "write", write)
+
+    def each(pipeline: Pipeline, number: int) -> None:
+        if number == 4:
+            known.error = KnownFaceError("not found")
+        if number == 6:
+            gate.set()
+
+    _, metrics = step(config(tmp_path, privacy=ALWAYS, blur=NO_HOLD), 9, Truthful(), each, live=True)
+    assert [number_of(image) for image in stored(tmp_path)] == [0, 1, 2]
+    assert metrics.count("images_revoked", "test") == 1
+    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 5
+
+
+class Pointing:
+    """Answers the same boxes to every picture."""
+
+    session = FakeSession()
+    score_begin = 0.35
+
+    def __init__(self, box: list[float], score: float = 0.9) -> None:
+        self._found = Detections(np.array([box], np.float32), np.array([score], np.float32))
+
+    def detect(self, pixels: Pixels) -> Detections:
+        return self._found
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ([0, 0, 512, 512], 0.9),  # everything is a face
+        ([300, 300, 390, 420], 0.9),  # elsewhere
+        ([181, 58, 270, 178], 0.3),  # hardly
+        ([np.nan] * 4, 0.9),
+        ([181, 58, 270, 178], np.nan),
+        ([270, 178, 181, 58], 0.9),  # inside out
+    ],
+)
+def test_a_wrong_answer_is_not_the_known_face(box: list[float], score: float) -> None:
+    with pytest.raises(KnownFaceError, match="does not find the known face"):
+        known_face.check(cast(Detector, Pointing(box, score)))
+    assert known_face.check(cast(Detector, Pointing(known_face.EXPECTED[0].tolist()))) == pytest.approx(1)
+
+
+def test_a_detector_that_fails_at_the_known_face_says_so() -> None:
+    detector = Pointing([0, 0, 1, 1])
+    detector.detect = lambda pixels: broken()()  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(KnownFaceError, match="detection of the known face failed: broken"):
+        known_face.check(cast(Detector, detector))
+
+
+def test_a_real_detector_that_goes_blind_is_noticed_at_work(
+    small_detector: Detector, astronaut: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
+    mortal = Detector.__new__(Detector)
+    mortal.__dict__.update(small_detector.__dict__)
+    frames = []
+    for number in range(10):
+        frames.append(astronaut.copy())
+        frames[-1][:4, :4] = number
+    source = Stepped(frames, live=True)
+    pipeline, metrics = make(config(tmp_path, privacy=ALWAYS, blur=NO_HOLD), [source], mortal)
+    pipeline.start()
+    for number in range(10):
+        if number == 5:
+            mortal.score_begin = 0.999
+        source.go()
+        pipeline.tick(30)
+    source.go()
+    pipeline.stop()
+    check_accounts(metrics)
+    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 5
+    assert "does not find the known face" in pipeline.known_face_error
+    images = stored(tmp_path)
+    assert metrics.count("images_written", "test") == 5
+    assert len(images) == 4  # the fifth was stored after it had last been seen to work
+    for image in images:
+        found = small_detector.detect(image).at_least(small_detector.score_last_look)
+        assert len(found.boxes) == 0
 
 
 def test_the_known_face_is_read_once(small_detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:

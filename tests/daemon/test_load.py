@@ -1,4 +1,4 @@
-"""Down and up the load levels, on a simulated clock."""
+"""The load levels, down and up, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def test_each_spike_begins_the_wait_for_better_times_anew(work: float, wait: flo
     assert load.level == LoadLevel.LOWER_RATE
 
 
-@pytest.mark.parametrize("looks", [1, 5])
+@pytest.mark.parametrize("runs", [1, 5])
 @pytest.mark.parametrize("full", [0.1, 0.6, 0.75, 0.9, 1.0])
-def test_a_box_that_was_only_hot_gets_back_to_full(full: float, looks: int) -> None:
+def test_a_box_that_was_only_hot_gets_back_to_full(full: float, runs: int) -> None:
     """Also one that has little headroom there: it was well before."""
-    load = LoadControl(SETTINGS, 0, looks)
+    load = LoadControl(SETTINGS, 0, runs)
 
     def work(level: LoadLevel) -> float:
-        return full / looks if level >= LoadLevel.NO_TILES else full
+        return full / runs if level >= LoadLevel.NO_TILES else full
 
     ride(load, 17, work, lambda level: 95.0)
     assert load.level == LoadLevel.MOTION_MASK
@@ -154,19 +154,19 @@ def test_a_wanted_interval_that_is_longer_allows_more() -> None:
 
 
 @pytest.mark.parametrize("full", [1.05, 1.4, 1.9, 2.5, 3.9, 4.1, 9.0, 30.0])
-@pytest.mark.parametrize("looks", [1, 5, 17])
-def test_the_level_does_not_flutter(full: float, looks: int) -> None:
-    """Tiles cost ``looks - 1`` of ``looks``; an hour at a constant load settles, or, where even the
+@pytest.mark.parametrize("runs", [1, 5, 17])
+def test_the_level_does_not_flutter(full: float, runs: int) -> None:
+    """Tiles cost ``runs - 1`` of ``runs``; an hour at a constant load settles, or, where even the
     smallest level is too much, tries again no more than once in 35 s."""
 
     def work(level: LoadLevel) -> float:
         if level == LoadLevel.STOPPED:
             return 0.0
-        return full / looks if level >= LoadLevel.NO_TILES else full
+        return full / runs if level >= LoadLevel.NO_TILES else full
 
-    changes = ride(LoadControl(SETTINGS, 0, looks), 3600, work)
-    hopeless = full / looks > 4
-    assert len(changes) <= (4 + 2 * 3600 / 35 if hopeless else 4)
+    changes = ride(LoadControl(SETTINGS, 0, runs), 3600, work)
+    too_much = full / runs > 4
+    assert len(changes) <= (4 + 2 * 3600 / 35 if too_much else 4)
 
 
 @given(

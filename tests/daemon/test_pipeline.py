@@ -8,159 +8,57 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from edge import blur as blur_module
-from edge.config import CameraConfig, Config, make_config
+from edge.config import Config
 from edge.daemon import pipeline as pipeline_module
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
-from edge.detection import known_face
-from edge.detection.detector import Detections, Detector
+from edge.detection.detector import Detections
 from edge.errors import DetectionError, StoreError
-from edge.frames import Pixels, RawFrame
+from edge.frames import RawFrame
 from edge.hold import Hold
 from edge.reasons import Reason
 from edge.sources import Source
 from edge.status.metrics import Metrics
 from edge.store.encode import encode
-from edge.store.images import ImageStore
+from tests.daemon.playing import (
+    SECRET,
+    FakeDetector,
+    Played,
+    check_accounts,
+    config_without_last_look,
+    fail,
+    make,
+    picture,
+    run,
+    stored,
+)
 
-FACE = (40, 30, 80, 80)
-SECRET = 251  # inside FACE only; nothing stored may show it
-
-
-def picture(number: int) -> Pixels:
-    pixels = np.full((120, 160, 3), 60, np.uint8)
-    pixels[:10, :10] = 10 + number % 50  # frames differ
-    x1, y1, x2, y2 = FACE
-    pixels[y1:y2, x1:x2] = SECRET
-    return pixels
-
-
-class Played(Source):
-    """Frames from a list; ``live`` and waiting as told, so that a test sees each frame."""
-
-    live = False
-
-    def __init__(
-        self, pictures: list[Pixels], live: bool = False, age: float = 0.0, name: str = "test"
-    ) -> None:
-        super().__init__(name, CameraConfig(source="played"), threading.Event())
-        self.__dict__["live"] = live
-        self._pictures = pictures
-        self._age = age
-
-    @property
-    def waits(self) -> bool:
-        return True
-
-    @property
-    def reopens(self) -> bool:
-        return False
-
-    def __iter__(self) -> Iterator[RawFrame]:
-        for number, pixels in enumerate(self._pictures):
-            yield RawFrame(
-                pixels, self.camera, number, number / 25, time.monotonic() - self._age, time.time_ns()
-            )
+RUNS_AT_ONCE = 1
 
 
-KNOWN_FACE = Detections(known_face.EXPECTED, np.array([0.9], np.float32))
-
-
-def is_known_face(pixels: Pixels) -> bool:
-    """Whether this is the picture that every detector is shown now and then; frames are smaller here."""
-    return pixels.shape == (512, 512, 3)
-
-
-class FakeSession:
-    name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
-
-
-class FakeDetector:
-    """Finds FACE, except where ``trouble`` says otherwise by call number, and the known face."""
-
-    session = FakeSession()
-    score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    looks = 1
-
-    def __init__(self, trouble: dict[int, Callable[[], Detections]] | None = None) -> None:
-        self._trouble = trouble or {}
-        self._calls = count()
-
-    def detect(self, pixels: Pixels) -> Detections:
-        if is_known_face(pixels):
-            return KNOWN_FACE
-        number = next(self._calls)
-        if number in self._trouble:
-            return self._trouble[number]()
-        return Detections(np.array([FACE], np.float32), np.array([0.9], np.float32))
-
-
-def fail(error: Exception) -> Callable[[], Detections]:
-    def raise_it() -> Detections:
-        raise error
-
-    return raise_it
-
-
-AT_ONCE = 1
-
-
-@pytest.fixture(autouse=True, params=[1, 2], ids=["one look", "two looks"])
-def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many frames the detector looks at at a time."""
-    monkeypatch.setattr(sys.modules[__name__], "AT_ONCE", request.param)
-
-
-def config(folder: Path, **tables: dict[str, Any]) -> Config:
-    """The last look and the look at the light are tested in tests/daemon/test_lifecycle.py."""
-    store = {"folder": folder, "format": "png"} | tables.pop("store", {})
-    privacy = {"last_look": "off", "check_visibility": False} | tables.pop("privacy", {})
-    return make_config({"store": store, "privacy": privacy, **tables}, "test")
+@pytest.fixture(autouse=True, params=[1, 2], ids=["one run", "two runs"])
+def runs_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many runs of the detector may overlap."""
+    monkeypatch.setattr(sys.modules[__name__], "RUNS_AT_ONCE", request.param)
 
 
 def play(
     settings: Config, sources: list[Source], detector: FakeDetector | None = None
 ) -> tuple[Pipeline, Metrics]:
-    metrics = Metrics()
-    pipeline = Pipeline(
-        settings,
-        cast(Detector, detector or FakeDetector()),
-        ImageStore(settings.store),
-        metrics,
-        sources,
-        threading.Event(),
-        AT_ONCE,
-    )
-    pipeline.start()
-    while pipeline.tick(0.05):
-        pass
-    pipeline.stop()
+    pipeline, metrics = make(settings, sources, detector or FakeDetector(), RUNS_AT_ONCE)
+    run(pipeline)
     return pipeline, metrics
 
 
-def stored(folder: Path) -> list[Pixels]:
-    images = [cv2.imread(str(path)) for path in sorted(folder.rglob("*.png"))]
-    assert all(image is not None for image in images)
-    return [np.asarray(image, np.uint8) for image in images]
-
-
-def check_accounts(metrics: Metrics, camera: str = "test") -> None:
-    """Every captured frame is stored, or dropped for exactly one reason."""
-    dropped = sum(
-        metrics.count("frames_dropped", camera, reason) for reason in Reason if reason != Reason.UNDECODABLE
-    )
-    assert metrics.count("frames_captured", camera) == metrics.count("images_written", camera) + dropped
-
-
 def test_every_frame_is_stored_with_the_face_covered(tmp_path: Path) -> None:
-    _, metrics = play(config(tmp_path), [Played([picture(n) for n in range(12)])])
+    _, metrics = play(config_without_last_look(tmp_path), [Played([picture(n) for n in range(12)])])
     images = stored(tmp_path)
     assert len(images) == metrics.count("images_written", "test") == 12
     assert all((image != SECRET).all() for image in images)
@@ -171,19 +69,19 @@ def test_every_frame_is_stored_with_the_face_covered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        (fail(DetectionError("detector_error", "broken")), Reason.DETECTOR_ERROR),
-        (fail(DetectionError("detector_timeout", "slow")), Reason.DETECTOR_TIMEOUT),
-        (fail(DetectionError("detector_output", "NaN")), Reason.DETECTOR_OUTPUT),
-        (fail(DetectionError("overflow", "many")), Reason.OVERFLOW),
+        (fail(DetectionError(Reason.DETECTOR_ERROR, "broken")), Reason.DETECTOR_ERROR),
+        (fail(DetectionError(Reason.DETECTOR_TIMEOUT, "slow")), Reason.DETECTOR_TIMEOUT),
+        (fail(DetectionError(Reason.DETECTOR_OUTPUT, "NaN")), Reason.DETECTOR_OUTPUT),
+        (fail(DetectionError(Reason.OVERFLOW, "many")), Reason.OVERFLOW),
         (fail(MemoryError()), Reason.DETECTOR_ERROR),
         (fail(ZeroDivisionError()), Reason.DETECTOR_ERROR),
     ],
 )
 @pytest.mark.parametrize("on_failure", ["drop", "cover"])
-def test_a_frame_that_was_not_looked_at_never_shows(
+def test_a_frame_on_which_detection_failed_never_shows(
     tmp_path: Path, trouble: Callable[[], Detections], reason: Reason, on_failure: str
 ) -> None:
-    settings = config(
+    settings = config_without_last_look(
         tmp_path,
         blur={"hold_before_frames": 2, "hold_after_seconds": 0},
         privacy={"on_failure": on_failure},
@@ -206,7 +104,9 @@ def test_a_frame_that_was_not_looked_at_never_shows(
 def test_a_missed_face_stays_covered(tmp_path: Path) -> None:
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     trouble = {n: (lambda: nothing) for n in (0, 1, 5, 6, 7)}
-    _, metrics = play(config(tmp_path), [Played([picture(n) for n in range(12)])], FakeDetector(trouble))
+    _, metrics = play(
+        config_without_last_look(tmp_path), [Played([picture(n) for n in range(12)])], FakeDetector(trouble)
+    )
     assert all((image != SECRET).all() for image in stored(tmp_path))
     assert metrics.count("regions_held", "test") >= 5
     check_accounts(metrics)
@@ -223,7 +123,7 @@ def test_hold_that_fails_drops_all_that_waits(tmp_path: Path, monkeypatch: pytes
         return real(self, frame, found)
 
     monkeypatch.setattr(Hold, "push", push)
-    settings = config(tmp_path, blur={"hold_before_frames": 5})
+    settings = config_without_last_look(tmp_path, blur={"hold_before_frames": 5})
     _, metrics = play(settings, [Played([picture(n) for n in range(20)])])
     assert metrics.count("frames_dropped", "test", Reason.HOLD_ERROR) == 6  # five waited
     assert len(stored(tmp_path)) == 14
@@ -235,7 +135,7 @@ def test_blur_that_fails_stores_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         raise ValueError("bug")
 
     monkeypatch.setattr(blur_module, "anonymize", broken)
-    _, metrics = play(config(tmp_path), [Played([picture(n) for n in range(8)])])
+    _, metrics = play(config_without_last_look(tmp_path), [Played([picture(n) for n in range(8)])])
     assert stored(tmp_path) == []
     assert metrics.count("frames_dropped", "test", Reason.BLUR_ERROR) == 8
     check_accounts(metrics)
@@ -254,7 +154,7 @@ def test_a_store_that_fails_is_counted_and_works_again(
         return real(*args)
 
     monkeypatch.setattr("edge.store.images.encode", failing)
-    pipeline, metrics = play(config(tmp_path), [Played([picture(n) for n in range(8)])])
+    pipeline, metrics = play(config_without_last_look(tmp_path), [Played([picture(n) for n in range(8)])])
     assert metrics.count("frames_dropped", "test", Reason.STORE_ERROR) == 2
     assert len(stored(tmp_path)) == 6
     assert pipeline.writer.error == ""
@@ -263,7 +163,7 @@ def test_a_store_that_fails_is_counted_and_works_again(
 
 def test_repeated_pictures_of_a_live_camera_are_dropped(tmp_path: Path) -> None:
     frames = [picture(n // 2) for n in range(8)]
-    settings = config(tmp_path, blur={"hold_before_frames": 0})
+    settings = config_without_last_look(tmp_path, blur={"hold_before_frames": 0})
     _, metrics = play(settings, [Played(frames, live=True)])
     assert metrics.count("frames_dropped", "test", Reason.REPEATED) == 4
     assert len(stored(tmp_path)) == 4
@@ -271,7 +171,7 @@ def test_repeated_pictures_of_a_live_camera_are_dropped(tmp_path: Path) -> None:
 
 
 def test_old_pictures_of_a_live_camera_are_dropped(tmp_path: Path) -> None:
-    settings = config(tmp_path, blur={"hold_before_frames": 0})
+    settings = config_without_last_look(tmp_path, blur={"hold_before_frames": 0})
     _, metrics = play(settings, [Played([picture(n) for n in range(4)], live=True, age=3.0)])
     assert metrics.count("frames_dropped", "test", Reason.STALE) == 4
     assert stored(tmp_path) == []
@@ -279,15 +179,15 @@ def test_old_pictures_of_a_live_camera_are_dropped(tmp_path: Path) -> None:
 
 
 def test_a_live_camera_that_stops_stores_no_frame_without_lookahead(tmp_path: Path) -> None:
-    settings = config(tmp_path, blur={"hold_before_frames": 5})
+    settings = config_without_last_look(tmp_path, blur={"hold_before_frames": 5})
     _, metrics = play(settings, [Played([picture(n) for n in range(12)], live=True)])
     assert metrics.count("frames_dropped", "test", Reason.NO_LOOKAHEAD) == 5
     assert len(stored(tmp_path)) == 7
     check_accounts(metrics)
 
 
-def test_an_interval_stores_fewer_images_and_still_looks_at_all(tmp_path: Path) -> None:
-    settings = config(tmp_path, store={"interval_seconds": 0.2})
+def test_an_interval_stores_fewer_images_and_still_detects_on_all(tmp_path: Path) -> None:
+    settings = config_without_last_look(tmp_path, store={"interval_seconds": 0.2})
     _, metrics = play(settings, [Played([picture(n) for n in range(25)])])
     assert len(stored(tmp_path)) == 5
     assert metrics.count("frames_dropped", "test", Reason.NOT_DUE) == 20
@@ -297,7 +197,7 @@ def test_an_interval_stores_fewer_images_and_still_looks_at_all(tmp_path: Path) 
 def test_a_change_of_size_is_no_trouble(tmp_path: Path) -> None:
     large = [np.asarray(cv2.resize(picture(n), (320, 240)), np.uint8) for n in range(6)]
     frames = [picture(n) for n in range(6)] + large
-    _, metrics = play(config(tmp_path), [Played(frames)])
+    _, metrics = play(config_without_last_look(tmp_path), [Played(frames)])
     assert [image.shape[0] for image in stored(tmp_path)] == [120] * 6 + [240] * 6
     check_accounts(metrics)
 
@@ -306,7 +206,7 @@ def test_several_cameras_share_one_detector(tmp_path: Path) -> None:
     sources: list[Source] = [
         Played([picture(n) for n in range(count)], name=name) for name, count in (("a", 6), ("b", 9))
     ]
-    pipeline, metrics = play(config(tmp_path), sources)
+    pipeline, metrics = play(config_without_last_look(tmp_path), sources)
     assert len(list((tmp_path / "a").rglob("*.png"))) == 6
     assert len(list((tmp_path / "b").rglob("*.png"))) == 9
     check_accounts(metrics, "a")
@@ -327,19 +227,10 @@ def test_a_source_that_hangs_does_not_stop_the_others(
             return
             yield
 
-    metrics = Metrics()
-    settings = config(tmp_path)
     good = Played([picture(n) for n in range(6)], name="good")
-    stop = threading.Event()
-    pipeline = Pipeline(
-        settings,
-        cast(Detector, FakeDetector()),
-        ImageStore(settings.store),
-        metrics,
-        [Hanging([], name="bad"), good],
-        stop,
-        AT_ONCE,
-    )
+    sources = [Hanging([], name="bad"), good]
+    settings = config_without_last_look(tmp_path)
+    pipeline, metrics = make(settings, list(sources), FakeDetector(), RUNS_AT_ONCE)
     pipeline.start()
     deadline = time.monotonic() + 10
     while metrics.count("frames_captured", "good") < 6 and time.monotonic() < deadline:

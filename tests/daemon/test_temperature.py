@@ -1,4 +1,4 @@
-"""What the kernel says about heat."""
+"""The temperature that the kernel reports."""
 
 from __future__ import annotations
 

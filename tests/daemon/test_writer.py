@@ -1,4 +1,4 @@
-"""The store's thread: what it says when the disk fails, and that nothing is lost on the way."""
+"""The store's thread: what it reports when the disk fails, and that no image is lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -90,7 +91,7 @@ def put_and_wait(writer: Writer, frame: AnonymizedFrame, metrics: Metrics) -> No
         time.sleep(0.002)
 
 
-def test_errors_are_told_once_with_their_time_and_end(
+def test_errors_are_logged_once_with_their_time_and_end(
     tmp_path: Path, raw: Make, metrics: Metrics, started: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -157,7 +158,7 @@ def test_the_last_image_of_each_camera_is_known(
     writer = started(Disk(tmp_path, [None, None, None, StoreError("full")]))
     for camera, number in [("a", 0), ("b", 0), ("a", 1), ("b", 1)]:
         made = raw()
-        frame = RawFrame(made.pixels, camera, number, 0.0, 0.0, made.utc_ns + number * 10**9)
+        frame = replace(made, camera=camera, number=number, utc_ns=made.utc_ns + number * 10**9)
         writer.put(blur.cover_whole(frame), 0)
     writer.drain()
     assert sorted(writer.last_images) == ["a", "b"]

@@ -16,13 +16,19 @@ from hypothesis import strategies as st
 
 from edge import blur
 from edge.config import BlurConfig, CameraConfig
-from edge.daemon.pipeline import Pipeline
-from edge.detection.detector import Detections, Detector
+from edge.detection.detector import Detections
 from edge.frames import Pixels, RawFrame
 from edge.sources import make_source
-from edge.status.metrics import Metrics
-from edge.store.images import ImageStore
-from tests.daemon.test_pipeline import KNOWN_FACE, FakeDetector, check_accounts, config, is_known_face, stored
+from tests.daemon.playing import (
+    KNOWN_FACE,
+    FakeDetector,
+    check_accounts,
+    config_without_last_look,
+    is_known_face,
+    make,
+    stored,
+)
+from tests.raw_frames import raw_frame
 
 # Corners on the border and on round numbers are where rounding goes wrong.
 SHARE = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 0.5, 0.1, 0.9]))
@@ -38,7 +44,7 @@ WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 def frame(pixels: Pixels) -> RawFrame:
-    return RawFrame(pixels, "test", 0, 0.0, 0.0, 1_700_000_000_000_000_000)
+    return raw_frame(pixels, utc_ns=1_700_000_000_000_000_000)
 
 
 def noise(seed: int, width: int = 160, height: int = 96) -> Pixels:
@@ -158,12 +164,9 @@ def test_zones_are_those_of_the_turned_and_cropped_frame(
         crop=crop,
         privacy_zones=(CONCAVE,),
     )
-    settings = config(tmp_path / "store", privacy={"last_look": last_look})
-    metrics, stop = Metrics(), threading.Event()
-    source = make_source("test", camera, stop)
-    pipeline = Pipeline(
-        settings, cast(Detector, Nobody()), ImageStore(settings.store), metrics, [source], stop
-    )
+    settings = config_without_last_look(tmp_path / "store", privacy={"last_look": last_look})
+    stop = threading.Event()
+    pipeline, metrics = make(settings, [make_source("test", camera, stop)], Nobody(), stop=stop)
     pipeline.start()
     deadline = time.monotonic() + 20
     while metrics.count("images_written", "test") < 1 and time.monotonic() < deadline:

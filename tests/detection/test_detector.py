@@ -52,7 +52,7 @@ def test_boxes_follow_the_size_of_the_picture(detector: Detector, astronaut: Pix
     assert geometry.iou(found.boxes[:1], expected)[0, 0] > 0.75
 
 
-def test_tiles_find_small_faces_that_one_look_misses(astronaut: Pixels) -> None:
+def test_tiles_find_small_faces_that_one_view_misses(astronaut: Pixels) -> None:
     small = cv2.resize(astronaut, (120, 120), interpolation=cv2.INTER_AREA)
     scene = np.full((1080, 1920, 3), 120, np.uint8)
     for top in range(20, 950, 200):

@@ -408,7 +408,7 @@ def test_the_gpu_is_asked_from_the_driver(monkeypatch: pytest.MonkeyPatch) -> No
     assert engines.gpu() == ("NVIDIA Test", "8.7")
     assert asked == ["libcuda.so.1"]
     monkeypatch.setattr(ctypes, "CDLL", lambda name: FakeCuda(100))
-    with pytest.raises(ProviderError, match="names no GPU"):
+    with pytest.raises(ProviderError, match="reports no GPU"):
         engines.gpu()
 
 

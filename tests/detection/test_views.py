@@ -1,4 +1,4 @@
-"""Where the detector looks: no face from the smallest to the whole frame falls between two views."""
+"""Views: no face, from the smallest to one as large as the frame, falls between two of them."""
 
 from __future__ import annotations
 

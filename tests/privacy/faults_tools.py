@@ -46,7 +46,7 @@ def shots() -> list[Shot]:
 
 
 class Script(Source):
-    """Plays its items, one for each look: a ``Shot`` is a frame, an exception is raised, what a callable
+    """Plays its items, one after the other: a ``Shot`` is a frame, an exception is raised, what a callable
     returns is handed on, and all else goes where pixels from a driver go. Reopening goes on in the list."""
 
     live = False
@@ -72,7 +72,14 @@ class Script(Source):
             if isinstance(item, Shot):
                 taken = time.monotonic() - item.age
                 utc_ns = item.utc_ms * 1_000_000
-                yield RawFrame(item.pixels, self.camera, item.number, item.media, taken, utc_ns)
+                yield RawFrame(
+                    item.pixels,
+                    self.camera,
+                    item.number,
+                    media_seconds=item.media,
+                    captured=taken,
+                    utc_ns=utc_ns,
+                )
             elif callable(item):
                 yield item()
             else:

@@ -95,12 +95,20 @@ class Run:
 
 
 def make_pipeline(
-    config: Config, detector: Detector, sources: list[Source], at_once: int
+    config: Config, detector: Detector, sources: list[Source], runs_at_once: int
 ) -> tuple[Pipeline, Metrics]:
     """The one place in which the attacks inside a process put a pipeline together."""
-    metrics, stop = Metrics(), threading.Event()
-    store = ImageStore(config.store)
-    return Pipeline(config, detector, store, metrics, sources, stop, at_once), metrics
+    metrics = Metrics()
+    pipeline = Pipeline(
+        config=config,
+        detector=detector,
+        store=ImageStore(config.store),
+        metrics=metrics,
+        sources=sources,
+        stop=threading.Event(),
+        runs_at_once=runs_at_once,
+    )
+    return pipeline, metrics
 
 
 @lru_cache(maxsize=256)
@@ -119,7 +127,7 @@ def until_the_end(pipeline: Pipeline) -> None:
 
 
 class World:
-    """One detector and one store folder for any number of runs; half of them look at two frames at a time."""
+    """One detector and one store folder for any number of plays; in half of them its runs overlap."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "store"

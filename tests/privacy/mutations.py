@@ -80,31 +80,31 @@ MUTATIONS = (
     ),
     Mutation(
         "the age of a frame is not checked",
-        "edge/daemon/pipeline.py",
-        "            elif age_seconds(frame) > self.config.privacy.max_frame_age_seconds:\n",
-        "            elif False:\n",
+        "edge/daemon/camera_lane.py",
+        "            if age_seconds(frame) > self._shared.config.privacy.max_frame_age_seconds:\n",
+        "            if False:\n",
         ("tests/daemon/test_pipeline.py",),
     ),
     Mutation(
         "an image is stored although the last look failed",
-        "edge/daemon/pipeline.py",
-        "            self._failed(frame, reason)\n            whole = ",
-        "            return LastLook(safe)\n            whole = ",
-        ("tests/daemon/test_lifecycle.py",),
+        "edge/daemon/finisher.py",
+        "            self._shared.count_failure(frame, _reason_for(error))\n",
+        "            return LastLook(image)\n",
+        ("tests/daemon/test_lane_last_look.py",),
     ),
     Mutation(
         "a detector that no longer finds the known face is trusted",
         "edge/daemon/pipeline.py",
-        "        if self.known_face_error:\n            reason = Reason.KNOWN_FACE\n",
-        "        if False:\n            reason = Reason.KNOWN_FACE\n",
-        ("tests/daemon/test_lifecycle.py",),
+        "        if self.known_face_error:\n            return Reason.KNOWN_FACE\n",
+        "        if False:\n            return Reason.KNOWN_FACE\n",
+        ("tests/daemon/test_known_face.py",),
     ),
     Mutation(
         "what a detector stored before it was found to be blind is kept",
         "edge/daemon/pipeline.py",
-        "            self.writer.revoke()\n",
+        "        self.writer.revoke()\n",
         "",
-        ("tests/daemon/test_known_face.py",),
+        ("tests/daemon/test_revoking.py",),
     ),
     Mutation(
         "an image is put on record only after it has its name",
@@ -139,7 +139,7 @@ def try_out(mutation: Mutation) -> Outcome:
                 f"{mutation.name}: {mutation.file} has its text {source.count(mutation.old)} times"
             )
         file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-        return Outcome(mutation, failing_tests(folder, mutation.tests))
+        return Outcome(mutation, caught_by=failing_tests(folder, mutation.tests))
 
 
 def untouched() -> list[str]:

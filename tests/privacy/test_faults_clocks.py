@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from edge.reasons import Reason
-from edge.sources import capture as capture_module
+from edge.sources import backoff
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, WHEN
 from tests.privacy.faults_cases import DROPPING, attacks, with_live, without_lookahead
@@ -21,8 +21,8 @@ Change = Callable[[Shot], Shot]
 
 @pytest.fixture(autouse=True)
 def _reopened_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 0.001)
 
 
 def changed(at: frozenset[int], change: Change) -> list[object]:

@@ -12,18 +12,19 @@ import pytest
 from edge import blur
 from edge.boxes import Floats, Ints
 from edge.config import BlurConfig
-from edge.frames import Pixels, RawFrame
+from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
 from tests.privacy.faults import ALL, FRAMES, GREY, faces, flaw, heads, is_whole, picture
 from tests.privacy.faults_cases import CASES, Case
 from tests.privacy.faults_tools import Fault, Script, shot, shots
 from tests.privacy.faults_world import World
+from tests.raw_frames import raw_frame
 
 
 def stored(number: int, **settings: Any) -> Pixels:
     """A frame as a correct run without hold stores it."""
-    frame = RawFrame(picture(number), "test", number, 0.0, 0.0, 0)
+    frame = raw_frame(picture(number), number)
     boxes = np.array(faces(number), np.float32)
     return np.array(blur.anonymize(frame, boxes, BlurConfig(**settings)).pixels, np.uint8)
 

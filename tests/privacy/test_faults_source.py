@@ -17,18 +17,19 @@ from edge.detection.detector import Detections
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
-from edge.sources import capture as capture_module
+from edge.sources import backoff
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, HEIGHT, WHEN, WIDTH, picture
 from tests.privacy.faults_cases import DROPPING, attacks, some, with_live, without_lookahead
 from tests.privacy.faults_tools import Script, shot, shots
 from tests.privacy.faults_world import World, check_log, named
+from tests.raw_frames import raw_frame
 
 
 @pytest.fixture(autouse=True)
 def _reopened_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 0.001)
 
 
 # Pictures that are none
@@ -97,7 +98,7 @@ def test_a_change_of_size_uncovers_nothing(
 
 
 def bad_frame() -> RawFrame:
-    return RawFrame(grey_of((HEIGHT, WIDTH, 3), np.float32), "test", 0, 0.0, 0.0, 0)
+    return raw_frame(grey_of((HEIGHT, WIDTH, 3), np.float32))
 
 
 BREAKS: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Hold, motion, the look at the light and the known face fail, at any frame: nothing raw is stored."""
+"""Hold, motion, visibility and the known face fail, at any frame: nothing raw is stored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.daemon import pipeline as pipeline_module
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
-from edge.detection import known_face
+from edge.detection import known_face, visibility
 from edge.detection.detector import Detections, Detector
 from edge.detection.motion import Motion
 from edge.errors import DetectionError, KnownFaceError
@@ -112,22 +111,22 @@ def test_numbers_that_are_none_never_lead_to_a_picture(
     proof(faults=runs)
 
 
-# The look at the light, motion, the known face
+# Visibility, motion, the known face
 
 
 PROBLEMS = [Reason.TOO_DARK, Reason.TOO_BLURRED, Reason.TOO_BRIGHT, Reason.OBSTRUCTED]
 
 
 @pytest.mark.parametrize("reason", [*PROBLEMS, Reason.DETECTOR_ERROR])
-def test_a_frame_too_bad_to_look_at_is_not_looked_at(
+def test_the_detector_does_not_run_on_a_frame_too_bad_for_it(
     world: World,
     reason: Reason,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     proof: Proof,
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "problem", lambda pixels: None)
-    hook = Hook(monkeypatch, pipeline_module, "problem", number_of)
+    monkeypatch.setattr(visibility, "problem", lambda pixels: None)
+    hook = Hook(monkeypatch, visibility, "problem", number_of)
     runs = 0
     for when, case in attacks(CASES, list(Reason).index(reason)):
         with named(when, case):
@@ -188,7 +187,7 @@ def test_motion_that_fails_never_leads_to_a_picture(
 
 
 @pytest.mark.parametrize(
-    "error", [KnownFaceError("not found"), DetectionError("overflow", "many"), MemoryError()]
+    "error", [KnownFaceError("not found"), DetectionError(Reason.OVERFLOW, "many"), MemoryError()]
 )
 def test_once_the_known_face_is_not_found_nothing_is_stored(
     world: World,
@@ -197,7 +196,7 @@ def test_once_the_known_face_is_not_found_nothing_is_stored(
     caplog: pytest.LogCaptureFixture,
     proof: Proof,
 ) -> None:
-    """It is looked for before each frame, and before the end. What waits in the delay line goes, too, and so
+    """It is checked before each frame, and before the end. What waits in the delay line goes, too, and so
     does the image that was stored after it had last been found."""
     runs = 0
     for number, case in some(itertools.product(range(FRAMES), CASES)):

@@ -21,6 +21,7 @@ from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
 from edge.masking import key_label
 from tests.privacy.faults import Mask
+from tests.raw_frames import raw_frame
 
 Table = dict[str, Any]
 Key = tuple[st.SearchStrategy[Any], list[Any]]
@@ -313,7 +314,7 @@ def noise(scene: Scene, seed: int) -> Pixels:
 
 
 def check_scene(scene: Scene) -> None:
-    frames = [RawFrame(noise(scene, n), "test", n, n * STEP, 0.0, 0) for n in range(len(scene.boxes))]
+    frames = [raw_frame(noise(scene, n), n, n * STEP) for n in range(len(scene.boxes))]
     held = hold_all(scene, frames)
     assert [entry.frame.number for entry in held] == list(range(len(frames)))
     for number, entry in enumerate(held):
@@ -329,7 +330,7 @@ def check_scene(scene: Scene) -> None:
             # Whatever is below the regions, the picture is the same.
             other = entry.frame.pixels.copy()
             other[must] = noise(scene, 1000 + number)[must]
-            twin = RawFrame(other, "test", number, number * STEP, 0.0, 0)
+            twin = raw_frame(other, number, number * STEP)
             again = blur.anonymize(twin, entry.boxes, scene.config.blur).pixels
             assert again.tobytes() == safe.tobytes()
 

@@ -16,8 +16,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
-from edge.sources import Source, make_source
-from edge.sources import capture as capture_module
+from edge.sources import Source, backoff, make_source
 from edge.sources.capture import Capture
 from edge.sources.slot import Slot
 from tests.clips import write_clip
@@ -67,7 +66,7 @@ def run(source: Source, stop: threading.Event) -> tuple[Capture, list[Reason]]:
 
 @pytest.fixture
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.01)
 
 
 def test_the_newest_frame_wins(raw: Make) -> None:

@@ -17,7 +17,7 @@ import pytest
 from edge.config import CameraConfig
 from edge.reasons import Reason
 from edge.sources import Source, make_source
-from edge.sources.capture import FRESH_SECONDS
+from edge.sources.health import FRESH_SECONDS
 from tests.proxy import Damage, Proxy
 from tests.rtsp_server import RtspServer, missing
 from tests.watch import watching

@@ -20,8 +20,7 @@ import pytest
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
-from edge.sources import Source, base, make_source, transport
-from edge.sources import capture as capture_module
+from edge.sources import Source, backoff, base, make_source, transport
 from edge.sources.clock import StreamClock
 from edge.sources.stream import StreamSource
 from tests.clips import write_clip
@@ -114,7 +113,7 @@ def test_v4l2_says_what_is_wrong(device_file: Path, monkeypatch: pytest.MonkeyPa
 def test_an_unplugged_camera_that_repeats_itself_is_stale_then_down(
     device_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.05)
     device = Device(lambda call: noise(min(call, 5)))
     monkeypatch.setattr(cv2, "VideoCapture", device)
     stop = threading.Event()
@@ -128,10 +127,8 @@ def test_an_unplugged_camera_that_repeats_itself_is_stale_then_down(
     assert device.released == len(device.opened)
 
 
-def test_a_driver_that_never_returns_is_left_behind(
-    device_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.05)
+def test_a_driver_that_never_returns_is_abandoned(device_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.05)
     monkeypatch.setattr(base, "HANG_MARGIN_SECONDS", 0.1)
     gate = threading.Event()
 
@@ -197,7 +194,7 @@ def test_pictures_that_are_not_8_bit_bgr_are_refused(
 ) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Device(lambda _: pixels))
     source = make_source("yard", v4l2(device_file, read_timeout_seconds=0.3), threading.Event())
-    with pytest.raises(SourceError, match="wanted 8-bit BGR"):
+    with pytest.raises(SourceError, match="expected 8-bit BGR"):
         list(source)
     assert source.undecodable > 3
 

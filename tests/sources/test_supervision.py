@@ -1,4 +1,4 @@
-"""A camera that hangs, freezes, repeats itself or comes late: what it is called, and what becomes of it."""
+"""A camera that hangs, freezes, repeats itself or is late: its state, and how it recovers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
-from edge.sources import Source, base
-from edge.sources import capture as capture_module
-from edge.sources.capture import MOST_LEFT_BEHIND, same
+from edge.sources import Source, backoff, base, health
+from edge.sources.capture import MOST_ABANDONED
+from edge.sources.repeats import same
 from tests.watch import Watch, watching
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 0.02)
-    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 0.02)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 0.05)
     monkeypatch.setattr(base, "HANG_MARGIN_SECONDS", 0.1)
 
 
@@ -49,7 +49,7 @@ class Camera(Source):
         for _ in range(self.fresh):
             yield self.made(noise(self._number))
         if self.end == "hang" or (self.end == "hang once" and len(self.opened) == 1):
-            self.gate.wait()  # as in C: does not look at anything
+            self.gate.wait()  # like C code, it ignores everything
             yield self.made(np.zeros((48, 64, 3), np.uint8))
         while self.end == "freeze" and not self._stop.wait(0.01):
             yield self.made(np.full((48, 64, 3), 9, np.uint8))
@@ -84,7 +84,7 @@ def test_a_source_that_hangs_is_replaced_and_never_heard_again() -> None:
         before = watch.capture.source
         watch.until_state("live")
         assert watch.capture.source is not before
-        assert not watch.capture.hopeless
+        assert not watch.capture.needs_restart
         camera.gate.set()  # it wakes up
         watch.during(0.3)
         assert zeros(watch) == 0
@@ -114,17 +114,17 @@ def test_after_three_threads_only_a_restart_helps_unless_one_wakes_up() -> None:
     stop = threading.Event()
     camera = Camera(stop, "hang", fresh=0)
     with watching(camera, stop) as watch:
-        watch.until(lambda: watch.capture.hopeless)
-        assert len(camera.opened) == MOST_LEFT_BEHIND
+        watch.until(lambda: watch.capture.needs_restart)
+        assert len(camera.opened) == MOST_ABANDONED
         assert "restart the service" in watch.capture.last_error
         watch.during(0.5)
-        assert (len(camera.opened), watch.capture.state) == (MOST_LEFT_BEHIND, "down")
+        assert (len(camera.opened), watch.capture.state) == (MOST_ABANDONED, "down")
         assert watch.capture.alive
         camera.end = "play"
         watch.capture.source.__dict__["end"] = "play"
         camera.gate.set()
         watch.until_state("live")
-        assert not watch.capture.hopeless
+        assert not watch.capture.needs_restart
         assert zeros(watch) == 0
 
 
@@ -179,7 +179,7 @@ def test_a_file_may_repeat_itself() -> None:
 
 
 def test_a_camera_without_fresh_pictures_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FRESH_SECONDS", 0.3)
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0.3)
     stop = threading.Event()
     camera = Camera(stop, "hang", open_timeout_seconds=100)
     with watching(camera, stop) as watch:
@@ -206,8 +206,8 @@ def test_late_pictures_are_handed_on_with_their_age_but_do_not_make_a_camera_liv
 
 
 def test_pauses_grow_to_a_minute_and_begin_anew_after_a_good_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "FIRST_BACKOFF_SECONDS", 1.0)
-    monkeypatch.setattr(capture_module, "LAST_BACKOFF_SECONDS", 60.0)
+    monkeypatch.setattr(backoff, "FIRST_BACKOFF_SECONDS", 1.0)
+    monkeypatch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 60.0)
     stop = threading.Event()
     pauses: list[float] = []
 

@@ -22,7 +22,7 @@ from edge.status.gauges import gauges_text
 from edge.store import clock, log_format, retention
 from edge.store.clock import Clock
 from edge.store.images import Entry, ImageStore
-from tests.daemon.test_lifecycle import Truthful, make
+from tests.daemon.playing import Truthful, make
 from tests.store.records import records_of
 
 Make = Callable[..., RawFrame]

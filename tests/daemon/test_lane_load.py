@@ -1,4 +1,4 @@
-"""A box that is too slow or too hot; and everything that can go wrong, all at once."""
+"""A box that is too slow or too hot; and everything that can go wrong, all together."""
 
 from __future__ import annotations
 
@@ -16,45 +16,36 @@ from edge.daemon import pipeline as pipeline_module
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
-from edge.detection import known_face
+from edge.detection import known_face, visibility
 from edge.detection.detector import Detections
 from edge.errors import DetectionError, KnownFaceError, StoreError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.store.images import ImageStore
-from tests.daemon.test_lifecycle import (
+from tests.daemon.playing import (
     NO_HOLD,
+    SECRET,
+    Played,
     Stepped,
     Truthful,
     broken,
+    check_accounts,
     config,
+    force,
     is_whole,
     make,
+    no_rest,
     no_secret,
     number_of,
+    picture,
     run,
     step,
+    stored,
 )
-from tests.daemon.test_pipeline import SECRET, Played, check_accounts, picture, stored
-
-
-def force(pipeline: Pipeline, level: LoadLevel) -> None:
-    """Let the load levels say this level from the next tick on."""
-
-    def update(*_: Any) -> LoadLevel:
-        pipeline.load.level = level
-        return level
-
-    pipeline.load.update = update  # type: ignore[method-assign,assignment]
-
-
-def no_rest(pipeline: Pipeline) -> None:
-    """Look at each frame, as a camera that is slower than the level would have it."""
-    pipeline._pause_seconds = lambda now: 0.0  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("on_failure", ["drop", "cover"])
-def test_a_stopped_box_looks_at_nothing_and_stores_nothing(tmp_path: Path, on_failure: str) -> None:
+def test_a_stopped_box_detects_nothing_and_stores_nothing(tmp_path: Path, on_failure: str) -> None:
     detector = Truthful()
     chosen = config(tmp_path, privacy={"on_failure": on_failure})
     pipeline, metrics = make(chosen, [Played([picture(n) for n in range(8)], live=True)], detector)
@@ -88,23 +79,23 @@ def test_stopping_drops_what_waits_and_starting_again_stores(
 
 
 def test_a_file_waits_while_the_box_is_stopped(tmp_path: Path) -> None:
-    """Nothing is looked at, and nothing of it is lost; the same file goes on later."""
+    """The detector does not run, and no frame is lost; the same file goes on later."""
     detector = Truthful()
     pipeline, metrics = make(config(tmp_path), [Played([picture(n) for n in range(12)])], detector)
-    looks = []
+    runs = []
     pipeline.start()
     for tick in range(200):
         force(pipeline, LoadLevel.STOPPED if 5 <= tick < 40 else LoadLevel.FULL)
         more = pipeline.tick(0.01)
         if 5 <= tick < 40:
-            looks.append(len(detector.tiles))
+            runs.append(len(detector.tiles))
             assert more
         if not more:
             break
     assert not more
     pipeline.stop()
     check_accounts(metrics)
-    assert len(set(looks)) == 1
+    assert len(set(runs)) == 1
     assert [number_of(image) for image in stored(tmp_path)] == list(range(12))
 
 
@@ -122,7 +113,7 @@ def test_a_file_that_waits_when_the_process_ends_is_counted(tmp_path: Path) -> N
     assert stored(tmp_path) == []
 
 
-def test_a_lower_rate_rests_after_each_look(tmp_path: Path) -> None:
+def test_a_lower_rate_rests_after_each_detection(tmp_path: Path) -> None:
     class Slow(Truthful):
         def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
             time.sleep(0.02)
@@ -159,8 +150,8 @@ def test_the_rest_leaves_the_box_idle_for_the_rest_of_the_time(
     pipeline.load.level = level
     now = 1000.0
     for name, work, ago in (("a", 0.2, 1.0), ("b", 0.4, 2.0), ("gone", 9.0, 11.0), ("file", 9.0, 0.0)):
-        camera = pipeline.cameras[name]
-        camera.work_seconds, camera.looked = work, now - ago
+        lane = pipeline.lanes[name]
+        lane.seconds_per_frame, lane.last_detection = work, now - ago
     assert pipeline._round_seconds(now) == pytest.approx(0.6)
     assert pipeline._pause_seconds(now) == pytest.approx(rest)
 
@@ -174,7 +165,7 @@ def test_the_rest_leaves_the_box_idle_for_the_rest_of_the_time(
         (LoadLevel.MOTION_MASK, False),
     ],
 )
-def test_the_detector_is_told_about_tiles(tmp_path: Path, level: LoadLevel, tiles: bool) -> None:
+def test_the_load_level_decides_about_tiles(tmp_path: Path, level: LoadLevel, tiles: bool) -> None:
     detector = Truthful()
     chosen = config(tmp_path, privacy={"last_look": "off"}, blur=NO_HOLD)
 
@@ -318,7 +309,7 @@ EVENT: st.SearchStrategy[Event] = st.tuples(
 )
 FAULTS = {
     "raise": broken(),
-    "slow": broken(DetectionError("detector_timeout", "slow")),
+    "slow": broken(DetectionError(Reason.DETECTOR_TIMEOUT, "slow")),
     "memory": broken(MemoryError()),
 }
 
@@ -350,7 +341,7 @@ class Chaos:
 
         patch.setattr(ImageStore, "write", write)
         patch.setattr(known_face, "check", check)
-        patch.setattr(pipeline_module, "problem", problem)
+        patch.setattr(visibility, "problem", problem)
         patch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
 
     def each(self, pipeline: Pipeline, event: Event) -> None:
@@ -426,7 +417,7 @@ def test_whatever_comes_together_no_face_is_stored(
 def test_the_last_look_makes_up_for_a_detector_that_sometimes_misses(
     tmp_path_factory: pytest.TempPathFactory, blind: set[int], faults: set[int], live: bool, before: int
 ) -> None:
-    """It misses the face in some pictures when it looks for the first time, and fails now and then."""
+    """It misses the face in some pictures the first time, and sometimes fails."""
 
     class Moody(Truthful):
         def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
@@ -440,10 +431,10 @@ def test_the_last_look_makes_up_for_a_detector_that_sometimes_misses(
     check_promises(folder, metrics, detector)
 
 
-def test_a_look_at_the_light_comes_before_the_detector_on_every_level(
+def test_visibility_is_checked_before_detection_on_every_level(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline_module, "problem", lambda pixels: Reason.OBSTRUCTED)
+    monkeypatch.setattr(visibility, "problem", lambda pixels: Reason.OBSTRUCTED)
     for level in LoadLevel:
         detector = Truthful()
 

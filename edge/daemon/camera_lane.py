@@ -1,0 +1,167 @@
+"""The lane of one camera: the way of its frames from the capture thread to the store's thread.
+
+The methods stand in the order in which a frame passes through them: it is taken from the slot, admitted to
+detection or dropped, detected on, and held until later frames cannot add anything to cover. What follows
+(cover, last look, hand over) is in edge/daemon/finisher.py. Whatever goes wrong with a frame on its way, that
+frame is dropped, or covered whole where the configuration says so, and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from edge.daemon.finisher import Finisher
+from edge.daemon.load import LoadLevel
+from edge.daemon.shared import Shared
+from edge.detection import visibility
+from edge.detection.detector import Detections
+from edge.detection.motion import Motion
+from edge.errors import DetectionError
+from edge.frames import RawFrame
+from edge.hold import Hold
+from edge.reasons import Reason
+from edge.sources import Source
+from edge.sources.capture import Capture, age_seconds
+
+log = logging.getLogger(__name__)
+
+
+class TimedDetections(NamedTuple):
+    """What a run of the detector gave, None where it failed, and how many seconds it took."""
+
+    found: Detections | None
+    seconds: float
+
+
+class CameraLane:
+    """One camera with its capture thread, hold and motion.
+
+    Everything but ``detect`` runs in the thread that ticks. ``last_detection`` is the monotonic time at which
+    the last frame was detected on and sent on, ``seconds_per_frame`` how long that took.
+    """
+
+    def __init__(self, source: Source, shared: Shared, stop: threading.Event, ready: threading.Event) -> None:
+        """``stop`` ends the capture thread; ``ready`` is set whenever a frame has arrived."""
+        self.capture = Capture(source, stop, ready, shared.metrics.dropped)
+        self.last_detection = float("-inf")
+        self.seconds_per_frame = 0.0
+        self._shared = shared
+        blur = shared.config.blur
+        self._hold = Hold(
+            before_frames=blur.hold_before_frames if source.continuous else 0,
+            after_seconds=blur.hold_after_seconds if source.continuous else 0,
+            score_begin=shared.detector.score_begin,
+        )
+        self._motion = Motion()
+        self._finisher = Finisher(shared, live=source.live, zones=source.config.privacy_zones)
+        self._captured_counted = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether the frames come from the world, which does not wait, and not from files."""
+        return self.capture.source.live
+
+    def take(self) -> RawFrame | None:
+        """Take the newest frame out of the slot, if there is one, and count what was captured since."""
+        frame = self.capture.slot.take()
+        captured = self.capture.captured
+        self._shared.metrics.captured(self.capture.camera, captured - self._captured_counted)
+        self._captured_counted = captured
+        return frame
+
+    def admit(self, frame: RawFrame, pause_seconds: float) -> bool:
+        """Whether the detector shall run on this frame; if not, it is dropped and counted.
+
+        ``pause_seconds`` is how long a live camera rests after each detection.
+        """
+        if self.live:
+            if time.monotonic() - self.last_detection < pause_seconds:
+                self.drop(frame, Reason.LOAD)
+                return False
+            if age_seconds(frame) > self._shared.config.privacy.max_frame_age_seconds:
+                self.drop(frame, Reason.STALE)
+                return False
+        return True
+
+    def detect(self, frame: RawFrame, level: LoadLevel) -> TimedDetections:
+        """Find faces. A failure is counted, and gives None. May run in any thread at ``LoadLevel.FULL``."""
+        begin = time.monotonic()
+        found: Detections | None = None
+        try:
+            with self._shared.metrics.timed("detect"):
+                found = self._find_faces(frame, level)
+        except DetectionError as error:
+            log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, error.reason.value, error)
+            self._shared.count_failure(frame, error.reason)
+        # Whatever else went wrong, nothing was detected on this frame; nothing more matters here.
+        except Exception as error:
+            log.warning(
+                "camera %s: frame %d: %s: %s", frame.camera, frame.number, type(error).__name__, error
+            )
+            self._shared.count_failure(frame, Reason.DETECTOR_ERROR)
+        return TimedDetections(found, time.monotonic() - begin)
+
+    def _find_faces(self, frame: RawFrame, level: LoadLevel) -> Detections | None:
+        shared = self._shared
+        if shared.config.privacy.check_visibility:
+            problem = visibility.problem(frame.pixels)
+            if problem is not None:
+                shared.count_failure(frame, problem)
+                return None
+        if level < LoadLevel.NO_TILES:
+            return shared.detector.detect(frame.pixels)
+        self._finisher.newest_without_tiles = frame.number
+        found = shared.detector.detect(frame.pixels, tiles=False)
+        return self._add_motion(frame, found) if level == LoadLevel.MOTION_MASK else found
+
+    def _add_motion(self, frame: RawFrame, found: Detections) -> Detections | None:
+        """Add all that moves to what was found; None, and counted, without an earlier frame to compare."""
+        moving = self._motion.boxes(frame.pixels)
+        if moving is None:
+            self._shared.count_failure(frame, Reason.LOAD)
+            return None
+        scores = np.concatenate([np.ones(len(moving), np.float32), found.scores])
+        return Detections(np.concatenate([moving, found.boxes]), scores)
+
+    def after_detection(self, frame: RawFrame, run: TimedDetections) -> None:
+        """Hold a frame on which the detector has run, and finish the frames that are due."""
+        begin = time.monotonic()
+        if run.found is not None or self._shared.config.privacy.on_failure == "cover":
+            self._hold_frame(frame, run.found)
+        self.last_detection = time.monotonic()
+        self.seconds_per_frame = run.seconds + self.last_detection - begin
+
+    def _hold_frame(self, frame: RawFrame, found: Detections | None) -> None:
+        """Hold a frame; ``found`` is None for one that must be covered whole."""
+        try:
+            with self._shared.metrics.timed("hold"):
+                due = self._hold.push(frame, found)
+        # The regions can no longer be trusted, so neither can the frames that wait with them.
+        except Exception as error:
+            log.warning("camera %s: hold: %s: %s", frame.camera, type(error).__name__, error)
+            self.drop_waiting(Reason.HOLD_ERROR)
+            self.drop(frame, Reason.HOLD_ERROR)
+            return
+        self._finisher.finish(due)
+
+    def finish_waiting(self) -> None:
+        """Finish all frames that wait in hold: no more will come."""
+        self._finisher.finish(self._hold.flush())
+
+    def drop_waiting(self, reason: Reason) -> None:
+        """Drop all frames that wait in hold."""
+        for waiting in self._hold.flush():
+            self.drop(waiting.frame, reason)
+
+    def drop(self, frame: RawFrame, reason: Reason) -> None:
+        """Count a frame that will not be stored."""
+        self._shared.drop(frame, reason)
+
+    def forget_motion(self) -> None:
+        """Forget what moved: the frames of another load level are too old to compare with."""
+        self._motion.forget()

@@ -1,0 +1,36 @@
+"""What the lanes of all cameras share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.config import Config
+from edge.daemon.load import LoadControl
+from edge.daemon.writer import Writer
+from edge.detection.detector import Detector
+from edge.frames import RawFrame
+from edge.reasons import Reason
+from edge.status.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One configuration, detector, store thread and load level for all cameras."""
+
+    config: Config
+    detector: Detector
+    metrics: Metrics
+    writer: Writer
+    load: LoadControl
+
+    def drop(self, frame: RawFrame, reason: Reason) -> None:
+        """Count a frame that will not be stored."""
+        self.metrics.dropped(frame.camera, reason)
+
+    def count_failure(self, frame: RawFrame, reason: Reason) -> None:
+        """Count a frame that could not be checked for faces: as dropped, or as covered whole where
+        ``privacy.on_failure`` asks for that."""
+        if self.config.privacy.on_failure == "drop":
+            self.drop(frame, reason)
+        else:
+            self.metrics.covered_whole(frame.camera, reason)
