@@ -27,7 +27,7 @@ SECONDS = 240
 PRINTED = ("printed.out", "printed.err")
 """Files in the working folder of a command, with its standard output and standard error."""
 _SERVER = """
-import ctypes, json, os, subprocess, sys, tempfile, time
+import ctypes, gc, json, os, subprocess, sys, tempfile, time
 sys.path.remove("")
 import uvicorn.lifespan.off, uvicorn.loops.asyncio, uvicorn.protocols.http.auto
 import edge.cli, edge.commands.audit, edge.daemon.run
@@ -59,6 +59,8 @@ def attach(tracer, log):
             raise SystemExit(f"strace did not attach: {open(log).read()}")
         time.sleep(0.002)
 
+gc.collect()
+gc.freeze()  # or else each of them copies nearly all memory, as soon as it collects garbage
 for line in sys.stdin:
     arguments, env, cwd, before, options, log = json.loads(line)
     gate = os.pipe()
