@@ -1,8 +1,8 @@
 """``edge`` commands in processes that are forked from one which has loaded the program.
 
-Loading it takes longer than a whole run of a few frames does, and hundreds of runs are attacked one system
-call at a time. A forked process has its own arguments, environment, working folder and output, and goes
-through the whole command; all that it did not do itself is to import modules.
+Loading it takes longer than a whole run on a few frames, and hundreds of runs are attacked one system call at
+a time. A forked process has its own arguments, environment, working folder and output, and goes through the
+whole command; it only does not import the modules.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def attach(tracer, log):
         time.sleep(0.002)
 
 gc.collect()
-gc.freeze()  # or else each of them copies nearly all memory, as soon as it collects garbage
+gc.freeze()  # otherwise each child copies nearly all memory as soon as it collects garbage
 for line in sys.stdin:
     arguments, env, cwd, before, options, log = json.loads(line)
     gate = os.pipe()
@@ -70,7 +70,8 @@ for line in sys.stdin:
     os.close(gate[0])
     if options:
         with open(log, "wb") as file:
-            tracer = subprocess.Popen(["strace", *options, "-p", str(pid)], stdin=subprocess.DEVNULL, stderr=file)
+            command = ["strace", *options, "-p", str(pid)]
+            tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=file)
         attach(tracer, log)
     os.close(gate[1])
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -78,8 +79,8 @@ for line in sys.stdin:
         tracer.wait()
     print(code, flush=True)
 """
-"""One command at a time. A command begins when the gate is closed on it. strace says that it is attached after
-it has told the kernel to stop the process, so no call of the command is missed: it stands in ``read`` then."""
+"""One command at a time. It begins when the gate is closed, and stands in ``read`` until then. strace reports
+that it is attached after it has told the kernel to stop the process, so it misses no call of a command."""
 
 
 @dataclass(frozen=True)
