@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,14 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print which files took longest: setup, call and teardown of all their tests."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[report.nodeid.split("::")[0]] += report.duration
     if len(seconds) > SLOWEST_FILES:
         terminalreporter.section("slowest files")
-        for name, duration in seconds.most_common(SLOWEST_FILES):
+        for name, duration in sorted(seconds.items(), key=lambda pair: -pair[1])[:SLOWEST_FILES]:
             terminalreporter.write_line(f"{duration:6.1f} s  {name}")
 
 
