@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+SWEEP ?=
 BIN = $(VENV)/bin
 SOURCES = edge convert benchmarks tests hatch_build.py
 
@@ -14,9 +15,9 @@ demo: $(VENV)/.box
 	$(BIN)/edge demo --out build/demo
 
 test: lint
-	$(PYTEST) --junitxml=build/test.xml
+	$(PYTEST) $(if $(SWEEP),-m 'sweep or not sweep') --junitxml=build/test.xml
 
-# What make test leaves out because it takes minutes.
+# What make test leaves out because it takes minutes; make test SWEEP=1 runs everything at once.
 sweep: $(VENV)/.dev
 	$(PYTEST) -m sweep --junitxml=build/sweep.xml
 

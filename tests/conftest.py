@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import Phase, settings
 
 import edge
+from edge import process
 from edge.config import DetectorConfig
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import read_detector
@@ -37,10 +39,41 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATA = Path(edge.__file__).parent / "data"
 
 
+SLOWEST_FILES = 10
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: near the end there are only short ones to share out."""
+    weights: Counter[Path] = Counter()
+    for item in items:
+        weights[item.path] += 10 * ("sweep" in item.keywords) + ("slow" in item.keywords)
+    items.sort(key=lambda item: -weights[item.path])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print which files took longest: setup, call and teardown of all their tests."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.split("::")[0]] += report.duration
+    if len(seconds) > SLOWEST_FILES:
+        terminalreporter.section("slowest files")
+        for name, duration in sorted(seconds.items(), key=lambda pair: -pair[1])[:SLOWEST_FILES]:
+            terminalreporter.write_line(f"{duration:6.1f} s  {name}")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("EDGE_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_rights_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run inside a test leave its process as it is: hardening could not be undone, so later
+    tests would depend on the order. Hardening itself is tested in processes of their own."""
+    monkeypatch.setattr(process, "harden", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,17 @@ _ONLY_FIRST = (b"BM", b"II*\0", b"MM\0*")
 _PACKED = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b\x08")
 
 
+def _known(one: bytes) -> npt.NDArray[np.bool_]:
+    """Whether a regular expression matches each byte from 0 to 255."""
+    return np.array([re.match(one, bytes([byte])) is not None for byte in range(256)])
+
+
+_BASE64_BYTES = _known(rb"[A-Za-z0-9+/_-]")
+_HEX_BYTES = _known(rb"[0-9A-Fa-f]")
+_NUMBER_BYTES = _known(rb"[0-9\s,;\[\]()]")
+_TEXT_BYTES = _known(rb"[ -~]")
+
+
 class Hunter:
     """Looks for the pattern of each of ``frames`` (uint8 ``[H, W, 3]`` BGR, as the daemon sees them), and for
     ``packets``, the frames as their camera encoded them."""
@@ -207,14 +218,24 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
             yield "zlib", _inflated(view[at : at + MOST_PACKED])
     flat = re.sub(rb"[\r\n]+", b"", data)  # base64 is often broken into lines
     for text in (data, flat) if flat != data else (data,):
-        codes = [match[0].translate(_URLSAFE) for match in _BASE64.finditer(text)]
+        codes = [code.translate(_URLSAFE) for code in _matches(_BASE64, _BASE64_BYTES, 32, text)]
         yield "base64", b"\0".join(_from_base64(code[skip:]) for code in codes for skip in range(4))
-        digits = [match[0] for match in _HEX.finditer(text)]
+        digits = list(_matches(_HEX, _HEX_BYTES, 48, text))
         yield "hex", b"\0".join(_from_hex(digit[skip:]) for digit in digits for skip in range(2))
-    numbers = [re.findall(rb"[0-9]+", match[0]) for match in _NUMBERS.finditer(data)]
+    numbers = [re.findall(rb"[0-9]+", match) for match in _matches(_NUMBERS, _NUMBER_BYTES, 47, data)]
     yield "numbers", b"\0".join(bytes(int(number) & 255 for number in row) for row in numbers)
-    escaped = [match[0] for match in _ESCAPES.finditer(data) if b"\\x" in match[0]]
+    escaped = [text for text in _matches(_ESCAPES, _TEXT_BYTES, 32, data) if b"\\x" in text]
     yield "escapes", b"\0".join(_ESCAPE.sub(_from_escape, text) for text in escaped)
+
+
+def _matches(
+    pattern: re.Pattern[bytes], known: npt.NDArray[np.bool_], least: int, data: bytes
+) -> Iterator[bytes]:
+    """All that matches a pattern of at least ``least`` bytes, all of them ``known``. Finds what ``finditer``
+    finds, and is quicker in the bytes of a disk, where such stretches are rare."""
+    ends = np.flatnonzero(np.diff(known[np.frombuffer(data, np.uint8)], prepend=False, append=False))
+    for begin, end in ends.reshape(-1, 2)[ends[1::2] - ends[::2] >= least].tolist():
+        yield from (match[0] for match in pattern.finditer(data, begin, end))
 
 
 def _inflated(packed: memoryview) -> bytes:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -104,14 +104,11 @@ def traced(
     is cut off; paths never are. Raises ``subprocess.TimeoutExpired``, after the whole process group was
     killed.
     """
-    sets = ",".join([trace, *(fault.split(":")[0] for fault in inject)])
     with tempfile.TemporaryDirectory(prefix="strace-") as folder:
         log = Path(folder) / "log"
-        options = ["-f", "-yy", "-q", "-s", str(string_limit), "-o", str(log), "-e", f"trace={sets}"]
-        options += [word for fault in inject for word in ("-e", f"inject={fault}")]
-        options += map(str, more)
+        how = options(log, trace=trace, inject=inject, more=map(str, more), string_limit=string_limit)
         process = subprocess.Popen(
-            [*map(str, prefix), "strace", *options, "--", *map(str, command)],
+            [*map(str, prefix), "strace", "-q", *how, "--", *map(str, command)],
             cwd=cwd,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -130,6 +127,15 @@ def traced(
             process.wait()
         calls = list(parse(log.read_text("ascii", "backslashreplace"))) if log.exists() else []
     return Trace(calls, process.returncode, stdout, stderr)
+
+
+def options(
+    log: Path, *, trace: str, inject: Sequence[str], more: Iterable[str], string_limit: int = 64
+) -> list[str]:
+    """What strace is called with, so that ``parse`` can read the log; see ``traced``."""
+    sets = ",".join([trace, *(fault.split(":")[0] for fault in inject)])
+    common = ["-f", "-yy", "-s", str(string_limit), "-o", str(log), "-e", f"trace={sets}"]
+    return [*common, *(word for fault in inject for word in ("-e", f"inject={fault}")), *more]
 
 
 def parse(log: str) -> Iterator[Call]:

@@ -20,14 +20,12 @@ from shutil import copytree
 
 from edge.store import log_format
 from edge.store.durable import is_temporary
-from tests.privacy import strace
 from tests.privacy.hunt import Hunter
 from tests.privacy.strace import Trace
+from tests.privacy.warm import PRINTED, Warm
 from tests.privacy.world import (
     FORMATS,
     Tables,
-    Warm,
-    edge_command,
     environment,
     files_below,
     images_below,
@@ -63,7 +61,7 @@ def without(path, flags, *rest, **options):
     return real(path, flags, *rest, **options)
 os.open = without
 """
-"""A filesystem without O_TMPFILE, put into the daemon as its sitecustomize."""
+"""A filesystem without O_TMPFILE, put into the daemon before it begins."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,12 @@ class Range:
         self.scene = make_scene(folder, FRAMES)
         self.brief = write_camera(folder / "brief.avi", BRIEF)
         self.hunter = Hunter(self.scene.frames, packets(self.scene.camera))
-        (folder / "unnamed").mkdir()
-        (folder / "unnamed" / "sitecustomize.py").write_text(NO_UNNAMED_FILES)
         self.scene.undisturbed("jpeg")
         self.old = folder / "undisturbed-jpeg" / "store"
 
-    def trace(self, kind: Kind, folder: Path, calls: Sequence[str], fault: Fault | None = None) -> Trace:
+    def trace(
+        self, kind: Kind, folder: Path, warm: Warm, calls: Sequence[str], fault: Fault | None = None
+    ) -> Trace:
         """Run the daemon once, in a new folder, and trace some calls."""
         folder.mkdir()
         store = folder / "store"
@@ -137,19 +135,22 @@ class Range:
         else:
             store.mkdir()
         config = write_settings(folder / "edge.toml", self.scene.tables(store, kind.changes))
-        extra = {"PYTHONPATH": str(self.folder / "unnamed")} if kind.named else {}
-        return strace.traced(
-            [*edge_command(), "run", "--config", str(config)],
+        return warm.traced(
+            ["run", "--config", str(config)],
             trace=",".join({*calls, "linkat", "fsync", "unlink", "unlinkat", "mkdir"}),
             inject=[f"{fault.call}:{fault.effect}:when={fault.when}"] if fault else [],
-            more=_options_of_strace(_named_places(store) if set(calls) & set(BY_PATH) else (), fault),
+            # strace looks only at calls on these paths
+            more=[word for path in _named_places(store) for word in ("-P", str(path))]
+            if set(calls) & set(BY_PATH)
+            else [],
             cwd=folder,
-            env=environment(folder / "own", **extra),
+            env=environment(folder / "own"),
+            before=NO_UNNAMED_FILES if kind.named else "",
         )
 
     def strike(self, fault: Fault, folder: Path, warm: Warm) -> Outcome:
         """Inject one fault into one run, and look what came of it."""
-        trace = self.trace(fault.kind, folder, [fault.call], fault)
+        trace = self.trace(fault.kind, folder, warm, [fault.call], fault)
         killed = "SIGKILL" in fault.effect
         fired = trace.returncode == -signal.SIGKILL if killed else any(c.injected for c in trace.calls)
         store = folder / "store"
@@ -176,7 +177,7 @@ class Range:
         if trace.returncode not in (0, 1):
             problems.append(f"the daemon ended with {trace.returncode}: {trace.stderr[-500:]}")
         # A log line is written by the same call, so strace may have hit that one as well.
-        log_hit = any(call.injected and "pipe:" in call.descriptor() for call in trace.calls)
+        log_hit = any(call.injected and call.descriptor().endswith(PRINTED) for call in trace.calls)
         if log_hit:
             return problems
         if trace.returncode == 1 and not re.search(r"ERROR store: |^edge: ", trace.stderr, re.MULTILINE):
@@ -212,15 +213,17 @@ class Range:
         before = len(images_below(store))
         changes: Tables = {"cameras.front": {"source": str(self.brief)}, "status": {"enabled": False}}
         config = write_settings(folder / "again.toml", self.scene.tables(store, changes))
-        code, log = warm.edge(["run", "--config", str(config)], environment(folder / "own"), folder)
-        if code != 0:
-            return [f"the restart ended with {code}: {log[-800:]}"]
+        done = warm.edge(["run", "--config", str(config)], environment(folder / "own"), folder)
+        if done.returncode != 0:
+            return [f"the restart ended with {done.returncode}: {done.stderr[-800:]}"]
         problems = self._store(store)
         if len(images_below(store)) != before + BRIEF:
             problems.append(f"{before} images before the restart, {len(images_below(store))} after")
         problems += [f"left over: {path.name}" for path in files_below(store) if is_temporary(path.name)]
-        code, log = warm.edge(["audit", str(store), "--sample", "0"], environment(folder / "own"), folder)
-        return problems if code == 0 else [*problems, f"the audit ended with {code}: {log}"]
+        done = warm.edge(["audit", str(store), "--sample", "0"], environment(folder / "own"), folder)
+        if done.returncode != 0:
+            problems.append(f"the audit ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return problems
 
 
 def _named_places(store: Path) -> list[Path]:
@@ -229,15 +232,6 @@ def _named_places(store: Path) -> list[Path]:
     logs = [audit / log_format.file_name(number) for number in range(1, 4 * FRAMES)]
     folders = [store, audit, front, *(front / f"{day:%Y-%m-%d}" for day in days)]
     return [*folders, *logs, *images_below(store)]
-
-
-def _options_of_strace(paths: Sequence[Path], fault: Fault | None) -> list[str]:
-    """strace looks only at calls on these paths; at all, if there are none.
-
-    It is quicker with a filter in the kernel, but then injects no signals.
-    """
-    options = [word for path in paths for word in ("-P", str(path))]
-    return options if fault is not None and fault.effect == KILL else [*options, "--seccomp-bpf"]
 
 
 @dataclass(frozen=True)
@@ -303,7 +297,8 @@ def strike_all(attacks: Range, faults: Sequence[Fault], folder: Path) -> list[Ou
 def planned(attacks: Range, kind: Kind) -> Iterator[Fault]:
     """Each call of the store in turn, with each fault; the calls are counted in a run without any."""
     for number, calls in enumerate((WRITING, BY_PATH)):
-        trace = attacks.trace(kind, attacks.folder / f"count {kind.name} {number}", calls)
+        with Warm() as warm:
+            trace = attacks.trace(kind, attacks.folder / f"count {kind.name} {number}", warm, calls)
         threads = Counter((call.name, call.pid) for call in trace.calls)
         for name in [name for name in calls if name in (kind.calls or calls)]:
             count = max((times for (call, _), times in threads.items() if call == name), default=0)

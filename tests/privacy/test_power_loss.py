@@ -28,10 +28,10 @@ from edge.store import log_format
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import Daemon, running
 from tests.privacy.hunt import Hunter
+from tests.privacy.warm import Warm
 from tests.privacy.world import (
     Scene,
     Tables,
-    Warm,
     ask,
     edge_command,
     environment,
@@ -214,9 +214,9 @@ def start_again(scene: Scene, store: Path, folder: Path, warm: Warm) -> list[str
     env = environment(folder / "own")
     problems = []
     for arguments in (["run", "--config", str(config)], ["audit", str(store), "--sample", "0"]):
-        code, log = warm.edge(arguments, env, folder)
-        if code != 0:
-            problems.append(f"edge {arguments[0]} ended with {code}: {log}")
+        done = warm.edge(arguments, env, folder)
+        if done.returncode != 0:
+            problems.append(f"edge {arguments[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
     return problems
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -186,53 +186,6 @@ def run_daemon(config: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Co
     """``edge run`` to its end."""
     command = [*edge_command(), "run", "--config", str(config)]
     return subprocess.run(command, cwd=cwd, env=dict(env), capture_output=True, text=True, timeout=240)
-
-
-class Warm:
-    """Runs commands in processes that are forked from one which has loaded the program: a restart takes a
-    fraction of the time. Not for what is traced, and for one thread."""
-
-    _SERVER = """
-import json, os, sys
-import edge.cli, edge.commands.audit, edge.daemon.run
-for line in sys.stdin:
-    arguments, env, cwd, log = json.loads(line)
-    if os.fork() == 0:
-        os.chdir(cwd)
-        os.environ.clear()
-        os.environ.update(env)
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        edge.cli.app(arguments)
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
-"""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-c", self._SERVER]
-        env = {**os.environ, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", "NO_COLOR": "1"}
-        self._server = subprocess.Popen(
-            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> Warm:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for pipe in (self._server.stdin, self._server.stdout):
-            assert pipe is not None
-            pipe.close()
-        self._server.wait(60)
-
-    def edge(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> tuple[int, str]:
-        """Run ``edge`` with these arguments to its end; return its exit code and what it printed."""
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        log = cwd / "warm.log"
-        self._server.stdin.write(json.dumps([list(arguments), dict(env), str(cwd), str(log)]) + "\n")
-        self._server.stdin.flush()
-        code = int(self._server.stdout.readline())
-        return code, log.read_text(encoding="utf-8", errors="replace")
 
 
 def free_port() -> int:
