@@ -7,6 +7,8 @@ under the same region give the same bytes. ``solid`` trivially has that property
 
 ``gaussian`` and ``mosaic`` are computed from the face itself, and people can be recognised from what is left.
 The configuration refuses them unless ``privacy.allow_reidentifiable`` is set.
+
+The margins around a face, and their defaults, are settings: edge/config/blur.py.
 """
 
 from __future__ import annotations

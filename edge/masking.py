@@ -2,6 +2,9 @@
 
 Cameras accept passwords in all parts of a URL, and people forget to percent-encode them, so nothing is shown
 that could be read in two ways.
+
+Private keys that were pasted into the configuration are masked by edge/config/explain.py; settings that may
+hold another secret are left out by edge/commands/config.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Why a frame was not stored as it should have been: the values of the ``reason`` label."""
+"""Why a frame was not stored as it should have been: the values of the ``reason`` label.
+
+What an operator can do about each is in docs/operations.md.
+"""
 
 from __future__ import annotations
 

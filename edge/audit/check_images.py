@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from edge.audit.check_image import CheckedImage, RecordedImage, Rescan, check_image
+from edge.audit.check_log import LogReader
 from edge.audit.expected_images import ExpectedImages
 from edge.audit.findings import Findings
-from edge.audit.log import LogReader
 from edge.detection.rescan import FACE_SCORE
 
 Advance = Callable[[int, int], None]

@@ -15,11 +15,11 @@ from typing import Any
 
 from edge.audit.check_image import Rescan
 from edge.audit.check_images import Advance, ImageChecks
+from edge.audit.check_log import LogReader
 from edge.audit.expected_images import ExpectedImages, gone_of
 from edge.audit.figures import Figures, Tally
 from edge.audit.files import exists, list_files, opened_folder
 from edge.audit.findings import Check, Findings
-from edge.audit.log import LogReader
 from edge.detection import known_face
 from edge.detection.rescan import open_for_rescan
 from edge.store.log_format import FOLDER

@@ -1,4 +1,8 @@
-"""The known face: a detector that does not find it is not trusted to find others."""
+"""The known face: a detector that does not find it is not trusted to find others.
+
+The daemon checks it before it starts, at intervals and at the end; what follows from a failure is in
+edge/daemon/pipeline.py.
+"""
 
 from __future__ import annotations
 

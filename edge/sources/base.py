@@ -17,7 +17,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
 from edge.masking import label
-from edge.sources.clock import StreamClock
+from edge.sources.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
 

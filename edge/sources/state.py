@@ -1,4 +1,4 @@
-"""The states of a camera, as the status, the metrics and MQTT name them."""
+"""The states of a camera, as the status, the metrics and MQTT name them; edge/sources/health.py decides."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ import cv2
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
-from edge.sources import transport
+from edge.sources import rtsp_transport
 from edge.sources.base import SILENCE_SECONDS, Source
-from edge.sources.clock import StreamClock
+from edge.sources.stream_clock import StreamClock
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """The schemes that are opened, and their default ports."""
@@ -41,7 +41,7 @@ class StreamSource(Source):
         if not self._wait_for_turn():
             return
         try:
-            transport.choose(self.config.transport)
+            rtsp_transport.choose(self.config.transport)
             self.beat = begin = time.monotonic()
             capture = cv2.VideoCapture(
                 self.config.source,

@@ -16,8 +16,8 @@ from typing import Any
 
 from edge.errors import StoreError
 from edge.store import log_format
-from edge.store.clock import Clock
 from edge.store.durable import FILE_MODE, flush_folder, make_folder, reserve
+from edge.store.trusted_clock import Clock
 
 _WINDOW_BYTES = 1 << 20
 """How much of the end of the last file is read at the start. A group of records is a fraction of this."""

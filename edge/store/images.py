@@ -23,12 +23,12 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
-from edge.store.clock import Clock
 from edge.store.durable import flush_new_folder, make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
+from edge.store.trusted_clock import Clock
 from edge.store.usage import Usage
 
 log = logging.getLogger(__name__)

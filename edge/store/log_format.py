@@ -6,7 +6,8 @@ the previous line, without its newline; 64 zeros for the first), ``time`` (UTC) 
 lost or inserted line breaks the chain at the next one (Schneier and Kelsey 1999, "Secure Audit Logs to
 Support Computer Forensics", section 4, but without its keys: whoever has the last hash can tell that nothing
 before it was changed). Records that were written while the wall clock could not be relied on also have
-``steady``: the UTC time by the steady clock, or null if no reliable time is known (edge/store/clock.py).
+``steady``: the UTC time by the steady clock, or null if no reliable time is known
+(edge/store/trusted_clock.py).
 
 Events, and the other fields of their records:
 

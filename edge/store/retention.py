@@ -2,7 +2,8 @@
 
 ``store.min_free_megabytes`` stays free on the disk, ``store.quota_megabytes`` limits the size of all images,
 and ``store.max_age_days`` their age. Each removal is recorded in the audit log before it is done. If removing
-images cannot make enough room, nothing is stored and the store reports an error.
+images cannot make enough room, nothing is stored and the store reports an error; edge/daemon/writer.py then
+counts the frame as ``store_error``.
 
 If free space cannot be measured, or the measurement is impossible, the disk counts as full. If removing
 images does not increase the free space (because of snapshots, for instance), no more are removed for this
@@ -29,7 +30,7 @@ from edge.store.usage import Usage, is_image
 Purge = Callable[[list[str], str], None]
 """Records that images (paths below the store) are about to be removed, and why. Raises StoreError."""
 Now = Callable[[], datetime | None]
-"""The time (UTC), or None while the clock cannot be relied on (edge/store/clock.py)."""
+"""The time (UTC), or None while the clock cannot be relied on (edge/store/trusted_clock.py)."""
 
 MEGABYTE = 1_000_000
 _AGE_EVERY_SECONDS = 60.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge.audit.log import TORN_BYTES
+from edge.audit.check_log import TORN_BYTES
 from edge.errors import StoreError
 from edge.store import log_format
 from tests.audit.boxes import (

@@ -20,9 +20,9 @@ import pytest
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
-from edge.sources import Source, backoff, base, make_source, transport
-from edge.sources.clock import StreamClock
+from edge.sources import Source, backoff, base, make_source, rtsp_transport
 from edge.sources.stream import StreamSource
+from edge.sources.stream_clock import StreamClock
 from tests.clips import write_clip
 from tests.conftest import DATA
 from tests.watch import watching
@@ -302,7 +302,7 @@ def test_the_transport_is_in_the_environment_when_a_stream_is_opened(
 
     class Closed(Device):
         def __call__(self, *arguments: object) -> Device:
-            seen.append(os.environ[transport.VARIABLE])
+            seen.append(os.environ[rtsp_transport.VARIABLE])
             return self
 
     monkeypatch.setattr(cv2, "VideoCapture", Closed(noise, opens=False))
@@ -315,7 +315,7 @@ def test_the_transport_is_in_the_environment_when_a_stream_is_opened(
             frames_of(config, 1)
     assert [text.split("rtsp_transport;")[1][:3] for text in seen] == wanted
     # Who opened before has read it by the time that it changes
-    assert time.monotonic() - begin >= transport.READ_WITHIN_SECONDS
+    assert time.monotonic() - begin >= rtsp_transport.READ_WITHIN_SECONDS
 
 
 @pytest.mark.parametrize(("piled_up", "first"), [(False, 0), (True, 5)])

@@ -19,9 +19,9 @@ from edge.config import AuditConfig, BlurConfig, StoreConfig, make_config
 from edge.daemon.read_status import read_status
 from edge.frames import RawFrame
 from edge.status.gauges import gauges_text
-from edge.store import clock, log_format, retention
-from edge.store.clock import Clock
+from edge.store import log_format, retention, trusted_clock
 from edge.store.images import Entry, ImageStore
+from edge.store.trusted_clock import Clock
 from tests.daemon.playing import Truthful, make
 from tests.store.records import records_of
 
@@ -40,7 +40,7 @@ class Box:
         self.limits: dict[str, Any] = {"max_age_days": 30}
         self.keep_days: float | None = None
         self.store: ImageStore | None = None
-        monkeypatch.setattr(clock, "read_clocks", lambda: (self.wall, self.steady))
+        monkeypatch.setattr(trusted_clock, "read_clocks", lambda: (self.wall, self.steady))
         monkeypatch.setattr(retention, "_AGE_EVERY_SECONDS", 0.0)
         self.start()
         for number in range(FRESH):
@@ -103,7 +103,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
 def test_a_clock_that_is_set_while_the_box_runs_removes_nothing_until_it_is_set_right(
     box: Box, step: float, days: float, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "edge.store.clock")
+    caplog.set_level(logging.INFO, "edge.store.trusted_clock")
     box.image(days * DAY - 2 * MINUTE)
     box.start(max_age_days=days)
     assert (box.keep(), box.doubt) == (FRESH + 1, "")
@@ -289,7 +289,7 @@ def test_who_removes_nothing_by_age_hears_of_no_doubt(box: Box) -> None:
 
 def test_the_status_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = [BEGIN, 0.0]
-    monkeypatch.setattr(clock, "read_clocks", lambda: (clocks[0], clocks[1]))
+    monkeypatch.setattr(trusted_clock, "read_clocks", lambda: (clocks[0], clocks[1]))
     config = make_config({"store": {"folder": tmp_path, "max_age_days": 30}}, "test")
     pipeline, _ = make(config, [], Truthful())
     pipeline.store.open()
@@ -331,4 +331,4 @@ def test_the_battery_clock_does_not_tell_how_long_the_machine_slept(monkeypatch:
     monkeypatch.setattr(time, "clock_gettime", slept.get)
     monkeypatch.setattr(time, "monotonic", lambda: slept[time.CLOCK_MONOTONIC])
     monkeypatch.setattr(time, "time", lambda: BEGIN + 400 * DAY)
-    assert clock.read_clocks() == (BEGIN + 400 * DAY, 5)
+    assert trusted_clock.read_clocks() == (BEGIN + 400 * DAY, 5)
