@@ -238,7 +238,7 @@ def test_what_is_left_at_the_end_is_named_and_goes_at_the_next_start(
         assert "1 images of a detector gone blind cannot be removed" in caplog.text
         assert left.name in caplog.text
         again = ImageStore(StoreConfig(folder=box.folder))
-        with pytest.raises(StoreError, match="on record as removed"):
+        with pytest.raises(StoreError, match="recorded as removed"):
             again.open()  # no image is stored beside it
     again.open()
     again.close()

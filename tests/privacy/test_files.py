@@ -103,9 +103,9 @@ def test_hostile_videos_as_cameras(tmp_path: Path, edge_script: str, proof: Proo
     assert counts["good"] == (6, 6)
     images = check_store(tmp_path)
     assert len(images) == sum(written for _, written in counts.values())
-    for name in ("headless", "text", "empty", "soundalone", "tiny"):
+    for name in ("headless", "novideo", "empty", "soundalone", "tiny"):
         assert counts[name] == (0, 0)
-    for name in ("headless", "text", "empty", "soundalone"):
+    for name in ("headless", "novideo", "empty", "soundalone"):
         assert re.search(rf"WARNING camera {name}: .*bad\.mp4: (no frame|cannot be opened)", done.stderr)
     assert sorted((tmp_path / "in").rglob("*")) == before
     proof(faults=len(BAD))
