@@ -17,7 +17,7 @@ demo: $(VENV)/.box
 test: lint
 	$(PYTEST) $(if $(SWEEP),-m 'sweep or not sweep') --junitxml=build/test.xml
 
-# What make test leaves out because it takes minutes; make test SWEEP=1 runs everything at once.
+# What make test leaves out: long searches, whole benchmark runs. make test SWEEP=1 runs everything at once.
 sweep: $(VENV)/.dev
 	$(PYTEST) -m sweep --junitxml=build/sweep.xml
 

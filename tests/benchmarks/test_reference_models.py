@@ -60,6 +60,7 @@ def detect(function: Any, picture: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize(("variant", "millions"), [("D0", 3.9), ("D1", 6.6), ("D2", 8.1)])
 def test_a_network_has_the_papers_number_of_parameters(variant: str, millions: float) -> None:
     """Table 2, which gives two digits; ours with the statistics of the normalisation, which are few."""
@@ -93,6 +94,7 @@ def test_a_fusion_is_a_mean_by_weights_that_are_not_negative() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_the_weights_of_every_fusion_add_up_to_one(module: Any) -> None:
     found = [layer for layer in module.network.layers if isinstance(layer, Fusion)]
     assert len(found) == VARIANTS["D0"].layers * 8
@@ -101,6 +103,7 @@ def test_the_weights_of_every_fusion_add_up_to_one(module: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_the_signature_is_the_exporters(signature: Any) -> None:
     _, inputs = signature.structured_input_signature
     assert inputs == {"input_tensor": tf.TensorSpec([1, None, None, 3], tf.uint8, name="input_tensor")}
@@ -110,6 +113,7 @@ def test_the_signature_is_the_exporters(signature: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_the_same_seed_gives_the_same_answer(module: Any, signature: Any) -> None:
     built, restored = (detect(function, sample_picture()) for function in (module.detect, signature))
     for name, value in built.items():
@@ -117,6 +121,7 @@ def test_the_same_seed_gives_the_same_answer(module: Any, signature: Any) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_an_answer_is_sane_and_depends_on_the_picture(module: Any) -> None:
     answers = [detect(module.detect, picture) for _, picture in sample_pictures(SIZE, SIZE)]
     for answer in answers:
@@ -140,6 +145,7 @@ def test_an_answer_is_sane_and_depends_on_the_picture(module: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_another_seed_and_several_classes_give_another_network() -> None:
     answer = detect(build("D0", SIZE, classes=3, seed=1).detect, sample_picture())
     assert answer["raw_detection_scores"].shape == (1, COUNT, 3)
@@ -149,6 +155,7 @@ def test_another_seed_and_several_classes_give_another_network() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_it_converts_and_the_detector_finds_the_same_boxes(saved: Path, tmp_path: Path) -> None:
     (built,) = conversion.build(BuildRequest(saved, tmp_path)).detectors
     assert built.parity, built.parity.text()

@@ -258,6 +258,7 @@ def test_a_wrong_command_line_ends_with_2(line: list[str]) -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="TensorFlow is not installed")

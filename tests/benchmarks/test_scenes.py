@@ -102,6 +102,7 @@ def test_a_set_without_what_is_asked_for_is_refused(portraits: DataSet, tmp_path
         scenes.prepare(portraits, None, (64, 64), 2, None, tmp_path)
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tmp_path: Path) -> None:
     result = scenes.measure(

@@ -290,6 +290,7 @@ def test_the_proxy_passes_holds_and_spoils() -> None:
     assert flip(b"a" * 100, 3, random.Random(0)) != b"a" * 100
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_short_soak_tells_what_it_saw(tmp_path: Path) -> None:
     plan = soak.Plan(0.2, rtsp=0, mjpeg=1, fps=5, fault_seconds=8, interval_seconds=0.2, detector_every=2)
@@ -327,6 +328,7 @@ def test_the_command_stores_on_its_own_small_file_system(tmp_path: Path) -> None
     assert all(camera["written"] > 0 for camera in accounts["figures"]["cameras"].values())
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_one_start_tells_its_stages(tmp_path: Path, small_detector: Detector) -> None:
     startup.write_clip(tmp_path / "clip.mp4", Scene(0, small_detector))

@@ -28,7 +28,7 @@ from edge.errors import DetectionError  # noqa: E402
 from tests import saved_models  # noqa: E402
 from tests.benchmarks import front_door  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sweep]
 NUMBERS = ("median_ms", "p95_ms", "min_ms", "images_per_second", "ratio_to_tf", "bytes", "rss_megabytes")
 
 

@@ -197,6 +197,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_damage_ends_in_a_sentence_or_a_good_detector(originals: Path) -> None:
