@@ -56,10 +56,12 @@ def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
 
         thread = threading.Thread(target=tick)
         thread.start()
-        wait_until(lambda: running.status().cameras[0].written > 0)
-        yield running
-        ended.set()
-        thread.join()
+        try:
+            wait_until(lambda: running.status().cameras[0].written > 0)
+            yield running
+        finally:
+            ended.set()
+            thread.join()
 
 
 def get(appliance: Appliance, path: str, **headers: str) -> tuple[int, str, Any]:
