@@ -31,12 +31,18 @@ def leak_rate(
     rebuild_reference: Annotated[
         bool, typer.Option(help="Detect the reference faces again (20 minutes on two idle cores).")
     ] = False,
+    strained: Annotated[
+        bool, typer.Option(help="Also measure on 320x192, where the detector misses faces.")
+    ] = True,
     venv: options.IndependentFolder = options.INDEPENDENT_FOLDER,
 ) -> None:
     """Faces left uncovered in clips, with hold off, after only, and both before and after."""
     from benchmarks.leak.run import main
 
-    main(data=data, file=json, sheet=sheet, raw=raw, rebuild_reference=rebuild_reference, venv=venv)
+    main(
+        data=data, file=json, sheet=sheet, raw=raw, rebuild_reference=rebuild_reference, strained=strained,
+        venv=venv,
+    )  # fmt: skip
 
 
 def leftover(
