@@ -259,9 +259,9 @@ def main(
     strained: bool,
     venv: Path,
 ) -> None:
-    """Measure, print and keep the result. ``strained``: also on the second canvas, which the target is not about.
+    """Measure, print and keep the result. Exits with 1 when the target is missed.
 
-    Exits with 1 when the target is missed.
+    ``strained``: also on the second canvas, which the target is not about.
     """
     clips = clips_of(data)
     if rebuild_reference:
@@ -271,9 +271,8 @@ def main(
     result = common.begin("leak_rate")
     limits = {"target_share": TARGET_SHARE, "covered_share": COVERED_SHARE, "min_side_pixels": MIN_SIDE}
     result |= {"limits": limits, "reference": rules, "canvases": {}}
-    results = {
-        canvas: run(clips, reference, canvas) for canvas in (CANVAS, *([STRAINED] if strained else []))
-    }
+    canvases = (CANVAS, STRAINED) if strained else (CANVAS,)
+    results = {canvas: run(clips, reference, canvas) for canvas in canvases}
     for canvas, measured in results.items():
         figures, total = figures_of(measured)
         if total["judged"]["face_frames"] == 0:
