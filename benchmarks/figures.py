@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.pipeline.result import DEFACE_FULL, EDGE, EDGE_BLUR, EDGE_NO_LAST_LOOK, PipelineResult
-from benchmarks.scenes.result import PROMISED_SIDE, ScenesResult
+from benchmarks.scenes.result import PROMISED_SIDE, ScenesResult, percent
 from benchmarks.speed.result import SpeedResult
 
 BEGIN = "<!-- figures: python -m benchmarks report -->"
@@ -57,7 +57,7 @@ def _scenes(file: Path) -> list[Row]:
     rows = {row.name: row for row in result.rows}
 
     def left(name: str) -> str:
-        return _percent(*rows[name].share_left(PROMISED_SIDE, None))
+        return percent(*rows[name].share_left(PROMISED_SIDE, None))
 
     def faces(name: str) -> str:
         return f"{rows[name].share_left(PROMISED_SIDE, None)[1]:,}"
@@ -170,10 +170,6 @@ def _speed(file: Path) -> list[Row]:
 def _read(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
-
-
-def _percent(left: int, faces: int) -> str:
-    return f"{left / faces:.1%}"
 
 
 def _spaced(text: str) -> str:

@@ -33,14 +33,6 @@ class Reported(str, Enum):
     all = "all"
 
 
-class Precision(str, Enum):
-    """Precisions that a detector can be built in."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    int8 = "int8"
-
-
 class Independent(str, Enum):
     """Detectors of other projects: MTCNN, and the EfficientDet-D0 of the test data."""
 

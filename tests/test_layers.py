@@ -5,13 +5,14 @@ Every import counts, also one inside a function or for type checkers only.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from tests.imports import imports_in
 
 ROOT = Path(__file__).resolve().parents[1]
 Graph = Mapping[str, set[str]]
@@ -29,16 +30,11 @@ def files_of(package: str) -> dict[str, Path]:
 def imported(path: Path, modules: Iterable[str]) -> set[str]:
     """Those of ``modules`` that a file imports, or imports a name from."""
     known = set(modules)
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                names.add(full if full in known else str(node.module))
-    return names & known
+    found: set[str] = set()
+    for module, names in imports_in(path):
+        # A name that is not itself a module lies in ``module``.
+        found |= {full if (full := f"{module}.{name}") in known else module for name in names} or {module}
+    return found & known
 
 
 def imports_of(package: str) -> Graph:

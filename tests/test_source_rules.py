@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge.reasons import Reason
+from tests.imports import imports_in
 
 ROOT = Path(__file__).resolve().parents[1]
 EDGE = sorted((ROOT / "edge").rglob("*.py"))
@@ -137,14 +138,10 @@ def test_only_blur_makes_an_anonymized_frame() -> None:
 
 
 def imported(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    """The modules that a file imports, and what it imports from them, by dotted names."""
+    return {
+        name for module, names in imports_in(path) for name in (module, *(f"{module}.{n}" for n in names))
+    }
 
 
 @pytest.mark.parametrize("path", EDGE, ids=name_of)

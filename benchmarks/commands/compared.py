@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from benchmarks import common, options
+from convert.choices import Precision
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def speed(
     ] = None,
     anchors: Annotated[Path | None, typer.Option(help="Anchors that a detector was built with.")] = None,
     precision: Annotated[
-        list[options.Precision] | None, typer.Option(help="Build only this one; repeat for several.")
+        list[Precision] | None, typer.Option(help="Build only this one; repeat for several.")
     ] = None,
     threads: Annotated[
         list[int] | None, typer.Option(help="Threads; repeat for several (default: 1, and all cores).")
@@ -49,7 +50,7 @@ def speed(
             model,
             command=_command(),
             detectors=detector or (),
-            precisions=[one.value for one in precision or options.Precision],
+            precisions=[one.value for one in precision or Precision],
             calibration=calibration,
             data=data,
             anchors=anchors,

@@ -67,9 +67,9 @@ def as_markdown(result: ScenesResult) -> str:
     rows = []
     for row in result.rows:
         left, faces = row.share_left(PROMISED_SIDE, None)
-        cells = [row.name, f"**{_percent(left, faces)}** ({left} of {faces})"]
-        cells += [_percent(*row.share_left(PROMISED_SIDE, None, masked)) for masked in (True, False)]
-        cells += [_percent(*row.share_left(low, high)) for low, high in bins]
+        cells = [row.name, f"**{percent(left, faces)}** ({left} of {faces})"]
+        cells += [percent(*row.share_left(PROMISED_SIDE, None, masked)) for masked in (True, False)]
+        cells += [percent(*row.share_left(low, high)) for low, high in bins]
         cells += [f"{row.changed_beside:.1%}", f"{row.written} of {row.frames}", f"{row.fps:.2f}"]
         rows.append(cells)
     width, height = result.size
@@ -83,7 +83,8 @@ def as_markdown(result: ScenesResult) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _percent(left: int, faces: int) -> str:
+def percent(left: int, faces: int) -> str:
+    """The share of faces left; a dash where there were none."""
     return f"{left / faces:.1%}" if faces else "-"
 
 

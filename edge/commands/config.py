@@ -23,9 +23,6 @@ _HEAD = """\
 # Keys that are commented out are not set.
 """
 _HIDDEN = "(set, not shown)"
-_UNRECORDED = {"status", "mqtt"}
-"""Sections that settings_of leaves out."""
-
 _PERHAPS_SECRET = (("status", "token_file"), ("mqtt", "username"), ("mqtt", "password_file"))
 """Keys whose value may be the secret itself, written in place of a name or of the file that holds it."""
 
@@ -50,7 +47,7 @@ def show(file: Path, console: Console) -> None:
 def shown_text(config: Config) -> str:
     """All settings as TOML, without anything that is a secret or may be one."""
     settings = settings_of(config)
-    settings.update(config.model_dump(mode="json", include=_UNRECORDED))
+    settings.update(config.model_dump(mode="json", exclude=set(settings)))  # what is not on record
     for section, key in _PERHAPS_SECRET:
         if settings[section][key] is not None:
             settings[section][key] = _HIDDEN
