@@ -1,0 +1,130 @@
+"""Labelled pictures to training canvases: scale, crop, turn, mirror, join, and weather.
+
+A canvas shows one picture, or four around a point as in YOLOv4 (Bochkovskiy et al. 2020, arXiv:2004.10934,
+"mosaic"). Each is scaled so that one of its objects gets a size drawn evenly on a logarithmic scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from convert.graphs import Array
+from convert.training.masks import paste_masks
+from convert.training.samples import Kind, Pictures, Sample, sides
+from convert.training.weather import weather
+
+MOSAIC = 0.5
+"""Share of canvases that show four pictures."""
+TURNED, DEGREES = 0.25, 30.0
+"""Share of pictures that are turned, and by how much at most, each way."""
+STRETCH = 0.12
+"""Width and height are stretched against each other by up to this share."""
+MOST_ENLARGED = 4.0
+SHOWN, HINTED = 0.5, 0.1
+"""An object of which less than the first share is on the canvas is ignored, and below the second, absent."""
+SMALLEST = 5.0
+"""Objects that come out smaller than this, in pixels, are ignored."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Sizes that objects are given, pixels, and the side of the canvas."""
+
+    side: int
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """``pixels`` uint8 ``[S, S, 3]`` RGB, ``boxes`` float32 ``[N, 4]``, ``kinds`` int32 ``[N]``."""
+
+    pixels: Array
+    boxes: Array
+    kinds: Array
+
+
+def make_canvas(
+    main: Sample, samples: Sequence[Sample], pictures: Pictures, scales: Scales, rng: np.random.Generator
+) -> Canvas:
+    """A canvas with ``main`` and perhaps others of ``samples`` on it."""
+    side = scales.side
+    pixels = np.full((side, side, 3), rng.integers(60, 160), np.uint8)
+    if rng.random() < MOSAIC:
+        x, y = (int(side * rng.uniform(0.3, 0.7)) for _ in range(2))
+        areas = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
+        others = [samples[i] for i in rng.integers(len(samples), size=3)]
+        shown = [main, *others]
+        rng.shuffle(shown)  # type: ignore[arg-type]
+    else:
+        areas, shown = [(0, 0, side, side)], [main]
+    boxes, kinds = [], []
+    for sample, area in zip(shown, areas, strict=True):
+        x1, y1, x2, y2 = area
+        part, placed = _place(sample, pictures.read(sample.path), (x2 - x1, y2 - y1), scales, rng)
+        pixels[y1:y2, x1:x2] = part
+        found, kind = _visible(placed, sample.kinds, (x2 - x1, y2 - y1))
+        boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
+        kinds.append(kind)
+    all_boxes, all_kinds = np.concatenate(boxes), np.concatenate(kinds)
+    all_kinds = paste_masks(pixels, all_boxes, all_kinds, rng)
+    return Canvas(weather(pixels, rng), all_boxes, all_kinds)
+
+
+def _place(
+    sample: Sample, picture: Array, size: tuple[int, int], scales: Scales, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """A part of the picture, ``size`` (width, height), and where its boxes then are, not cut."""
+    wanted = np.flatnonzero(np.isin(sample.kinds, (Kind.PLAIN, Kind.HARD)))
+    height, width = picture.shape[:2]
+    if len(wanted):
+        box = sample.boxes[rng.choice(wanted)]
+        drawn = np.exp(rng.uniform(np.log(scales.smallest), np.log(min(scales.largest, 0.9 * min(size)))))
+        scale = min(float(drawn / max(sides(box[None])[0], 1.0)), MOST_ENLARGED)
+        focus = (box[:2] + box[2:]) / 2
+    else:
+        scale = float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
+        focus = np.array([width, height]) * rng.uniform(0.2, 0.8, 2)
+    if scale < 0.6:  # a transformation samples points, which would break up what is small
+        shrunk = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = shrunk
+    done = picture.shape[1] / width
+    matrix = _matrix(focus, scale, size, rng)
+    placed = _moved(sample.boxes, matrix)
+    matrix[:, :2] /= done
+    border = [int(level) for level in rng.integers(40, 200, 3)]
+    part = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border)
+    return np.asarray(part), placed
+
+
+def _matrix(focus: Array, scale: float, size: tuple[int, int], rng: np.random.Generator) -> Array:
+    """An affine map, float64 ``[2, 3]``, that puts ``focus`` somewhere into a part of this size."""
+    angle = np.radians(rng.uniform(-DEGREES, DEGREES)) if rng.random() < TURNED else 0.0
+    mirrored = -1.0 if rng.random() < 0.5 else 1.0
+    stretch = np.exp(rng.uniform(-STRETCH, STRETCH) / 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ np.diag([mirrored * scale * stretch, scale / stretch])
+    target = np.array(size) * rng.uniform(0.15, 0.85, 2)
+    return np.concatenate([linear, (target - linear @ focus)[:, None]], axis=1)
+
+
+def _moved(boxes: Array, matrix: Array) -> Array:
+    """Boxes around the ellipses in ``boxes`` after an affine map: those around turned corners are too wide."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) / 2) ** 2 @ (matrix[:, :2] ** 2).T)
+    return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+
+
+def _visible(boxes: Array, kinds: Array, size: tuple[int, int]) -> tuple[Array, Array]:
+    """The boxes cut to a part of ``size``; what is hardly visible becomes ignored or absent."""
+    cut = np.clip(boxes, 0, np.array([*size, *size], np.float32))
+    whole, shown = (np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (boxes, cut))
+    share = shown / np.maximum(whole, 1e-6)
+    small = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf) < SMALLEST
+    kinds = np.where((share < SHOWN) | small, Kind.IGNORED, kinds).astype(np.int32)
+    present = (share >= HINTED) & ((cut[:, 2:] - cut[:, :2]) >= 1).all(axis=1)
+    return cut[present], kinds[present]
