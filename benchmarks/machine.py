@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 import edge  # first of all: it switches telemetry off, also for the processes started from here
 from benchmarks import common
+from convert.training.figure_forms import Strict as Strict
 
 MAX_LOAD, MAX_OTHER_CORES = 1.5, 0.15
 """Above either the machine counts as busy: load average at the start, cores that other processes used."""
@@ -22,12 +21,6 @@ PACKAGES = (
     "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "opencv-python-headless",
     "opencv-python", "av", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxscript", "pycocotools",
 )  # fmt: skip
-
-
-class Strict(BaseModel):
-    """A part of a result: keys that it does not know are an error when it is read again."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Machine(Strict):

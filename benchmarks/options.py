@@ -10,7 +10,7 @@ import typer
 
 
 class Kind(str, Enum):
-    """Formats of labels (benchmarks/datasets)."""
+    """Formats of labels (convert/training/datasets)."""
 
     jsonl = "jsonl"
     wider = "wider"

@@ -1,7 +1,7 @@
 """How well detectors find faces in a labelled set: ``python -m benchmarks accuracy DETECTOR... --data NAME``.
 
 A detector runs as on the box, but with low thresholds (``detect``). Its boxes at a higher threshold follow
-from these, because suppression never lets a weak box remove a stronger one. benchmarks/accuracy/figures.py
+from these, because suppression never lets a weak box remove a stronger one. convert/training/figures.py
 judges the boxes.
 
 The recommended threshold (``recommend``) puts recall first: it is the largest one on the grid whose recall is
@@ -17,7 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.accuracy.figures import (
+from benchmarks.accuracy.result import AccuracyResult, DetectorAccuracy, Pictures, Raised
+from benchmarks.machine import watched
+from convert.training.coco_figures import coco_precision
+from convert.training.datasets import DataSet, DatasetError, Picture
+from convert.training.figure_forms import FALSE_RATES
+from convert.training.figures import (
     GRID,
     MARGIN,
     MATCH_IOU,
@@ -25,7 +30,6 @@ from benchmarks.accuracy.figures import (
     MIN_SIDE,
     at_rate,
     at_score,
-    coco_precision,
     counts,
     none_recommended,
     recommend,
@@ -33,9 +37,6 @@ from benchmarks.accuracy.figures import (
     tally,
     wider_precision,
 )
-from benchmarks.accuracy.result import FALSE_RATES, AccuracyResult, DetectorAccuracy, Pictures, Raised
-from benchmarks.datasets import DataSet, DatasetError, Picture
-from benchmarks.machine import watched
 from edge.config import DetectorConfig
 from edge.detection.detector import Detections, Detector, open_detector
 from edge.detection.session import read_detector
@@ -72,7 +73,7 @@ def measure(
     result.
 
     Raises DatasetError for a split that is not there and a picture that is not as labelled, DetectorError for
-    a detector that cannot be opened, DetectionError for one that fails on a picture, SystemExit (2) without
+    a detector that cannot be opened, DetectionError for one that fails on a picture, ConvertError without
     pycocotools.
     """
     reported, chosen = _splits(data, split)
@@ -128,7 +129,7 @@ def _splits(data: DataSet, wanted: str | None) -> tuple[str, str | None]:
 
 
 def _pictures(pictures: Sequence[Picture]) -> Pictures:
-    faces = [face for picture in pictures for face in picture.faces]
+    faces = [face for picture in pictures for face in picture.objects]
     return Pictures(pictures=len(pictures), faces=len(faces), counted=sum(map(counts, faces)))
 
 
@@ -140,7 +141,7 @@ def _one(
     chosen: str | None,
 ) -> DetectorAccuracy:
     detected = {name: detect(detector, members) for name, members in pictures.items()}
-    truth = {name: [picture.faces for picture in members] for name, members in pictures.items()}
+    truth = {name: [picture.objects for picture in members] for name, members in pictures.items()}
     tallies = {name: tally(truth[name], found, counts) for name, (found, _) in detected.items()}
     raised = {
         name: Raised(pictures=len(scores), highest=max(scores))

@@ -14,8 +14,8 @@ from convert.choices import Precision
 from edge.errors import EdgeError
 
 if TYPE_CHECKING:
-    from benchmarks.datasets import Kind, Split
     from benchmarks.machine import Result
+    from convert.training.datasets import Kind, Split
 
 
 def speed(
@@ -81,11 +81,16 @@ def accuracy(
     """Average precision, recall by size and mask, and the threshold to record in a detector."""
     from benchmarks.accuracy import result as form
     from benchmarks.accuracy import run
-    from benchmarks.datasets import open_dataset
+    from convert.training.datasets import open_dataset
 
     paths = [None if name == "default" else Path(name) for name in detector]
     try:
-        dataset = open_dataset(data, kind=cast("Kind | None", kind and kind.value), category=category)
+        dataset = open_dataset(
+            data,
+            kind=cast("Kind | None", kind and kind.value),
+            category=category,
+            data=common.data_folder(None),
+        )
         result = run.measure(paths, dataset, command=_command(), split=split and split.value, limit=limit)
     except EdgeError as error:
         raise common.give_up(str(error)) from error
@@ -132,13 +137,13 @@ def scenes(
     json: options.Kept = None,
 ) -> None:
     """Faces left at camera resolution by edge run, edge blur and deface."""
-    from benchmarks.datasets import open_dataset
     from benchmarks.scenes import result as form
     from benchmarks.scenes import run
+    from convert.training.datasets import open_dataset
 
     try:
         result = run.measure(
-            open_dataset(data),
+            open_dataset(data, data=common.data_folder(None)),
             command=_command(),
             split=cast("Split | None", split and split.value),
             size=_size(size),

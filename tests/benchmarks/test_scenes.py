@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
-from benchmarks.datasets import DataSet, DatasetError, Face, Picture
 from benchmarks.scenes import packing
 from benchmarks.scenes import run as scenes
 from benchmarks.scenes.judge import changed_beside, faces_left
 from benchmarks.scenes.result import ScenesResult, as_markdown, plot
+from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture
 from edge import blur
 from edge.config import BlurConfig
 from edge.frames import Pixels, RawFrame
@@ -36,7 +36,7 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
         path = folder / f"{number}.png"
         cv2.imwrite(str(path), cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
         x1, y1, x2, y2 = (side * scale for side in FACE)
-        pictures.append(Picture(path, (Face((x1, y1, x2, y2), masked=number % 2 == 0),), "eval"))
+        pictures.append(Picture(path, (LabelledObject((x1, y1, x2, y2), masked=number % 2 == 0),), "eval"))
     return DataSet("portraits", "jsonl", tuple(pictures))
 
 
@@ -44,7 +44,7 @@ def test_faces_keep_their_pixels_and_their_boxes(portraits: DataSet) -> None:
     made, left_out = packing.pack(portraits.pictures, 700, 600)
     assert left_out == []
     assert sum(len(scene.faces) for scene in made) == 4
-    pixels = {face.box: read_picture(p.path).pixels for p in portraits.pictures for face in p.faces}
+    pixels = {face.box: read_picture(p.path).pixels for p in portraits.pictures for face in p.objects}
     for scene in made:
         assert scene.pixels.shape == (600, 700, 3)
         for box, face in zip(scene.boxes, scene.faces, strict=True):

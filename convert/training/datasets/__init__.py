@@ -13,7 +13,7 @@ A set is a folder, and what lies in it says how it is labelled:
 * ``voc``: ``*.xml``, one a picture, also in ``annotations/`` or ``Annotations/`` (PASCAL VOC devkit, section
   "annotations"). Coordinates are taken as they stand; the devkit counts from 1, today's tools from 0.
 
-What a set marks as crowd, difficult or invalid is a face that need not be found (``Face.ignore``).
+What a set marks as crowd, difficult or invalid need not be found (``LabelledObject.ignore``).
 
 Pictures have a split where the set says so, or the name of a COCO or WIDER file does: ``train`` to choose
 thresholds on, ``eval`` (names with ``val``, ``eval`` or ``test``) to report and never to choose.
@@ -21,16 +21,25 @@ thresholds on, ``eval`` (names with ``val``, ``eval`` or ``test``) to report and
 
 from __future__ import annotations
 
-from benchmarks.datasets.form import LEVELS, Box, DataSet, DatasetError, Face, Kind, Picture, Split
-from benchmarks.datasets.opening import open_dataset
+from convert.training.datasets.form import (
+    LEVELS,
+    Box,
+    DataSet,
+    DatasetError,
+    Kind,
+    LabelledObject,
+    Picture,
+    Split,
+)
+from convert.training.datasets.opening import open_dataset
 
 __all__ = [
     "LEVELS",
     "Box",
     "DataSet",
     "DatasetError",
-    "Face",
     "Kind",
+    "LabelledObject",
     "Picture",
     "Split",
     "open_dataset",

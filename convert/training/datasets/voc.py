@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks.datasets.form import (
+from convert.training.datasets.form import (
     DatasetError,
-    Face,
+    LabelledObject,
     Picture,
     box_of,
     face_classes,
@@ -44,7 +44,7 @@ def read_voc(files: Sequence[Path], folder: Path, category: str | None, notes: l
             )
             box = box_of(x1, y1, x2 - x1, y2 - y1, f"{file}: object {number + 1}")
             difficult = entry.find("difficult") is not None and _number(entry, "difficult", file) != 0
-            faces.append(Face(box, difficult, classes[name]))
+            faces.append(LabelledObject(box, difficult, classes[name]))
         bases = [folder / "images", folder / "JPEGImages", folder, file.parent]
         path = place_of(_text(root, "filename", file), bases)
         size = None

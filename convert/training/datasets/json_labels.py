@@ -8,9 +8,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from benchmarks.datasets.form import (
+from convert.training.datasets.form import (
     DatasetError,
-    Face,
+    LabelledObject,
     Picture,
     Split,
     box_of,
@@ -57,7 +57,9 @@ def read_jsonl(file: Path) -> list[Picture]:
         where = f"{file}:{number}"
         record = _parse(_JsonPicture, line, where)
         faces = tuple(
-            Face(box_of(*face.box, f"{where}: faces.{n}"), face.difficult or face.invalid, face.masked)
+            LabelledObject(
+                box_of(*face.box, f"{where}: faces.{n}"), face.difficult or face.invalid, face.masked
+            )
             for n, face in enumerate(record.faces)
         )
         size = (record.width, record.height)
@@ -94,7 +96,7 @@ def read_coco(file: Path, folder: Path, category: str | None, notes: list[str]) 
     content = _parse(_CocoFile, read_bytes(file), str(file))
     names = {entry.id: entry.name for entry in content.categories}
     classes = face_classes(names.values(), category, str(file))
-    faces: dict[int, list[Face]] = {image.id: [] for image in content.images}
+    faces: dict[int, list[LabelledObject]] = {image.id: [] for image in content.images}
     if len(faces) < len(content.images):
         raise DatasetError(f"{file}: images: an id is there twice; give each picture its own")
     others: Counter[str] = Counter()
@@ -106,7 +108,7 @@ def read_coco(file: Path, folder: Path, category: str | None, notes: list[str]) 
             raise DatasetError(f"{where}: category_id {entry.category_id} is not in categories; add it there")
         name = names[entry.category_id]
         if name in classes:
-            face = Face(box_of(*entry.bbox, f"{where}: bbox"), entry.iscrowd, classes[name])
+            face = LabelledObject(box_of(*entry.bbox, f"{where}: bbox"), entry.iscrowd, classes[name])
             faces[entry.image_id].append(face)
         else:
             others[name] += 1

@@ -29,17 +29,19 @@ class DatasetError(EdgeError):
 
 
 @dataclass(frozen=True)
-class Face:
-    """One labelled face.
+class LabelledObject:
+    """One labelled face, or whatever else a detector is to find.
 
     ``box``: ``x1 y1 x2 y2`` in pixels of the upright picture. ``ignore``: neither a miss nor, when it is
     found, false. ``masked``: None where the set does not say. ``sets``: those of ``LEVELS`` that it is in.
+    ``label``: what it is.
     """
 
     box: Box
     ignore: bool = False
     masked: bool | None = None
     sets: frozenset[str] = frozenset()
+    label: str = "face"
 
     @property
     def side(self) -> float:
@@ -53,7 +55,7 @@ class Picture:
     """``size``: width and height in pixels as the labels state them; None where they do not."""
 
     path: Path
-    faces: tuple[Face, ...]
+    objects: tuple[LabelledObject, ...]
     split: Split | None = None
     size: tuple[int, int] | None = None
 

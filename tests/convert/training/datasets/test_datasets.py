@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.datasets import DatasetError, Face, open_dataset
-from benchmarks.datasets.form import FACE_CLASSES
+from convert.training.datasets import DatasetError, LabelledObject, open_dataset
+from convert.training.datasets.form import FACE_CLASSES
 
 OBJECT = (
     "<object><name>{name}</name>{more}<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax>"
@@ -68,12 +68,15 @@ def test_jsonl_has_masks_splits_and_faces_to_ignore(tmp_path: Path) -> None:
     assert [p.split for p in data.pictures] == ["train", "eval", "eval"]
     assert [p.path.name for p in data.pictures] == ["a.png", "b.png", "c.png"]
     assert {p.size for p in data.pictures} == {(64, 48)}
-    assert [p.faces for p in data.pictures] == [
-        (Face((10, 5, 30, 35), masked=True), Face((1, 2, 4, 6), ignore=True, masked=False)),
-        (Face((1.5, 2, 4.5, 6), ignore=True),),
+    assert [p.objects for p in data.pictures] == [
+        (
+            LabelledObject((10, 5, 30, 35), masked=True),
+            LabelledObject((1, 2, 4, 6), ignore=True, masked=False),
+        ),
+        (LabelledObject((1.5, 2, 4.5, 6), ignore=True),),
         (),
     ]
-    assert data.pictures[0].faces[0].side == 20
+    assert data.pictures[0].objects[0].side == 20
 
 
 def test_a_set_below_the_data_folder_has_a_name(tmp_path: Path) -> None:
@@ -188,8 +191,8 @@ def test_coco(tmp_path: Path, labels: str, pictures: str, split: str | None) -> 
     coco(tmp_path / labels, annotations=annotations)
     data = open_dataset(str(tmp_path))
     assert data.kind == "coco"
-    assert [p.faces for p in data.pictures] == [
-        (Face((1, 2, 11, 22)), Face((30, 2, 40.5, 22), ignore=True)),
+    assert [p.objects for p in data.pictures] == [
+        (LabelledObject((1, 2, 11, 22)), LabelledObject((30, 2, 40.5, 22), ignore=True)),
         (),
     ]
     assert [(p.size, p.split) for p in data.pictures] == [((64, 48), split)] * 2
@@ -211,9 +214,9 @@ def test_coco_takes_the_class_that_is_chosen(tmp_path: Path) -> None:
     coco(tmp_path / "x.json", categories=["Head", "hat"])
     refused(tmp_path, "no class is face or with_mask", "there are: Head, hat", "--category")
     refused(tmp_path, "no class is 'head'", category="head")
-    assert len(open_dataset(str(tmp_path), category="Head").pictures[0].faces) == 1
+    assert len(open_dataset(str(tmp_path), category="Head").pictures[0].objects) == 1
     coco(tmp_path / "x.json", categories=["with_mask"])
-    assert open_dataset(str(tmp_path)).pictures[0].faces[0].masked is True
+    assert open_dataset(str(tmp_path)).pictures[0].objects[0].masked is True
 
 
 @pytest.mark.parametrize(
@@ -283,15 +286,15 @@ def test_voc_with_masks(tmp_path: Path, labels: str, pictures: str) -> None:
     data = open_dataset(str(tmp_path))
     box = (1.0, 2.0, 11.0, 22.0)
     assert (data.kind, data.splits) == ("voc", ())
-    assert data.pictures[0].faces == (
-        Face(box, masked=True),
-        Face(box, masked=False),
-        Face(box, ignore=True, masked=True),
+    assert data.pictures[0].objects == (
+        LabelledObject(box, masked=True),
+        LabelledObject(box, masked=False),
+        LabelledObject(box, ignore=True, masked=True),
     )
-    assert data.pictures[1].faces == (Face((1.5, 2, 11, 22)),)
+    assert data.pictures[1].objects == (LabelledObject((1.5, 2, 11, 22)),)
     assert [p.size for p in data.pictures] == [(64, 48), None]
     assert data.notes == (f"{tmp_path.name}: objects that are no faces: 1 dog",)
-    assert open_dataset(str(tmp_path), category="dog").pictures[0].faces == (Face(box),)
+    assert open_dataset(str(tmp_path), category="dog").pictures[0].objects == (LabelledObject(box),)
 
 
 @pytest.mark.parametrize(
@@ -377,10 +380,14 @@ def test_wider_text(tmp_path: Path, labels: str, pictures: str) -> None:
     data = open_dataset(str(tmp_path))
     assert (data.kind, data.splits) == ("wider", ("eval",))
     assert [p.path.name for p in data.pictures] == ["a.png", "b.png", "c.png"]
-    assert [p.faces for p in data.pictures] == [
-        (Face((10, 5, 30, 35)), Face((1, 2, 4, 6), ignore=True), Face((5, 5, 5, 9), ignore=True)),
+    assert [p.objects for p in data.pictures] == [
+        (
+            LabelledObject((10, 5, 30, 35)),
+            LabelledObject((1, 2, 4, 6), ignore=True),
+            LabelledObject((5, 5, 5, 9), ignore=True),
+        ),
         (),
-        (Face((7, 8, 16, 18)),),
+        (LabelledObject((7, 8, 16, 18)),),
     ]
     assert "no division into easy, medium and hard: wider_easy_val.mat" in data.notes[0]
     assert data.notes[1] == f"{VAL}: 1 faces without width or height are ignored"
@@ -388,7 +395,7 @@ def test_wider_text(tmp_path: Path, labels: str, pictures: str) -> None:
 
 def test_wider_text_without_the_line_of_zeros(tmp_path: Path) -> None:
     wider(tmp_path, WIDER.replace("0 0 0 0 0 0 0 0 0 0\n1--", "1--"))
-    assert [len(p.faces) for p in open_dataset(str(tmp_path)).pictures] == [3, 0, 1]
+    assert [len(p.objects) for p in open_dataset(str(tmp_path)).pictures] == [3, 0, 1]
 
 
 def test_wider_has_a_train_split(tmp_path: Path) -> None:
@@ -407,7 +414,7 @@ def test_wider_levels_come_from_the_lists(tmp_path: Path, place: str) -> None:
     division(tmp_path / place, "medium", [1], [], [1])
     division(tmp_path / place, "hard", [1, 2], [], [1])
     data = open_dataset(str(tmp_path))
-    sets = [[set(face.sets) for face in p.faces] for p in data.pictures]
+    sets = [[set(face.sets) for face in p.objects] for p in data.pictures]
     assert sets == [[{"easy", "medium", "hard"}, {"hard"}, set()], [], [{"medium", "hard"}]]
     assert len(data.notes) == 1
 
@@ -458,7 +465,7 @@ def test_the_real_faces_are_read(shared_data: Path) -> None:
     data = open_dataset("faces", data=shared_data)
     assert (data.kind, data.splits, len(data.pictures)) == ("jsonl", ("train", "eval"), 603)
     assert sum(p.split == "eval" for p in data.pictures) == 250
-    masked = [face.masked for p in data.pictures for face in p.faces]
+    masked = [face.masked for p in data.pictures for face in p.objects]
     assert None not in masked
     assert sum(map(bool, masked)) > len(masked) / 2
     assert set(FACE_CLASSES.values()) == {None, True, False}

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import common
-from benchmarks.datasets.form import DataSet, DatasetError, Kind, Picture, listed
-from benchmarks.datasets.json_labels import read_coco, read_jsonl
-from benchmarks.datasets.voc import read_voc
-from benchmarks.datasets.wider import read_wider
+from convert.training.datasets.form import DataSet, DatasetError, Kind, Picture, listed
+from convert.training.datasets.json_labels import read_coco, read_jsonl
+from convert.training.datasets.voc import read_voc
+from convert.training.datasets.wider import read_wider
 
 PLACES: dict[Kind, tuple[str, ...]] = {
     "jsonl": ("annotations.jsonl",),
@@ -24,7 +23,7 @@ PLACES: dict[Kind, tuple[str, ...]] = {
 def open_dataset(
     name: str, *, kind: Kind | None = None, category: str | None = None, data: Path | None = None
 ) -> DataSet:
-    """Read a set: a folder, or the name of one below the data folder (``benchmarks.common.data_folder``).
+    """Read a set: a folder, or the name of one below ``data``, where there is such a folder.
 
     ``kind`` is needed only where several kinds of labels lie in the folder. ``category`` is the class that
     is a face (COCO and VOC; default: those of ``FACE_CLASSES``). Raises DatasetError.
@@ -60,13 +59,12 @@ def open_dataset(
 def _folder(name: str, data: Path | None) -> Path:
     if Path(name).is_dir():
         return Path(name)
-    root = common.data_folder(data)
-    if root is None:
+    if data is None or not data.is_dir():
         raise DatasetError(f"{name} is no folder, and there is no data folder to look for it: give its path")
-    if not (root / name).is_dir():
-        there = ", ".join(sorted(entry.name for entry in root.iterdir() if entry.is_dir())) or "none"
-        raise DatasetError(f"{name} is no folder, and none below {root} either; those there: {there}")
-    return root / name
+    if not (data / name).is_dir():
+        there = ", ".join(sorted(entry.name for entry in data.iterdir() if entry.is_dir())) or "none"
+        raise DatasetError(f"{name} is no folder, and none below {data} either; those there: {there}")
+    return data / name
 
 
 def _check(folder: Path, pictures: Sequence[Picture]) -> None:
@@ -88,5 +86,5 @@ def _check(folder: Path, pictures: Sequence[Picture]) -> None:
             f"{folder}: {len(without)} of {len(pictures)} pictures have no split: {listed(without)}; give "
             "all of them one (train or eval), or none"
         )
-    if not any(not face.ignore for picture in pictures for face in picture.faces):
+    if not any(not face.ignore for picture in pictures for face in picture.objects):
         raise DatasetError(f"{folder}: {len(pictures)} pictures, but no face that counts: nothing to measure")

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.datasets.form import LEVELS, DatasetError, Face, Picture, place_of, read_bytes, split_of
+from convert.training.datasets.form import (
+    LEVELS,
+    DatasetError,
+    LabelledObject,
+    Picture,
+    place_of,
+    read_bytes,
+    split_of,
+)
 
 WIDER_FIELDS = ("x", "y", "w", "h", "blur", "expression", "illumination", "invalid", "occlusion", "pose")
 
@@ -40,7 +48,7 @@ def read_wider(file: Path, folder: Path, notes: list[str]) -> list[Picture]:
             empty = width <= 0 or height <= 0
             flat += empty
             invalid = rest[WIDER_FIELDS.index("invalid") - 4] != 0
-            faces.append(Face((x, y, x + width, y + height), invalid or empty, sets=levels_of_face))
+            faces.append(LabelledObject((x, y, x + width, y + height), invalid or empty, sets=levels_of_face))
         pictures.append(Picture(place_of(name, bases), tuple(faces), split))
     if flat:
         notes.append(f"{file.name}: {flat} faces without width or height are ignored")

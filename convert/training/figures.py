@@ -4,14 +4,12 @@ Every box is judged by the face that it overlaps most. From an overlap of ``MATC
 unless a stronger box did so already: then it is false, as is a box that overlaps no face. Faces that the set
 says to ignore and those below ``MIN_SIDE`` are neither missed nor make a box false.
 
-Average precision is COCO's (``coco_precision``) and, for a set with easy, medium and hard faces, WIDER
-FACE's (``wider_precision``). Neither knows a smallest face.
+Average precision is WIDER FACE's (``wider_precision``), for a set with easy, medium and hard faces; COCO's is
+in convert/training/coco_figures.py. Neither knows a smallest face.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,18 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import common
-from benchmarks.accuracy.result import (
-    FALSE_RATES,
-    SIZES,
-    AtRate,
-    AtScore,
-    CocoPrecision,
-    Found,
-    Point,
-    Recommended,
-)
-from benchmarks.datasets import LEVELS, Face
+from convert.training.datasets import LEVELS, LabelledObject
+from convert.training.figure_forms import FALSE_RATES, SIZES, AtRate, AtScore, Found, Point, Recommended
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.detection.detector import Detections
@@ -48,9 +36,6 @@ holding it covers the same place in the frames around it too. Where a set lacks 
 MARGIN = 0.005
 """Recall that may be given up for fewer false boxes. A recall of 0.93 on the 1345 faces of ``faces``' train
 split has a standard error of 0.007, so that less cannot be told apart."""
-MOST_BOXES = 1000
-"""Boxes of one picture that count for COCO's average precision. COCO itself takes 100, but pictures of
-crowds have more faces than that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +61,9 @@ class Tally:
 
 
 def tally(
-    truth: Sequence[Sequence[Face]],
+    truth: Sequence[Sequence[LabelledObject]],
     found: Sequence[Detections],
-    counts: Callable[[Face], bool],
+    counts: Callable[[LabelledObject], bool],
     match_iou: float = MATCH_IOU,
 ) -> Tally:
     """Judge the boxes of each picture; faces for which ``counts`` says no are ignored."""
@@ -99,7 +84,7 @@ def tally(
 
 
 def _match(
-    faces: Sequence[Face], counted: Sequence[bool], found: Detections, match_iou: float
+    faces: Sequence[LabelledObject], counted: Sequence[bool], found: Detections, match_iou: float
 ) -> tuple[list[float], list[float]]:
     """For each face the score of its box, 0 without one; and the scores of false boxes."""
     by_face = [0.0] * len(faces)
@@ -116,7 +101,7 @@ def _match(
     return by_face, false
 
 
-def counts(face: Face) -> bool:
+def counts(face: LabelledObject) -> bool:
     """Whether a face must be found: all figures but average precision."""
     return not face.ignore and face.side >= MIN_SIDE
 
@@ -203,7 +188,9 @@ def none_recommended(reason: str) -> Recommended:
     return Recommended(score=None, recall=None, false_per_picture=None, reason=reason)
 
 
-def wider_precision(truth: Sequence[Sequence[Face]], found: Sequence[Detections]) -> dict[str, float | None]:
+def wider_precision(
+    truth: Sequence[Sequence[LabelledObject]], found: Sequence[Detections]
+) -> dict[str, float | None]:
     """Average precision by level as WIDER FACE's evaluation has it (Yang et al., CVPR 2016): overlap 0.5, and
     faces of other levels ignored. Its MATLAB code takes 1000 thresholds and counts boxes to the last pixel
     inclusive; here every score is a threshold."""
@@ -213,7 +200,7 @@ def wider_precision(truth: Sequence[Sequence[Face]], found: Sequence[Detections]
     }
 
 
-def _in_level(level: str, face: Face) -> bool:
+def _in_level(level: str, face: LabelledObject) -> bool:
     return level in face.sets
 
 
@@ -228,66 +215,3 @@ def average_precision(counted: Tally) -> float | None:
     wrong = len(counted.false) - np.searchsorted(np.sort(counted.false), scores)
     best = np.maximum.accumulate((hits / (hits + wrong))[::-1])[::-1]
     return round(float((np.diff(hits, prepend=0) * best).sum()) / len(counted.found), 4)
-
-
-def coco_precision(truth: Sequence[Sequence[Face]], found: Sequence[Detections]) -> CocoPrecision:
-    """COCO's average precision (https://cocodataset.org/#detection-eval) by pycocotools.
-
-    ``ap`` is the mean over overlaps of 0.5 to 0.95; small is below 32 x 32 pixels, large above 96 x 96.
-    Ignored faces are handed over as crowds: any box that lies mostly inside of one is left out. Up to
-    ``MOST_BOXES`` boxes a picture count.
-    """
-    try:
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise common.give_up("AP needs pycocotools: pip install 'edge-anonymizer[bench]'") from None
-    faces = [
-        _annotation(number, face.box, iscrowd=int(face.ignore))
-        for number, labelled in enumerate(truth)
-        for face in labelled
-    ]
-    boxes = [
-        _annotation(number, box, score=score, iscrowd=0)
-        for number, detections in enumerate(found)
-        for box, score in zip(detections.boxes.tolist(), detections.scores.tolist(), strict=True)
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its steps
-        evaluation = COCOeval(_coco(faces, len(truth)), _coco(boxes, len(truth)), "bbox")
-        evaluation.params.maxDets = [MOST_BOXES]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    # By overlap, recall, class, area (all, small, medium, large) and most boxes; -1: no such face.
-    precision = evaluation.eval["precision"][:, :, 0, :, 0]
-
-    def mean(values: Any) -> float | None:
-        return round(float(values.mean()), 4) if (values > -1).all() else None
-
-    return CocoPrecision(
-        ap=mean(precision[..., 0]),
-        ap50=mean(precision[0, :, 0]),
-        ap75=mean(precision[5, :, 0]),
-        small=mean(precision[..., 1]),
-        medium=mean(precision[..., 2]),
-        large=mean(precision[..., 3]),
-    )
-
-
-def _annotation(picture: int, box: Sequence[float], **more: float) -> dict[str, Any]:
-    x1, y1, x2, y2 = box
-    shape = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-    return {"image_id": picture, "category_id": 1, **shape, **more}
-
-
-def _coco(annotations: list[dict[str, Any]], pictures: int) -> Any:
-    """An index as pycocotools wants it; its own readers print, and refuse an empty list of boxes."""
-    from pycocotools.coco import COCO
-
-    index = COCO()
-    index.dataset = {
-        "images": [{"id": number} for number in range(pictures)],
-        "categories": [{"id": 1, "name": "face"}],
-        # It takes the number 0 for "no match".
-        "annotations": [{"id": number, **entry} for number, entry in enumerate(annotations, 1)],
-    }
-    index.createIndex()
-    return index
