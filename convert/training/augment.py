@@ -59,7 +59,7 @@ def make_canvas(
         areas = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
         others = [samples[i] for i in rng.integers(len(samples), size=3)]
         shown = [main, *others]
-        rng.shuffle(shown)  # type: ignore[arg-type]
+        rng.shuffle(shown)
     else:
         areas, shown = [(0, 0, side, side)], [main]
     boxes, kinds = [], []
@@ -113,7 +113,7 @@ def _matrix(focus: Array, scale: float, size: tuple[int, int], rng: np.random.Ge
 
 
 def _moved(boxes: Array, matrix: Array) -> Array:
-    """Boxes around the ellipses in ``boxes`` after an affine map: those around turned corners are too wide."""
+    """Boxes around the ellipses in ``boxes`` after an affine map: around turned corners they are too wide."""
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) / 2) ** 2 @ (matrix[:, :2] ** 2).T)
     return np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ AHEAD = 3
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """``pixels`` uint8 ``[B, S, S, 3]`` RGB, ``boxes`` float32 ``[B, M, 4]``, ``kinds`` int32 ``[B, M]``, and what
-    the recipe makes of them."""
+    """``pixels`` uint8 ``[B, S, S, 3]`` RGB, ``boxes`` float32 ``[B, M, 4]``, ``kinds`` int32 ``[B, M]``, and
+    what the recipe makes of them."""
 
     pixels: Array
     boxes: Array
@@ -30,7 +30,7 @@ class Batch:
 
 def batches(
     samples: Sequence[Sample], recipe: Recipe, seed: int, first: int, threads: int = 2
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches from step ``first`` on, without end.
 
     The batch of a step depends on ``seed`` and its number alone, so a run that was interrupted goes on with
@@ -69,7 +69,7 @@ def make_batch(samples: Sequence[Sample], pictures: Pictures, recipe: Recipe, se
 
 
 def main_samples(count: int, batch: int, seed: int, step: int) -> list[int]:
-    """The numbers of the pictures that the canvases of a step are about: each once per epoch, in new order."""
+    """The numbers of the pictures that the canvases of a step are about: each once an epoch, shuffled."""
     found = []
     for position in range(step * batch, (step + 1) * batch):
         epoch, place = divmod(position, count)

@@ -29,7 +29,9 @@ class Recipe:
     ``has_teacher``), and gives the parts of the loss, whose sum is minimised.
     ``decode`` takes the maps as NumPy arrays and gives boxes float32 ``[B, N, 4]`` (pixels of the canvas) and
     scores float32 ``[B, N]``, 0..1, in no order, before suppression.
-    ``start`` puts the weights of a published file into a network; None where there is none.
+    ``start`` puts the weights of a published file into a network, ``imagenet`` those of a backbone that was
+    trained on ImageNet; None where there are none. With ``completes``, what a network is sure of before
+    training becomes a label.
     """
 
     name: str
@@ -42,7 +44,9 @@ class Recipe:
     loss: Callable[[Maps, Maps, Maps], dict[str, Any]]
     decode: Callable[[Mapping[str, Array]], tuple[Array, Array]]
     start: Callable[[Any, Path], float] | None = None
+    imagenet: Callable[[Any], None] | None = None
     has_teacher: bool = False
+    completes: bool = False
     multiple: int = 32
     fixed: bool = False
     smallest: float = 8.0

@@ -15,7 +15,7 @@ def weather(pixels: Array, rng: np.random.Generator) -> Array:
     """Change uint8 ``[H, W, 3]`` RGB as a camera might; returns a new array."""
     x = _light(pixels, rng)
     if rng.random() < SOFT:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))  # type: ignore[assignment]
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6)))
     if rng.random() < MOVED:
         x = _motion(x, rng)
     if rng.random() < NOISY:
@@ -37,7 +37,7 @@ def _light(pixels: Array, rng: np.random.Generator) -> Array:
     grey = x.mean(axis=2, keepdims=True)
     x = grey + (x - grey) * np.float32(rng.uniform(0.6, 1.4))
     middle = np.float32(x.mean())
-    return (middle + (x - middle) * np.float32(rng.uniform(0.75, 1.25))) * balance
+    return np.asarray((middle + (x - middle) * np.float32(rng.uniform(0.75, 1.25))) * balance)
 
 
 def _motion(x: Array, rng: np.random.Generator) -> Array:

@@ -37,7 +37,7 @@ def targets(boxes: Array, kinds: Array) -> dict[str, Array]:
 
 
 def loss(maps: Maps, targets: Maps, teacher: Maps) -> dict[str, Any]:
-    """The parts of the loss, float32 scalars; see ``Recipe.loss``. Sums are divided by the objects' number."""
+    """The parts of the loss, float32 scalars; see ``Recipe.loss``. Each is a mean over the objects."""
     boxes, kinds = targets["boxes"] / STRIDE, targets["kinds"]
     heat, before = tf.sigmoid(maps["heat"][..., 0]), tf.sigmoid(teacher["heat"][..., 0])
     wanted = (kinds == Kind.PLAIN) | (kinds == Kind.HARD)

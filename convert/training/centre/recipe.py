@@ -24,7 +24,7 @@ def start(network: Any, file: Path) -> float:
 
 
 def decode(maps: Mapping[str, Array]) -> tuple[Array, Array]:
-    """The boxes and scores of all cells that are the highest of their neighbourhood; see ``Recipe.decode``."""
+    """The boxes and scores of all cells; those beside a higher one score 0. See ``Recipe.decode``."""
     heat = maps["heat"][..., 0]
     batch, rows, columns = heat.shape
     padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
@@ -50,4 +50,5 @@ RECIPE = Recipe(
     decode=decode,
     start=start,
     has_teacher=True,
+    completes=True,
 )

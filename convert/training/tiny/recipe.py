@@ -54,4 +54,5 @@ RECIPE = Recipe(
     loss=loss,
     decode=decode,
     start=start,
+    completes=True,
 )

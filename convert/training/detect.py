@@ -1,0 +1,52 @@
+"""A network in training as a detector: a picture in, boxes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from convert.graphs import Array
+from convert.training.recipe import Recipe
+from edge import boxes as geometry
+from edge.detection.detector import Detections, paint
+
+NMS_IOU = 0.4
+LOWEST_SCORE = 0.02
+MOST_BOXES = 500
+PADDING = (0, 0, 0)
+
+
+class NetworkDetector:
+    """``detect`` finds objects in one picture at its own size, or scaled to the canvas of a fixed network."""
+
+    def __init__(self, network: Any, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._run = tf.function(lambda pixels: network(pixels, training=False), reduce_retracing=True)
+
+    def detect(self, picture: Array, scale: float = 1.0) -> Detections:
+        """Boxes (pixels of the picture) and scores from ``LOWEST_SCORE`` on, best first.
+
+        ``picture`` is uint8 ``[H, W, 3]`` RGB; it is scaled by ``scale`` before.
+        """
+        height, width = picture.shape[:2]
+        letterbox = self._letterbox(width, height, scale)
+        canvas = paint(np.ascontiguousarray(picture[..., ::-1]), letterbox, "area", PADDING)
+        maps = self._run(tf.constant(canvas[None], tf.float32))
+        boxes, scores = self._recipe.decode({name: np.asarray(value) for name, value in maps.items()})
+        order = np.argsort(-scores[0], kind="stable")[:MOST_BOXES]
+        order = order[scores[0][order] >= LOWEST_SCORE]
+        found, kept = geometry.clip(letterbox.to_frame(boxes[0][order]), width, height), scores[0][order]
+        inside = (found[:, 2:] > found[:, :2]).all(axis=1)
+        found, kept = found[inside], kept[inside]
+        best = geometry.nms(found, kept, NMS_IOU)
+        return Detections(found[best], kept[best])
+
+    def _letterbox(self, width: int, height: int, scale: float) -> geometry.Letterbox:
+        recipe = self._recipe
+        if recipe.fixed:
+            return geometry.fit(width, height, recipe.side, recipe.side)
+        inner = [max(1, round(side * scale)) for side in (width, height)]
+        outer = [-(-side // recipe.multiple) * recipe.multiple for side in inner]
+        return geometry.Letterbox(inner[0] / width, inner[1] / height, inner[0], inner[1], outer[0], outer[1])

@@ -1,0 +1,108 @@
+"""``edge-train fit``: labelled pictures to weights."""
+
+from __future__ import annotations
+
+import hashlib
+
+import keras
+import tensorflow as tf
+
+import edge
+from convert.errors import ConvertError
+from convert.training import checkpoint, weights
+from convert.training.complete import complete
+from convert.training.course import Run, resumed, train
+from convert.training.datasets import DataSet, open_dataset
+from convert.training.detect import NetworkDetector
+from convert.training.recipe import Recipe
+from convert.training.recipes import RECIPES
+from convert.training.requests import FitRequest, FitResult, Progress
+from convert.training.run_folder import Asked, RunFolder
+from convert.training.samples import Sample, read_samples
+from convert.training.schedule import Schedule
+from convert.training.trainer import Trainer
+
+BFLOAT16_CAPABILITY = (8, 0)
+"""Compute capability of NVIDIA GPUs from which bfloat16 is computed in hardware; it needs no loss scaling."""
+
+
+def fit(request: FitRequest, progress: Progress) -> FitResult:
+    """Train, or go on with a run that was interrupted; see ``FitRequest``.
+
+    The same request gives the same batches in the same order. Sums on several threads are not always in the
+    same order, so the figures of two such runs may differ in their third digit. Raises ConvertError,
+    DatasetError.
+    """
+    _use_device(request)
+    recipe, folder = RECIPES[request.model], RunFolder(request.out)
+    data = open_dataset(str(request.data))
+    samples, watched = read_samples(data)
+    asked = _asked(request, recipe, data)
+    folder.open(asked, resume=request.resume)
+    progress("load the weights to begin with")
+    trainer, samples = _prepare(request, recipe, folder, samples, progress)
+    schedule = Schedule(
+        max(1, asked.epochs * len(samples) // recipe.batch),
+        None if asked.minutes is None else asked.minutes * 60,
+        asked.rate,
+    )
+    run = Run(trainer, samples, watched, schedule, asked.seed, folder)
+    return train(run, resumed(run), progress)
+
+
+def _use_device(request: FitRequest) -> None:
+    """All cores or ``threads``, and half precision where a GPU computes bfloat16."""
+    if request.threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(request.threads)
+    for device in tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
+        if capability >= BFLOAT16_CAPABILITY:
+            keras.mixed_precision.set_global_policy("mixed_bfloat16")
+
+
+def _asked(request: FitRequest, recipe: Recipe, data: DataSet) -> Asked:
+    labels = {found.label for picture in data.pictures for found in picture.objects}
+    if len(labels) != 1:
+        raise ConvertError(
+            f"{data.name} has the labels {', '.join(sorted(labels)) or 'none'}, but a detector finds one "
+            "kind of object: merge them with edge-train merge --into"
+        )
+    return Asked(
+        model=recipe.name,
+        data=data.name,
+        data_sha256=_hash(data),
+        label=labels.pop(),
+        weights=weights.named(request.weights),
+        seed=request.seed,
+        epochs=request.epochs or recipe.epochs,
+        minutes=request.minutes,
+        rate=request.rate or recipe.rate,
+        version=edge.__version__,
+    )
+
+
+def _hash(data: DataSet) -> str:
+    """Of every picture's name, split and objects."""
+    lines = [
+        f"{picture.path.name} {picture.split} {[(o.box, o.ignore, o.masked) for o in picture.objects]}"
+        for picture in data.pictures
+    ]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _prepare(
+    request: FitRequest, recipe: Recipe, folder: RunFolder, samples: list[Sample], progress: Progress
+) -> tuple[Trainer, list[Sample]]:
+    """The network to train, and the samples with the objects that it is sure of already."""
+    keras.utils.set_random_seed(request.seed)
+    network = recipe.make_network()
+    if folder.start.exists():
+        network.set_weights(checkpoint.in_order("mean", checkpoint.load(folder.start)))
+    else:
+        weights.begin(recipe, network, request.weights)
+        checkpoint.save(folder.start, checkpoint.numbered("mean", network.get_weights()))
+    trainer = Trainer(recipe, network)
+    if not recipe.completes or request.weights in (weights.NONE, weights.IMAGENET):
+        return trainer, samples
+    progress("look for objects that nobody labelled")
+    return trainer, complete(samples, NetworkDetector(trainer.mean, recipe))[0]
