@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from convert.training.figure_forms import Point
+
 Progress = Callable[[str], None]
 MODELS = ("centre", "tiny", "efficientdet-d0", "efficientdet-d1", "efficientdet-d2")
 
@@ -39,3 +41,29 @@ class FitResult:
     figures: dict[str, float]
     seconds: float
     steps: int
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """Judge ``model`` (a run, a SavedModel, its zip, or a detector) on the set in the folder ``data``.
+
+    ``split`` None: ``test`` or ``eval`` where the set has one, otherwise all. ``misses``: a picture to write,
+    of what it misses most.
+    """
+
+    model: Path
+    data: Path
+    split: str | None = None
+    misses: Path | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """``figures`` by name (average precision, recall at fixed false boxes); ``points`` by threshold."""
+
+    data: str
+    split: str
+    pictures: int
+    objects: int
+    figures: dict[str, float]
+    points: list[Point]

@@ -24,13 +24,17 @@ def start(network: Any, file: Path) -> float:
 
 
 def decode(maps: Mapping[str, Array]) -> tuple[Array, Array]:
-    """The boxes and scores of all cells; those beside a higher one score 0. See ``Recipe.decode``."""
+    """See ``Recipe.decode``."""
+    return read({**maps, "heat": 1 / (1 + np.exp(-np.clip(maps["heat"], -40, 40)))})
+
+
+def read(maps: Mapping[str, Array]) -> tuple[Array, Array]:
+    """The boxes and scores of all cells of maps whose ``heat`` is 0..1; those beside a higher one score 0."""
     heat = maps["heat"][..., 0]
     batch, rows, columns = heat.shape
     padded = np.pad(heat, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     near = np.stack([padded[:, y : y + rows, x : x + columns] for y in range(3) for x in range(3)])
-    with np.errstate(over="ignore"):
-        scores = np.where(heat >= near.max(axis=0), 1 / (1 + np.exp(-heat)), 0.0)
+    scores = np.where(heat >= near.max(axis=0), heat, 0.0)
     grid = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1)
     middle = (grid + maps["offset"] + 0.5) * STRIDE
     half = np.exp(np.minimum(maps["size"], 12)) * STRIDE / 2

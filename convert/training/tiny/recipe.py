@@ -29,7 +29,16 @@ def start(network: Any, file: Path) -> float:
 
 
 def decode(maps: Mapping[str, Array]) -> tuple[Array, Array]:
-    """The boxes and scores of all places of all strides; see ``Recipe.decode``."""
+    """See ``Recipe.decode``."""
+    read_maps = dict(maps)
+    for stride in STRIDES:
+        both = [1 / (1 + np.exp(-np.clip(maps[f"{head}_{stride}"], -40, 40))) for head in ("class", "object")]
+        read_maps[f"score_{stride}"] = np.sqrt(both[0] * both[1])
+    return read(read_maps)
+
+
+def read(maps: Mapping[str, Array]) -> tuple[Array, Array]:
+    """The boxes and scores of all places of maps ``score_S``, 0..1, and ``box_S``, for each stride ``S``."""
     boxes, scores = [], []
     for stride in STRIDES:
         box = maps[f"box_{stride}"]
@@ -38,8 +47,7 @@ def decode(maps: Mapping[str, Array]) -> tuple[Array, Array]:
         middle = (grid + box[..., :2]) * stride
         half = np.exp(np.minimum(box[..., 2:], 12)) * stride / 2
         boxes.append(np.concatenate([middle - half, middle + half], axis=-1).reshape(batch, -1, 4))
-        both = [1 / (1 + np.exp(-np.clip(maps[f"{head}_{stride}"], -40, 40))) for head in ("class", "object")]
-        scores.append(np.sqrt(both[0] * both[1]).reshape(batch, -1))
+        scores.append(maps[f"score_{stride}"].reshape(batch, -1))
     return np.concatenate(boxes, 1).astype(np.float32), np.concatenate(scores, 1).astype(np.float32)
 
 
