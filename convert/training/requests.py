@@ -67,3 +67,26 @@ class EvaluateResult:
     objects: int
     figures: dict[str, float]
     points: list[Point]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Write the SavedModel of ``run`` into the new folder ``out``.
+
+    ``blend`` is the share of the weights that the run began with, 0 to below 1: a mean of old and new weights
+    keeps more of what the published network found (Wortsman et al. 2022, arXiv:2109.01903). ``stated``: a JSON
+    file of thresholds and figures for the detector's metadata.
+    """
+
+    run: Path
+    out: Path
+    blend: float = 0.0
+    stated: Path | None = None
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The SavedModel as a folder and as a zip."""
+
+    folder: Path
+    zip: Path
