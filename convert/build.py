@@ -65,10 +65,12 @@ def build(request: BuildRequest, progress: Progress = no_progress) -> BuildResul
 
 
 def export(model: Model, plan: Plan, batch: int) -> onnx.ModelProto:
-    """The cut graph as ONNX, with static shapes. Raises ConvertError."""
+    """The cut graph as ONNX, for one canvas. Raises ConvertError."""
     canvas = plan.preprocessing
     shape = (batch, canvas.height, canvas.width, 3)
-    return cut.export(model.graph, plan.start, shape, plan.start_dtype, [plan.boxes.name, plan.scores.name])
+    return cut.export(
+        model.graph, plan.start, shape, plan.start_dtype, [tensor.name for tensor in plan.outputs]
+    )
 
 
 def _export_batch(conversion: Conversion, batch: int) -> onnx.ModelProto:

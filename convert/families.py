@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convert import generic, object_detection
+from convert import generic, maps, object_detection
 from convert.errors import ConvertError
 from convert.model import Model, Probe
 from convert.options import ModelOptions
@@ -11,7 +11,9 @@ from convert.plan import GENERIC, OBJECT_DETECTION, Plan
 
 def recognise(model: Model) -> str:
     """The name of the family, by the signature alone."""
-    return OBJECT_DETECTION if object_detection.is_export(model) else GENERIC
+    if object_detection.is_export(model):
+        return OBJECT_DETECTION
+    return maps.family_of(model) or GENERIC
 
 
 def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelOptions) -> Plan:
@@ -20,8 +22,11 @@ def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelO
     Raises ConvertError, which says which option to add.
     """
     _check_input(model)
-    if recognise(model) == OBJECT_DETECTION:
+    family = recognise(model)
+    if family == OBJECT_DETECTION:
         return object_detection.make_plan(model, probe, names, options)
+    if family in maps.FAMILIES:
+        return maps.make_plan(model, family, names, options)
     return generic.make_plan(model, names, options)
 
 

@@ -41,7 +41,7 @@ def make_plan(model: Model, names: dict[int, str], options: ModelOptions) -> Pla
     head = _generic_head(raw_boxes[0], ids, options, (width, height), logits, reasons)
     labels = tuple(names.get(i, str(i)) for i in ids)
     return Plan(
-        GENERIC, tuple(reasons), model.input.name, model.input.dtype, boxes, scores, head, labels, ids,
+        GENERIC, tuple(reasons), model.input.name, model.input.dtype, (boxes, scores), head, labels, ids,
         DEFAULT_NMS_IOU, preprocessing,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from convert import model as tensorflow_model
 from convert.errors import ConvertError
 from convert.model import Probe
 from convert.options import ModelOptions
+from convert.plan import Plan
 from convert.result import Fact
 from edge import contract
 from edge.errors import ContractError
@@ -68,6 +69,11 @@ def _tensor(value: onnx.ValueInfoProto) -> str:
     return f"{value.name}: {onnx.TensorProto.DataType.Name(kind.elem_type).lower()} [{sides}]"
 
 
+def _canvas(plan: Plan) -> str:
+    rule = plan.preprocessing
+    return f"any multiple of {rule.multiple} pixels" if plan.free_sides else f"{rule.width}x{rule.height}"
+
+
 def _saved_model(path: Path, options: ModelOptions) -> list[Fact]:
     with source.open_source(path) as opened:
         model = tensorflow_model.load(opened.folder)
@@ -91,6 +97,7 @@ def _saved_model(path: Path, options: ModelOptions) -> list[Fact]:
         return [
             *facts,
             *(Fact("because", reason) for reason in plan.reasons),
-            Fact("cut", f"between {plan.start} and {plan.boxes.name}, {plan.scores.name}"),
+            Fact("cut", f"between {plan.start} and {', '.join(tensor.name for tensor in plan.outputs)}"),
+            Fact("canvas", _canvas(plan)),
             Fact("suppression", f"on the host, at IoU {plan.nms_iou}"),
         ]

@@ -10,13 +10,19 @@ import onnx_ir as ir
 
 from convert.errors import ConvertError
 from convert.passes.constants import FoldConstants
+from convert.passes.free import FreeSides
 from convert.passes.fuse import FuseConvolutions
+from convert.passes.grids import DecodeGrids, Grids
 from convert.passes.layout import SinkTransposes
+from convert.passes.peaks import Peaks, PickPeaks
 from convert.passes.preprocess import TakeBytes
 from convert.passes.select import Head, SelectCandidates
 from convert.passes.upsample import NearestToResize
 from convert.passes.weighted_sum import ScaleAndAdd
 from convert.result import PassStep
+
+AnyHead = Head | Peaks | Grids
+"""What the outputs of a source mean: raw boxes and scores, or maps to decode."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +36,33 @@ class Optimized:
 
 def optimize(
     exported: onnx.ModelProto,
-    head: Head,
+    head: AnyHead,
     scale: tuple[float, float, float],
     offset: tuple[float, float, float],
     *,
     cast_first: bool = False,
+    free_sides: bool = False,
 ) -> Optimized:
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes. Raises ConvertError when a pass cannot keep its promise.
+    cannot move bytes; ``free_sides`` leaves the sides of the canvas free, which heads that predict maps
+    allow. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
-    select = SelectCandidates(head)
-    passes = (
-        FoldConstants(),
-        ScaleAndAdd(),
-        NearestToResize(),
-        select,
-        FoldConstants(),
-        SinkTransposes(),
-        TakeBytes(scale, offset, cast_first=cast_first),
-        FuseConvolutions(),
-        FoldConstants(),
-    )
+    take = TakeBytes(scale, offset, cast_first=cast_first)
+    decode: SelectCandidates | PickPeaks | DecodeGrids
+    passes: list[ir.passes.InPlacePass] = [FoldConstants(), ScaleAndAdd(), NearestToResize()]
+    if isinstance(head, Head):
+        decode = SelectCandidates(head)
+        passes += [decode, FoldConstants(), SinkTransposes(), take, FuseConvolutions()]
+    else:
+        decode = PickPeaks(head) if isinstance(head, Peaks) else DecodeGrids(head)
+        passes += [FoldConstants(), SinkTransposes(free_sides=True), take, FoldConstants()]
+        # The picture's own Transpose sinks through the padding of the first convolution.
+        passes += [SinkTransposes(free_sides=True), FuseConvolutions(), FoldConstants()]
+        passes += [FreeSides(), decode] if free_sides else [decode]
+    passes.append(FoldConstants())
     steps = []
     for rewrite in passes:
         begin, before = time.perf_counter(), model.graph.num_nodes()
@@ -72,4 +81,4 @@ def optimize(
                 round(time.perf_counter() - begin, 3),
             )
         )
-    return Optimized(model, tuple(steps), tuple(select.notes))
+    return Optimized(model, tuple(steps), tuple(decode.notes))

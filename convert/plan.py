@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convert.errors import ConvertError
 from convert.model import Tensor
-from convert.passes.select import Head
+from convert.optimize import AnyHead
 from convert.preprocessing import Preprocessing
 
 OBJECT_DETECTION = "tf-object-detection-api"
 GENERIC = "generic"
+CENTRE = "centre"
+TINY = "tiny"
 DEFAULT_NMS_IOU = 0.5
+FREE_CANVASES = ((640, 384), (1280, 736))
+"""Width and height of the canvases on which a detector with free sides is compared, in pixels."""
 _FACE_WORDS = ("face", "mask")
 
 
@@ -19,22 +23,30 @@ _FACE_WORDS = ("face", "mask")
 class Plan:
     """How one SavedModel becomes a detector.
 
-    ``start`` is the tensor at which the detector's graph begins, and ``start_dtype`` its type; at ``boxes``
-    and ``scores`` it ends. ``classes`` are the ids of the classes that are faces, and ``labels`` their names.
-    ``reasons`` are sentences that say what was recognised or guessed, and why.
+    ``start`` is the tensor at which the detector's graph begins, and ``start_dtype`` its type; at ``outputs``
+    it ends, and ``head`` says what they mean: boxes and scores, or the maps of a family. ``classes`` are the
+    ids of the classes that are faces, and ``labels`` their names.
+    ``reasons`` are sentences that say what was recognised or guessed, and why. With ``free_sides`` the
+    detector takes a canvas of any size, and ``preprocessing`` has the size that it is exported at.
     """
 
     family: str
     reasons: tuple[str, ...]
     start: str
     start_dtype: str
-    boxes: Tensor
-    scores: Tensor
-    head: Head
+    outputs: tuple[Tensor, ...]
+    head: AnyHead
     labels: tuple[str, ...]
     classes: tuple[int, ...]
     nms_iou: float
     preprocessing: Preprocessing
+    free_sides: bool = False
+
+    def canvases(self) -> tuple[Preprocessing, ...]:
+        """The canvases on which detector and SavedModel are compared."""
+        if not self.free_sides:
+            return (self.preprocessing,)
+        return tuple(replace(self.preprocessing, width=w, height=h) for w, h in FREE_CANVASES)
 
 
 def choose_classes(

@@ -44,7 +44,7 @@ class Preprocessing:
     ``width``, ``height`` and ``short_side`` are pixels of the canvas, ``padding`` is RGB 0..255, and
     ``letterbox`` and ``interpolation`` are words of ``edge.contract``. ``levels`` is the largest mean
     difference that was measured between TensorFlow's canvas and the box's, 0..255; None where the
-    graph takes a canvas, so that there was nothing to measure.
+    graph takes a canvas, so that there was nothing to measure. Both sides are multiples of ``multiple``.
     """
 
     width: int
@@ -56,6 +56,7 @@ class Preprocessing:
     scale: tuple[float, float, float]
     offset: tuple[float, float, float]
     levels: float | None = None
+    multiple: int = 1
 
     def fit(self, frame_width: int, frame_height: int) -> Letterbox:
         """Where a frame of this size (in pixels) lies on the canvas."""
@@ -74,6 +75,8 @@ class Preprocessing:
 
     def text(self) -> str:
         """The normalisation in one line, for the metadata."""
+        if self.scale == (1.0, 1.0, 1.0) and self.offset == (0.0, 0.0, 0.0):
+            return "none (RGB 0..255)"
         scale = ", ".join(f"{value:.8g}" for value in self.scale)
         offset = ", ".join(f"{value:.8g}" for value in self.offset)
         return f"RGB 0..255 times ({scale}) plus ({offset})"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from convert.generic import feed
 from convert.graphs import Array
 from convert.model import Model, Probe
+from convert.passes.grids import Grids
+from convert.passes.peaks import Peaks
 from convert.passes.select import Coder, Head
-from convert.plan import GENERIC, OBJECT_DETECTION, Plan
+from convert.plan import OBJECT_DETECTION, Plan
 from edge import boxes as geometry
 from edge.boxes import Floats
 
@@ -27,13 +31,13 @@ def detect_picture(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Fl
         scores = out["detection_scores"][0][chosen]
     else:
         out = model.call(feed(model, plan.preprocessing, picture))
-        canvas_boxes, scores = decode(plan.head, out[plan.boxes.key][0], out[plan.scores.key][0])
+        canvas_boxes, scores = _decode(plan, [out[tensor.key] for tensor in plan.outputs])
         strong = scores >= 0.01
         boxes, scores = plan.preprocessing.fit(width, height).to_frame(canvas_boxes[strong]), scores[strong]
     boxes = geometry.clip(boxes.astype(np.float32), width, height)
     inside = geometry.area(boxes) > 0  # boxes in the padding are not in the picture
     boxes, scores = boxes[inside], scores[inside]
-    if len(plan.classes) > 1 or plan.family == GENERIC:  # otherwise the graph has done it
+    if len(plan.classes) > 1 or plan.family != OBJECT_DETECTION:  # otherwise the graph has done it
         survivors = geometry.nms(boxes, scores, plan.nms_iou)
         boxes, scores = boxes[survivors], scores[survivors]
     return boxes, scores.astype(np.float32)
@@ -50,8 +54,48 @@ def detect_canvas(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tupl
     feeds = {plan.start: value}
     if plan.start != model.input.name:  # what the graph asserts about its own input must still hold
         feeds[model.input.name] = canvas[None]
-    boxes, scores = probe([plan.boxes.name, plan.scores.name], feeds)
-    return decode(plan.head, boxes[0], scores[0])
+    return _decode(plan, probe([tensor.name for tensor in plan.outputs], feeds))
+
+
+def _decode(plan: Plan, outputs: Sequence[Array]) -> tuple[Floats, Floats]:
+    """Decode the outputs of ``plan``, each with a batch of 1."""
+    first = [output[0] for output in outputs]
+    if isinstance(plan.head, Head):
+        return decode(plan.head, first[0], first[1])
+    if isinstance(plan.head, Peaks):
+        return decode_peaks(plan.head, *first)
+    count = len(plan.head.strides)
+    return decode_grids(plan.head, first[:count], first[count:])
+
+
+def decode_peaks(head: Peaks, heat: Array, size: Array, offset: Array) -> tuple[Floats, Floats]:
+    """Decode maps ``[h, w, C]`` to boxes in pixels of the canvas and scores, peaks only.
+
+    Written independently of the graph's decoding, because it is the reference for it.
+    """
+    padded = np.pad(heat[..., 0], 1, constant_values=-1)
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).max(axis=(2, 3))
+    cells = np.argwhere(heat[..., 0] >= around)
+    rows, columns = cells.T
+    centre = (cells + offset[rows, columns].astype(np.float64) + 0.5) * head.stride
+    half = np.exp(size[rows, columns].astype(np.float64)) * head.stride / 2
+    boxes = np.concatenate([centre - half, centre + half], axis=1)[:, [1, 0, 3, 2]]
+    return boxes.astype(np.float32), heat[rows, columns, 0].astype(np.float32)
+
+
+def decode_grids(head: Grids, scores: Sequence[Array], boxes: Sequence[Array]) -> tuple[Floats, Floats]:
+    """Decode grids ``[h, w, 1]`` and ``[h, w, 4]`` to boxes in pixels of the canvas and scores.
+
+    Written independently of the graph's decoding, because it is the reference for it.
+    """
+    decoded = []
+    for stride, grid in zip(head.strides, boxes, strict=True):
+        rows, columns = np.mgrid[: grid.shape[0], : grid.shape[1]]
+        centre = grid[..., :2].astype(np.float64) + np.stack([columns, rows], axis=-1)
+        half = np.exp(grid[..., 2:].astype(np.float64)) / 2
+        decoded.append(np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4) * stride)
+    together = np.concatenate([grid.reshape(-1) for grid in scores])
+    return np.concatenate(decoded).astype(np.float32), together.astype(np.float32)
 
 
 def decode(head: Head, boxes: Array, scores: Array) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from convert.conversion import Conversion
 from convert.errors import ConvertError
 from convert.optimize import optimize
 from convert.options import DetectorOptions
+from convert.passes.free import frozen
 from convert.passes.half import UseHalf
 from convert.passes.quantize import CALIBRATION_PICTURES, quantize
 from convert.result import PassStep
@@ -41,6 +42,7 @@ def rewrite(
         plan.preprocessing.scale,
         plan.preprocessing.offset,
         cast_first=target == "tensorrt",
+        free_sides=plan.free_sides,
     )
     begin, before = time.perf_counter(), optimized.model.graph.num_nodes()
     model, notes = _lower_precision(optimized.model, conversion, options)
@@ -48,7 +50,9 @@ def rewrite(
     if options.precision != "fp32":
         seconds = round(time.perf_counter() - begin, 3)
         steps = (*steps, PassStep(options.precision, before, model.graph.num_nodes(), True, seconds))
-    problems = targets.problems(model, target)
+    canvas = plan.preprocessing
+    checked = frozen(model, canvas.width, canvas.height) if plan.free_sides else model
+    problems = targets.problems(checked, target)
     if problems:
         raise ConvertError(f"the graph would not run on {target}: {'; '.join(problems[:5])}")
     return Rewritten(model, steps, (*optimized.notes, *notes))

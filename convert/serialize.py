@@ -31,24 +31,29 @@ def contract_of(conversion: Conversion, target: str, precision: str) -> Contract
         "tensorflow": tensorflow_model.tensorflow_version(),
         **{name: metadata.version(name) for name in ("tf2onnx", "onnx", "onnxscript")},
     }
+    stated = conversion.source.stated
+    reason = "a default that favours recall; not measured on labelled pictures"
+    if stated.score_begin is not None:
+        reason = stated.score_reason or "stated by the source"
     return Contract(
         contract_version=contract.VERSION,
         name=conversion.source.name,
         family=plan.family,
         source_sha256=conversion.source.sha256,
-        licence="that of the source",
+        licence=stated.licence or "that of the source",
         letterbox=preprocessing.letterbox,
-        letterbox_multiple=1,
+        letterbox_multiple=preprocessing.multiple,
         letterbox_short_side=preprocessing.short_side,
         letterbox_rgb=",".join(str(part) for part in preprocessing.padding),
         interpolation=preprocessing.interpolation,
         labels=", ".join(plan.labels),
         normalisation=preprocessing.text(),
-        score_begin=SCORE_BEGIN,
-        score_continue=SCORE_CONTINUE,
-        score_last_look=SCORE_BEGIN,
-        score_reason="a default that favours recall; not measured on labelled pictures",
-        nms_iou=plan.nms_iou,
+        score_begin=stated.score_begin or SCORE_BEGIN,
+        score_continue=stated.score_continue or SCORE_CONTINUE,
+        score_last_look=stated.score_last_look or SCORE_BEGIN,
+        score_reason=reason,
+        nms_iou=stated.nms_iou or plan.nms_iou,
+        smallest_face=stated.smallest_face or 0,
         precision=precision,
         target=target,
         tools=json.dumps(tools, sort_keys=True),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from convert.errors import ConvertError
+from convert.stated import Stated, read_stated
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 4 * 1024**3
@@ -32,13 +33,15 @@ class Source:
     """A SavedModel on disk.
 
     ``sha256`` covers names and contents of the graph, the variables and the assets. ``labels`` maps
-    the ids of a label map beside the model to their names; empty when there is none.
+    the ids of a label map beside the model to their names; empty when there is none. ``stated`` is what
+    the model says of itself; the sha256 does not cover it, as it may be measured again.
     """
 
     folder: Path
     name: str
     sha256: str
     labels: dict[int, str]
+    stated: Stated
 
 
 @contextlib.contextmanager
@@ -142,7 +145,7 @@ def _source(folder: Path, name: str) -> Source:
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "detector"
     if (folder / GRAPH).stat().st_size == 0:
         raise ConvertError(f"{folder / GRAPH} is empty; the export or the download broke off: get it again")
-    return Source(folder, name, _fingerprint(folder), _labels(folder))
+    return Source(folder, name, _fingerprint(folder), _labels(folder), read_stated(folder))
 
 
 def _fingerprint(folder: Path) -> str:

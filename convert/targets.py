@@ -22,7 +22,9 @@ _COMMON = frozenset(
         "Concat",
         "Conv",
         "ConvTranspose",
+        "DepthToSpace",
         "Div",
+        "Equal",
         "Exp",
         "Flatten",
         "Gather",
@@ -60,6 +62,7 @@ _COMMON = frozenset(
         "TopK",
         "Transpose",
         "Unsqueeze",
+        "Where",
     ]
 )
 _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear"})

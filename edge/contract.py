@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, fields
 
 from edge.errors import ContractError
 
-VERSION = 3
+VERSION = 4
 INPUT = "image"
 BOXES = "boxes"
 SCORES = "scores"
@@ -59,6 +59,8 @@ class Contract:
     detection on a picture that is covered already is a face; all are 0..1. The last is higher where weak
     detections are mostly hair and collars beside what was covered.
     ``nms_iou`` is the overlap above which the host drops the weaker of two boxes.
+    ``smallest_face`` is the width in pixels of the canvas from which the detector was measured to find a face
+    reliably; 0 where nobody measured.
     ``tools`` and ``parity`` are JSON texts: versions of what built the file, and measured figures.
     """
 
@@ -79,6 +81,7 @@ class Contract:
     score_last_look: float
     score_reason: str
     nms_iou: float
+    smallest_face: int
     precision: str
     target: str
     tools: str
@@ -141,6 +144,7 @@ def _check(contract: Contract) -> None:
         ("interpolation", contract.interpolation in INTERPOLATIONS, f"one of {INTERPOLATIONS}"),
         ("precision", contract.precision in PRECISIONS, f"one of {PRECISIONS}"),
         ("target", contract.target in TARGETS, f"one of {TARGETS}"),
+        ("smallest_face", 0 <= contract.smallest_face <= 8192, "0..8192"),
         ("nms_iou", 0 < contract.nms_iou < 1, "between 0 and 1"),
         (
             "score_continue",

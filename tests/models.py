@@ -31,6 +31,7 @@ GOOD = Contract(
     score_last_look=0.5,
     score_reason="made up",
     nms_iou=0.3,
+    smallest_face=14,
     precision="fp32",
     target="any",
     tools="{}",

@@ -16,7 +16,7 @@ Rewrites, until nothing changes:
 9. ``_through_concat``: equal Transposes sink through Concat.
 10. ``_through_pad``: a Transpose sinks through Pad.
 
-Afterwards: no Transpose reads a Transpose, and none only moves sides of 1.
+Afterwards: no Transpose reads a Transpose, and none only moves sides of 1 (unless sides stay free).
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ _NARY = frozenset({"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum"})
 
 
 class SinkTransposes(ir.passes.InPlacePass):
-    """Move every Transpose behind the operators that can compute in the other layout; see the rules above."""
+    """Move every Transpose behind the operators that can compute in the other layout; see the rules above.
+
+    With ``free_sides`` rule 2 is left out: a Reshape would state the sides of a canvas that is to stay free.
+    """
+
+    def __init__(self, *, free_sides: bool = False) -> None:
+        self.free_sides = free_sides
+        self._rules = [rule for rule in _RULES if not (free_sides and rule is _to_reshape)]
 
     def requires(self, model: ir.Model) -> None:
         for node in model.graph:
@@ -49,14 +56,15 @@ class SinkTransposes(ir.passes.InPlacePass):
         while changed:
             changed = False
             for node in list(graph):
-                if node.graph is not None and any(rule(graph, node) for rule in _RULES):
+                if node.graph is not None and any(rule(graph, node) for rule in self._rules):
                     changed = modified = True
             graphs.remove_unused(graph)
         return ir.passes.PassResult(model, modified=modified)
 
     def ensures(self, model: ir.Model) -> None:
         for node in model.graph:
-            if node.op_type == "Transpose" and (_permutation(_producer(node)) or _moves_nothing(node)):
+            moves_nothing = not self.free_sides and _moves_nothing(node)
+            if node.op_type == "Transpose" and (_permutation(_producer(node)) or moves_nothing):
                 raise ir.passes.PostconditionError(f"a Transpose that is not needed is still there: {node}")
 
 

@@ -86,12 +86,12 @@ def _sensitive(graph: ir.Graph) -> dict[str, str]:
     for node in graph:
         if node.op_type not in _OPERATORS:
             continue
-        shape = graphs.shape_of(node.outputs[0]) or (1, 1, 1, 1)
+        shape = node.outputs[0].shape
         if node is first:
             found[str(node.name)] = "the first one, which reads the picture"
         elif "Conv" not in {user.op_type for user in _later_nodes(node)}:
             found[str(node.name)] = "the last ones: scores and offsets"
-        elif shape[2] * shape[3] == 1:
+        elif shape is None or list(shape)[2:] == [1, 1]:
             found[str(node.name)] = "squeeze and excitation: a few numbers that scale whole maps"
         elif graphs.integer(node, "group", 1) > 1:
             found[str(node.name)] = "depthwise: few products per value, and ranges that differ by channel"

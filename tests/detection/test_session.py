@@ -74,8 +74,8 @@ def test_every_metadata_key_is_needed(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"contract_version": 2}, "version 2"),
-        ({"contract_version": 4}, "version 4"),
+        ({"contract_version": 3}, "version 3"),
+        ({"contract_version": 5}, "version 5"),
         ({"letterbox": "centre"}, "letterbox"),
         ({"letterbox_multiple": 0}, "letterbox_multiple"),
         ({"precision": "fp64"}, "precision"),

@@ -149,7 +149,7 @@ def test_a_metadata_value_that_is_off_is_refused(tmp_path: Path, key: str, proof
     proof(faults=len(values))
 
 
-@pytest.mark.parametrize("version", ["0", "1", "2", "4", "999", "99999999999999999999", "-2", "2.0"])
+@pytest.mark.parametrize("version", ["0", "1", "2", "3", "5", "999", "99999999999999999999", "-2", "2.0"])
 def test_another_contract_version_is_refused(tmp_path: Path, version: str, proof: Proof) -> None:
     metadata = {**GOOD.to_metadata(), "edge.contract_version": version}
     with pytest.raises(ContractError, match=r"version|not a number"):

@@ -193,7 +193,7 @@ def flipped(path: Path) -> None:
 
 
 def from_the_future(path: Path) -> None:
-    save(tiny(BOXES, SCORES, metadata={**GOOD.to_metadata(), "edge.contract_version": "4"}), path)
+    save(tiny(BOXES, SCORES, metadata={**GOOD.to_metadata(), "edge.contract_version": "5"}), path)
 
 
 def without_metadata(path: Path) -> None:
@@ -217,7 +217,7 @@ def pipe_beside(path: Path) -> None:
 
 COMMAND_CASES: dict[Callable[[Path], None], str] = {
     flipped: "was changed or is incomplete",
-    from_the_future: "contract version 4",
+    from_the_future: "contract version 5",
     without_metadata: "metadata key 'edge.contract_version' is missing",
     leads_elsewhere: "external data",
     pipe: "not a regular file",
