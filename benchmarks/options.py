@@ -16,6 +16,7 @@ class Kind(str, Enum):
     wider = "wider"
     coco = "coco"
     voc = "voc"
+    yolo = "yolo"
 
 
 class Split(str, Enum):

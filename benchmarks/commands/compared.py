@@ -73,7 +73,7 @@ def accuracy(
         options.Kind | None,
         typer.Option("--format", help="Format of the labels, where the folder has several."),
     ] = None,
-    category: Annotated[str | None, typer.Option(help="COCO, VOC: the class that is a face.")] = None,
+    category: Annotated[str | None, typer.Option(help="The class that is a face.")] = None,
     split: Annotated[options.Reported | None, typer.Option(help="Report on this split.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many pictures per split.")] = None,
     json: options.Kept = None,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from edge.errors import EdgeError
 
-Kind = Literal["jsonl", "wider", "coco", "voc"]
-Split = Literal["train", "eval"]
+Kind = Literal["jsonl", "wider", "coco", "voc", "yolo"]
+Split = Literal["train", "val", "test", "eval"]
 Box = tuple[float, float, float, float]
 
 LEVELS = ("easy", "medium", "hard")
@@ -34,7 +33,7 @@ class LabelledObject:
 
     ``box``: ``x1 y1 x2 y2`` in pixels of the upright picture. ``ignore``: neither a miss nor, when it is
     found, false. ``masked``: None where the set does not say. ``sets``: those of ``LEVELS`` that it is in.
-    ``label``: what it is.
+    ``label``: what it is, as the set names it. ``where``: file and line or key, for messages.
     """
 
     box: Box
@@ -42,6 +41,7 @@ class LabelledObject:
     masked: bool | None = None
     sets: frozenset[str] = frozenset()
     label: str = "face"
+    where: str = field(default="", compare=False, repr=False)
 
     @property
     def side(self) -> float:
@@ -52,12 +52,14 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class Picture:
-    """``size``: width and height in pixels as the labels state them; None where they do not."""
+    """``size``: width and height in pixels as the labels state them; None where they do not. ``source``:
+    where it comes from, if the labels say so picture by picture."""
 
     path: Path
     objects: tuple[LabelledObject, ...]
     split: Split | None = None
     size: tuple[int, int] | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,23 @@ class DataSet:
         return tuple(split for split in get_args(Split) if split in present)
 
 
+@dataclass
+class Labels:
+    """What the files of a set say, as it stands: boxes and pictures are not checked, and may not be there.
+
+    ``names``: the labels that the set declares or uses. ``licences`` and ``sources`` as the files state them.
+    """
+
+    folder: Path
+    kind: Kind
+    files: tuple[Path, ...]
+    pictures: list[Picture] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    licences: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+
 def listed(names: Collection[object]) -> str:
     return ", ".join(str(name) for name in list(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
@@ -87,32 +106,58 @@ def read_bytes(file: Path) -> bytes:
         raise DatasetError(f"{file}: {error.strerror or error}") from error
 
 
+def read_text(file: Path) -> str:
+    try:
+        return read_bytes(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: no UTF-8 text: {error}") from error
+
+
 def place_of(name: str, bases: Iterable[Path]) -> Path:
     """Where a picture lies: in the first of these folders that has it, or in the first of all."""
-    places = [base / name for base in bases]
+    # Tools on Windows write its separator.
+    names = [name, name.replace("\\", "/")] if "\\" in name else [name]
+    places = [base / each for each in names for base in bases]
     return next((place for place in places if place.is_file()), places[0])
 
 
-def box_of(x: float, y: float, width: float, height: float, where: str) -> Box:
-    """Raises DatasetError for a box of no area, which nothing could find."""
-    if not (math.isfinite(x) and math.isfinite(y) and 0 < width < math.inf and 0 < height < math.inf):
-        raise DatasetError(
-            f"{where}: the box at x {x:g}, y {y:g} is {width:g} wide and {height:g} high; correct it, or "
-            "take it out"
-        )
+def corners(x: float, y: float, width: float, height: float) -> Box:
     return x, y, x + width, y + height
 
 
-def split_of(file: Path) -> Split | None:
-    """What the name of a file of labels says."""
-    words = set(re.findall("[a-z]+", file.stem.lower()))
-    if "train" in words:
-        return "train"
-    return "eval" if words & {"val", "valid", "validation", "eval", "test"} else None
+def check_box(labelled: LabelledObject) -> None:
+    """Raises DatasetError for a box of no area, which nothing could find."""
+    x, y, right, bottom = labelled.box
+    width, height = right - x, bottom - y
+    if not (math.isfinite(x) and math.isfinite(y) and 0 < width < math.inf and 0 < height < math.inf):
+        raise DatasetError(
+            f"{labelled.where}: the box at x {x:g}, y {y:g} is {width:g} wide and {height:g} high; correct "
+            "it, or take it out"
+        )
 
 
-def face_classes(names: Collection[str], category: str | None, where: str) -> dict[str, bool | None]:
-    """Those classes that are a face, and whether such a face is masked. Raises DatasetError for none."""
+def split_of(*names: str) -> Split | None:
+    """What the first of these names of files or folders that names a split says."""
+    for name in names:
+        words = set(re.findall("[a-z]+", name.lower()))
+        if "train" in words:
+            return "train"
+        if words & {"val", "valid", "validation"}:
+            return "val"
+        if "test" in words:
+            return "test"
+        if "eval" in words:
+            return "eval"
+    return None
+
+
+def masked_by(label: str) -> bool | None:
+    """Whether a face of this class is masked; None where its name does not say."""
+    return FACE_CLASSES.get(label.lower())
+
+
+def face_classes(names: Collection[str], category: str | None, where: str) -> set[str]:
+    """Those classes that are a face. Raises DatasetError for none."""
     chosen = {name for name in names if (name == category if category else name.lower() in FACE_CLASSES)}
     if not chosen:
         wanted = repr(category) if category else " or ".join(FACE_CLASSES)
@@ -120,9 +165,4 @@ def face_classes(names: Collection[str], category: str | None, where: str) -> di
             f"{where}: no class is {wanted}; there are: {', '.join(sorted(names)) or 'none'}. Say with "
             "--category which one is a face"
         )
-    return {name: FACE_CLASSES.get(name.lower()) for name in chosen}
-
-
-def note_of_others(where: Path, others: Counter[str]) -> list[str]:
-    named = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
-    return [f"{where.name}: objects that are no faces: {named}"] if others else []
+    return chosen

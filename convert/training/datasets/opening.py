@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from convert.training.datasets.form import DataSet, DatasetError, Kind, Picture, listed
+from convert.training.datasets.form import (
+    DataSet,
+    DatasetError,
+    Kind,
+    Labels,
+    Picture,
+    check_box,
+    face_classes,
+    listed,
+)
 from convert.training.datasets.json_labels import read_coco, read_jsonl
 from convert.training.datasets.voc import read_voc
 from convert.training.datasets.wider import read_wider
+from convert.training.datasets.yolo import read_yolo
 
+MERGED = "merge.json"
+"""What ``edge-train merge`` writes beside the labels."""
 PLACES: dict[Kind, tuple[str, ...]] = {
     "jsonl": ("annotations.jsonl",),
     "wider": ("wider_face_*_bbx_gt.txt", "wider_face_split/wider_face_*_bbx_gt.txt"),
-    "coco": ("*.json", "annotations/*.json"),
-    "voc": ("*.xml", "annotations/*.xml", "Annotations/*.xml"),
-}
-"""Where the labels of each kind lie in a folder."""
+    "coco": ("*.json", "annotations/*.json", "*/_annotations.coco.json"),
+    "voc": (
+        "*.xml", "annotations/*.xml", "Annotations/*.xml",
+        "train/*.xml", "val/*.xml", "valid/*.xml", "test/*.xml",
+    ),
+    "yolo": ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "labels/classes.txt", "obj.names"),
+}  # fmt: skip
+"""Where the labels of each kind lie in a folder; of YOLO's, the names of the classes."""
+_OTHER_JSON = {MERGED, "notes.json"}
+"""Not COCO's: our own, and what Label Studio puts beside YOLO's text."""
 
 
-def open_dataset(
-    name: str, *, kind: Kind | None = None, category: str | None = None, data: Path | None = None
-) -> DataSet:
-    """Read a set: a folder, or the name of one below ``data``, where there is such a folder.
+def read_labels(folder: Path, kind: Kind | None = None, *, with_levels: bool = True) -> Labels:
+    """Read the labels of a folder as they stand. ``kind`` is needed only where several lie there.
 
-    ``kind`` is needed only where several kinds of labels lie in the folder. ``category`` is the class that
-    is a face (COCO and VOC; default: those of ``FACE_CLASSES``). Raises DatasetError.
+    ``with_levels``: also WIDER's lists of easy, medium and hard faces. Raises DatasetError.
     """
-    folder = _folder(name, data)
     files = {
-        each: sorted({file for p in places for file in folder.glob(p)}) for each, places in PLACES.items()
+        each: sorted(
+            {file for place in places for file in folder.glob(place) if file.name not in _OTHER_JSON}
+        )
+        for each, places in PLACES.items()
     }
     present = [each for each, found in files.items() if found]
     wanted = ", ".join(f"{each}: {' or '.join(places)}" for each, places in PLACES.items())
@@ -41,19 +60,56 @@ def open_dataset(
             f"{folder}: labels of several kinds, {', '.join(present)}; choose one with --format"
         )
     kind = kind or present[0]
-    if category is not None and kind in ("jsonl", "wider"):
-        raise DatasetError(f"{folder}: labels of kind {kind} have no classes; leave out --category")
-    notes: list[str] = []
+    labels = Labels(folder, kind, tuple(files[kind]))
     if kind == "jsonl":
-        pictures = [picture for file in files[kind] for picture in read_jsonl(file)]
+        read_jsonl(labels)
     elif kind == "wider":
-        pictures = [picture for file in files[kind] for picture in read_wider(file, folder, notes)]
+        read_wider(labels, with_levels=with_levels)
     elif kind == "coco":
-        pictures = [picture for file in files[kind] for picture in read_coco(file, folder, category, notes)]
+        read_coco(labels)
+    elif kind == "voc":
+        read_voc(labels)
     else:
-        pictures = read_voc(files[kind], folder, category, notes)
+        read_yolo(labels)
+    return labels
+
+
+def open_dataset(
+    name: str, *, kind: Kind | None = None, category: str | None = None, data: Path | None = None
+) -> DataSet:
+    """Read a set: a folder, or the name of one below ``data``, where there is such a folder.
+
+    ``kind`` is needed only where several kinds of labels lie in the folder. ``category`` is the class that
+    is a face (default: those of ``FACE_CLASSES``). What a set calls val, validation or test is ``eval``.
+    Raises DatasetError.
+    """
+    folder = _folder(name, data)
+    if category is not None and kind == "wider":
+        raise DatasetError(f"{folder}: labels of kind {kind} have no classes; leave out --category")
+    labels = read_labels(folder, kind)
+    pictures = [
+        replace(picture, split="eval") if picture.split in ("val", "test") else picture
+        for picture in _chosen(labels, category)
+    ]
     _check(folder, pictures)
-    return DataSet(folder.resolve().name, kind, tuple(pictures), tuple(notes))
+    return DataSet(folder.resolve().name, labels.kind, tuple(pictures), tuple(labels.notes))
+
+
+def open_merged(folder: Path) -> DataSet:
+    """Read what ``edge-train merge`` wrote: one label, and the splits ``train``, ``val`` and ``test``.
+
+    Raises DatasetError for any other folder.
+    """
+    try:
+        label = str(json.loads((folder / MERGED).read_bytes())["into"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{folder}: no merged set ({MERGED}: {error}); make one with edge-train merge"
+        ) from error
+    labels = read_labels(folder, "jsonl")
+    pictures = _chosen(labels, label)
+    _check(folder, pictures)
+    return DataSet(folder.resolve().name, labels.kind, tuple(pictures), tuple(labels.notes))
 
 
 def _folder(name: str, data: Path | None) -> Path:
@@ -65,6 +121,24 @@ def _folder(name: str, data: Path | None) -> Path:
         there = ", ".join(sorted(entry.name for entry in data.iterdir() if entry.is_dir())) or "none"
         raise DatasetError(f"{name} is no folder, and none below {data} either; those there: {there}")
     return data / name
+
+
+def _chosen(labels: Labels, category: str | None) -> list[Picture]:
+    """The pictures with those objects that are faces, each with a box of some area."""
+    classes = face_classes(labels.names, category, str(labels.folder))
+    others: Counter[str] = Counter()
+    pictures = []
+    for picture in labels.pictures:
+        others.update(each.label for each in picture.objects if each.label not in classes)
+        faces = tuple(each for each in picture.objects if each.label in classes)
+        if labels.kind != "wider":  # its reader ignores the few that the set itself has
+            for face in faces:
+                check_box(face)
+        pictures.append(replace(picture, objects=faces))
+    if others:
+        named = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
+        labels.notes.append(f"{labels.folder.resolve().name}: objects that are no faces: {named}")
+    return pictures
 
 
 def _check(folder: Path, pictures: Sequence[Picture]) -> None:

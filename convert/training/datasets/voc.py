@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
 from convert.training.datasets.form import (
     DatasetError,
     LabelledObject,
+    Labels,
     Picture,
-    box_of,
-    face_classes,
-    note_of_others,
+    masked_by,
     place_of,
     read_bytes,
+    split_of,
 )
 
 
@@ -26,34 +25,29 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise DatasetError("it has a DOCTYPE, which labels do not need; take it out")
 
 
-def read_voc(files: Sequence[Path], folder: Path, category: str | None, notes: list[str]) -> list[Picture]:
-    roots = {file: _xml(file) for file in files}
-    names = {_text(entry, "name", file) for file, root in roots.items() for entry in root.iter("object")}
-    classes = face_classes(names, category, str(folder))
-    others: Counter[str] = Counter()
-    pictures = []
-    for file, root in roots.items():
-        faces = []
-        for number, entry in enumerate(root.iter("object")):
-            name = _text(entry, "name", file)
-            if name not in classes:
-                others[name] += 1
-                continue
-            x1, y1, x2, y2 = (
-                _number(entry, f"bndbox/{key}", file) for key in ("xmin", "ymin", "xmax", "ymax")
-            )
-            box = box_of(x1, y1, x2 - x1, y2 - y1, f"{file}: object {number + 1}")
-            difficult = entry.find("difficult") is not None and _number(entry, "difficult", file) != 0
-            faces.append(LabelledObject(box, difficult, classes[name]))
+def read_voc(labels: Labels) -> None:
+    """Read one file a picture; a folder of them that is named after a split gives its pictures that split."""
+    folder = labels.folder
+    for file in labels.files:
+        root = _xml(file)
+        objects = tuple(_object(entry, n, file) for n, entry in enumerate(root.iter("object"), 1))
         bases = [folder / "images", folder / "JPEGImages", folder, file.parent]
         path = place_of(_text(root, "filename", file), bases)
         size = None
         if root.find("size") is not None:
-            size = int(_number(root, "size/width", file)), int(_number(root, "size/height", file))
+            size = _side(root, "width", file), _side(root, "height", file)
+        split = None if file.parent == folder else split_of(file.parent.name)
         # Some tools write 0 x 0 where they do not know the size.
-        pictures.append(Picture(path, tuple(faces), size=size if size and all(size) else None))
-    notes += note_of_others(folder, others)
-    return pictures
+        labels.pictures.append(Picture(path, objects, split, size if size and all(size) else None))
+    labels.names |= {each.label for picture in labels.pictures for each in picture.objects}
+
+
+def _object(entry: ElementTree.Element, number: int, file: Path) -> LabelledObject:
+    name = _text(entry, "name", file)
+    x1, y1, x2, y2 = (_number(entry, f"bndbox/{key}", file) for key in ("xmin", "ymin", "xmax", "ymax"))
+    difficult = entry.find("difficult") is not None and _number(entry, "difficult", file) != 0
+    where = f"{file}: object {number}"
+    return LabelledObject((x1, y1, x2, y2), difficult, masked_by(name), label=name, where=where)
 
 
 def _xml(file: Path) -> ElementTree.Element:
@@ -78,3 +72,10 @@ def _number(element: ElementTree.Element, key: str, file: Path) -> float:
         return float(text)
     except ValueError as error:
         raise DatasetError(f"{file}: {element.tag}/{key} is no number: {text!r}") from error
+
+
+def _side(root: ElementTree.Element, key: str, file: Path) -> int:
+    side = _number(root, f"size/{key}", file)
+    if not math.isfinite(side):
+        raise DatasetError(f"{file}: size/{key} is no number of pixels: {side}")
+    return int(side)

@@ -12,9 +12,11 @@ from convert.training.datasets.form import (
     LEVELS,
     DatasetError,
     LabelledObject,
+    Labels,
     Picture,
+    corners,
     place_of,
-    read_bytes,
+    read_text,
     split_of,
 )
 
@@ -24,13 +26,21 @@ Levels = dict[str, dict[str, list[int]]]
 """By level and picture (without its suffix): the places of its faces among those of the picture."""
 
 
-def read_wider(file: Path, folder: Path, notes: list[str]) -> list[Picture]:
-    split = split_of(file)
-    levels = _wider_levels(file, folder, notes) if split == "eval" else {}
+def read_wider(labels: Labels, *, with_levels: bool = True) -> None:
+    """Read WIDER's text; ``with_levels``: also the lists of easy, medium and hard faces, where they are."""
+    labels.names.add("face")
+    for file in labels.files:
+        labels.pictures += _pictures(file, labels.folder, labels.notes, with_levels)
+
+
+def _pictures(file: Path, folder: Path, notes: list[str], with_levels: bool) -> list[Picture]:
+    split = split_of(file.stem)
+    levels = _wider_levels(file, folder, notes) if with_levels and split == "val" else {}
     images = f"WIDER_{'train' if split == 'train' else 'val'}/images"
     bases = [folder / images, folder / "images", folder, file.parent]
     pictures, flat = [], 0
-    for name, rows, where in _wider_entries(file):
+    for name, rows, at in _wider_entries(file):
+        where = f"{file}:{at + 1}"
         sets = [frozenset[str]()] * len(rows)
         for level, listed in levels.items():
             places = listed.get(name.rpartition(".")[0])
@@ -43,24 +53,28 @@ def read_wider(file: Path, folder: Path, notes: list[str]) -> list[Picture]:
             for place in places:
                 sets[place] |= {level}
         faces = []
-        for (x, y, width, height, *rest), levels_of_face in zip(rows, sets, strict=True):
+        for number, (row, levels_of_face) in enumerate(zip(rows, sets, strict=True)):
+            x, y, width, height, *rest = row
             # The set itself has a few faces without width or height.
             empty = width <= 0 or height <= 0
             flat += empty
             invalid = rest[WIDER_FIELDS.index("invalid") - 4] != 0
-            faces.append(LabelledObject((x, y, x + width, y + height), invalid or empty, sets=levels_of_face))
+            labelled = LabelledObject(
+                corners(x, y, width, height),
+                invalid or empty,
+                sets=levels_of_face,
+                where=f"{file}:{at + 3 + number}",
+            )
+            faces.append(labelled)
         pictures.append(Picture(place_of(name, bases), tuple(faces), split))
     if flat:
         notes.append(f"{file.name}: {flat} faces without width or height are ignored")
     return pictures
 
 
-def _wider_entries(file: Path) -> Iterable[tuple[str, list[list[float]], str]]:
-    """Each picture's name, the rows of its faces, and the place in the file."""
-    try:
-        lines = [line.strip() for line in read_bytes(file).decode("utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file}: no UTF-8 text: {error}") from error
+def _wider_entries(file: Path) -> Iterable[tuple[str, list[list[float]], int]]:
+    """Each picture's name, the rows of its faces, and the line of its name, from 0."""
+    lines = [line.strip() for line in read_text(file).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     at = 0
@@ -74,10 +88,10 @@ def _wider_entries(file: Path) -> Iterable[tuple[str, list[list[float]], str]]:
         if at + 2 + count > len(lines):
             raise DatasetError(f"{where}: {count} faces are announced, but the file ends before")
         rows = [_wider_row(lines[n], f"{file}:{n + 1}") for n in range(at + 2, at + 2 + count)]
-        at += 2 + count
+        begin, at = at, at + 2 + count
         if count == 0 and at < len(lines) and set(lines[at].split()) == {"0"}:
             at += 1
-        yield name, rows, where
+        yield name, rows, begin
 
 
 def _wider_row(line: str, where: str) -> list[float]:

@@ -58,12 +58,12 @@ FACE = {"box": [10, 5, 20, 30], "masked": True}
 def test_jsonl_has_masks_splits_and_faces_to_ignore(tmp_path: Path) -> None:
     records = [
         line("a.png", FACE, {"box": [1, 2, 3, 4], "masked": False, "difficult": True}, split="train"),
-        line("b.png", {"box": [1.5, 2, 3, 4], "invalid": True, "label": "x"}, split="eval"),
+        line("b.png", {"box": [1.5, 2, 3, 4], "invalid": True, "label": "x"}, FACE, split="eval"),
         line("c.png", split="eval"),
     ]
     jsonl(tmp_path / "set", *records)
     data = open_dataset(str(tmp_path / "set"))
-    assert (data.name, data.kind, data.notes) == ("set", "jsonl", ())
+    assert (data.name, data.kind, data.notes) == ("set", "jsonl", ("set: objects that are no faces: 1 x",))
     assert data.splits == ("train", "eval")
     assert [p.split for p in data.pictures] == ["train", "eval", "eval"]
     assert [p.path.name for p in data.pictures] == ["a.png", "b.png", "c.png"]
@@ -73,7 +73,7 @@ def test_jsonl_has_masks_splits_and_faces_to_ignore(tmp_path: Path) -> None:
             LabelledObject((10, 5, 30, 35), masked=True),
             LabelledObject((1, 2, 4, 6), ignore=True, masked=False),
         ),
-        (LabelledObject((1.5, 2, 4.5, 6), ignore=True),),
+        (LabelledObject((10, 5, 30, 35), masked=True),),
         (),
     ]
     assert data.pictures[0].objects[0].side == 20
@@ -102,9 +102,9 @@ def test_a_set_below_the_data_folder_has_a_name(tmp_path: Path) -> None:
         ),
         (
             '{"image": "a", "width": 1, "height": 1, "faces": [{"box": [NaN, 1, 2, 3]}]}',
-            (":2: faces.0.box.0",),
+            (":2: faces.0: the box at x nan",),
         ),
-        (json.dumps(line("a.png", split="test")), (":2: split", "'train' or 'eval'")),
+        (json.dumps(line("a.png", split="other")), (":2: split", "'train', 'val', 'test' or 'eval'")),
         (json.dumps({"faces": []}), (":2: image: Field required",)),
     ],
 )
@@ -149,7 +149,7 @@ def test_the_kind_is_told_by_what_lies_there(tmp_path: Path) -> None:
     refused(tmp_path, "labels of several kinds, jsonl, voc; choose one with --format")
     assert open_dataset(str(tmp_path), kind="jsonl").kind == "jsonl"
     refused(tmp_path, "no labels of kind wider", kind="wider")
-    refused(tmp_path, "kind jsonl have no classes; leave out --category", kind="jsonl", category="face")
+    refused(tmp_path, "kind wider have no classes; leave out --category", kind="wider", category="face")
 
 
 # ----------------------------------------------------------------------------------------------------- COCO
@@ -196,7 +196,7 @@ def test_coco(tmp_path: Path, labels: str, pictures: str, split: str | None) -> 
         (),
     ]
     assert [(p.size, p.split) for p in data.pictures] == [((64, 48), split)] * 2
-    assert data.notes == (f"{Path(labels).name}: objects that are no faces: 1 hat",)
+    assert data.notes == (f"{tmp_path.name}: objects that are no faces: 1 hat",)
 
 
 def test_coco_with_two_files_has_both_splits(tmp_path: Path) -> None:
@@ -263,6 +263,9 @@ def voc(file: Path, *objects: str, name: str = "a.png", size: str = "") -> Path:
     return write(file, f"<annotation>{body}</annotation>")
 
 
+NAME = "<filename>a.png</filename>"
+
+
 def thing(name: str, *box: object, more: str = "") -> str:
     return OBJECT.format(*box, name=name, more=more)
 
@@ -287,14 +290,16 @@ def test_voc_with_masks(tmp_path: Path, labels: str, pictures: str) -> None:
     box = (1.0, 2.0, 11.0, 22.0)
     assert (data.kind, data.splits) == ("voc", ())
     assert data.pictures[0].objects == (
-        LabelledObject(box, masked=True),
-        LabelledObject(box, masked=False),
-        LabelledObject(box, ignore=True, masked=True),
+        LabelledObject(box, masked=True, label="with_mask"),
+        LabelledObject(box, masked=False, label="without_mask"),
+        LabelledObject(box, ignore=True, masked=True, label="mask_weared_incorrect"),
     )
-    assert data.pictures[1].objects == (LabelledObject((1.5, 2, 11, 22)),)
+    assert data.pictures[1].objects == (LabelledObject((1.5, 2, 11, 22), label="Face"),)
     assert [p.size for p in data.pictures] == [(64, 48), None]
     assert data.notes == (f"{tmp_path.name}: objects that are no faces: 1 dog",)
-    assert open_dataset(str(tmp_path), category="dog").pictures[0].objects == (LabelledObject(box),)
+    assert open_dataset(str(tmp_path), category="dog").pictures[0].objects == (
+        LabelledObject(box, label="dog"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -306,8 +311,12 @@ def test_voc_with_masks(tmp_path: Path, labels: str, pictures: str) -> None:
         ("<annotation><object/></annotation>", "object/name is missing or empty"),
         (f"<annotation>{thing('face', 1, 2, 3, 4)}</annotation>", "annotation/filename is missing"),
         (f"<annotation>{thing('face', 1, 2, 'x', 4)}</annotation>", "object/bndbox/xmax is no number: 'x'"),
-        (f"<annotation>{thing('face', 1, 2, 1, 4)}</annotation>", "object 1: the box at x 1, y 2 is 0 wide"),
-        (f"<annotation>{thing('face', 1, 2, 'inf', 4)}</annotation>", "inf wide"),
+        (
+            f"<annotation>{NAME}{thing('face', 1, 2, 1, 4)}</annotation>",
+            "object 1: the box at x 1, y 2 is 0 wide",
+        ),
+        (f"<annotation>{NAME}{thing('face', 1, 2, 'inf', 4)}</annotation>", "inf wide"),
+        (f"<annotation>{NAME}<size><width>inf</width></size></annotation>", "size/width is no number of pix"),
     ],
 )
 def test_bad_voc_is_refused(tmp_path: Path, text: str, part: str) -> None:
