@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.pipeline.result import DEFACE_FULL, EDGE, EDGE_BLUR, EDGE_NO_LAST_LOOK, PipelineResult
-from benchmarks.scenes.result import PROMISED_SIDE, ScenesResult, percent
+from benchmarks.scenes.page import percent
+from benchmarks.scenes.result import PROMISED_SIDE, ScenesResult
 from benchmarks.speed.result import SpeedResult
 
 BEGIN = "<!-- figures: python -m benchmarks report -->"

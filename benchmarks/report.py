@@ -15,7 +15,7 @@ from benchmarks.accuracy.result import AccuracyResult
 from benchmarks.machine import Result
 from benchmarks.pipeline import result as pipeline
 from benchmarks.pipeline.result import PipelineResult
-from benchmarks.scenes import result as scenes
+from benchmarks.scenes import page as scenes
 from benchmarks.scenes.result import ScenesResult
 from benchmarks.speed import result as speed
 from benchmarks.speed.result import SpeedResult

@@ -15,7 +15,11 @@ from edge.errors import EdgeError
 
 if TYPE_CHECKING:
     from benchmarks.machine import Result
+    from benchmarks.scenes.detectors import Wanted
     from convert.training.datasets import Kind, Split
+
+
+DEFAULT_SIZE = "1920x1080"
 
 
 def speed(
@@ -123,9 +127,22 @@ def pipeline(
 def scenes(
     data: options.LabelledSet,
     split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = "1920x1080",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = DEFAULT_SIZE,
     frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 10,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FILE[@CANVAS[@SCORE]] that looks once: an .onnx file (YuNet as OpenCV publishes it, too) "
+            "or 'shipped'; may be repeated (default: the shipped one at 640x384, 1280x736, 1920x1088)."
+        ),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="FILE@CANVAS@SCORE to whose number of false boxes the others are compared.")
+    ] = "shipped@1920x1088@0.2",
+    tools: Annotated[
+        bool, typer.Option(help="Run edge and deface; without them, only --json keeps the result.")
+    ] = True,
     scores: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,9 +153,8 @@ def scenes(
     wait: options.Wait = True,
     json: options.Kept = None,
 ) -> None:
-    """Faces left at camera resolution by edge run, edge blur and deface."""
-    from benchmarks.scenes import result as form
-    from benchmarks.scenes import run
+    """Faces at camera resolution: missed by one look, and left by edge run, edge blur and deface."""
+    from benchmarks.scenes import detectors, page, run
     from convert.training.datasets import open_dataset
 
     try:
@@ -149,15 +165,20 @@ def scenes(
             size=_size(size),
             frames=frames,
             limit=limit,
+            reference=_reference(reference),
+            detectors=[detectors.parse(text) for text in detector or ()] or run.DEFAULT_LOOKS,
+            tools=tools,
             scores=[_scores(pair) for pair in scores or ()],
             deface=options.DEFACE_FOLDER if deface else None,
             wait=wait,
         )
     except EdgeError as error:
         raise common.give_up(str(error)) from error
-    file = _keep(result, json, f"scenes_{Path(data).name}_{result.split}")
-    form.plot(result, file.with_suffix(".png"))
-    print(form.as_markdown(result))
+    if tools or json is not None:
+        at = "" if size == DEFAULT_SIZE else f"_{size}"
+        file = _keep(result, json, f"scenes_{Path(data).name}_{result.split}{at}")
+        page.plot(result, file.with_suffix(".png"))
+    print(page.as_markdown(result))
 
 
 def deface_parity(
@@ -197,6 +218,15 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 64):
         raise common.give_up(f"--size {text}: expected WIDTHxHEIGHT of 64 pixels or more, such as 1920x1080")
     return int(width), int(height)
+
+
+def _reference(text: str) -> Wanted:
+    from benchmarks.scenes import detectors
+
+    wanted = detectors.parse(text)
+    if wanted.score is None:
+        raise common.give_up(f"--reference {text}: expected FILE@CANVAS@SCORE, such as shipped@1920x1088@0.2")
+    return wanted
 
 
 def _scores(text: str) -> tuple[float, float]:

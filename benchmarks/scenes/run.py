@@ -1,70 +1,34 @@
-"""Faces left at camera resolution: ``python -m benchmarks scenes --data NAME``.
+"""The yardstick: faces at camera resolution, ``python -m benchmarks scenes --data NAME``.
 
-Labelled pictures are packed at their own scale into frames of a camera's size (benchmarks/scenes/packing.py).
-Stills of the scenes go through ``edge blur`` and deface, clips of them through ``edge run`` and deface, each
-by its own command with its defaults. What is left of each labelled face is judged on the pixels that they
-wrote (benchmarks/scenes/judge.py). A frame that was not stored leaves nothing, and its faces do not count.
+Labelled pictures are packed at their own scale into frames of a camera's size (benchmarks/scenes/packing.py),
+after faces that the set does not label were added (benchmarks/scenes/labels.py).
 
-Frames per second are those of the whole process, start included.
+Detectors look at each still once (benchmarks/scenes/one_look.py). Then stills go through ``edge blur`` and
+deface, clips through ``edge run`` and deface, each by its own command with its defaults
+(benchmarks/scenes/tools.py). What is left of each labelled face is judged on the pixels that they wrote
+(benchmarks/scenes/judge.py). A frame that was not stored leaves nothing, and its faces do not count.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
 
 from benchmarks import common
-from benchmarks.last_look_rate import clip_frames
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline.compare import DEFACE
-from benchmarks.scenes.judge import changed_beside, faces_left
-from benchmarks.scenes.packing import Scene, boxes_in, pack, write_clip
-from benchmarks.scenes.result import SIDES, Count, Row, ScenesResult
-from convert.training.datasets import DataSet, DatasetError, LabelledObject, Split
-from edge.frames import Pixels
-from edge.store import log_format
+from benchmarks.scenes.detectors import Wanted, open_finders
+from benchmarks.scenes.labels import complete
+from benchmarks.scenes.one_look import look
+from benchmarks.scenes.packing import Scene, pack
+from benchmarks.scenes.result import Row, ScenesResult
+from benchmarks.scenes.tools import SMALL_CANVAS, Work, edge_blur, edge_run, run_deface, write_work
+from convert.training.datasets import DataSet, DatasetError, Picture, Split
 
-SMALL_CANVAS = {"detector": {"size_pixels": "640x384", "score_begin": 0.35, "score_continue": 0.2}}
-"""Every frame scaled to 640x384: quick, and blind to small faces."""
-RUN_SECONDS = 3600
-"""A tool that takes longer has failed."""
-
-_SCRIPT = Path(sys.executable).with_name("edge")
-
-
-@dataclass(eq=False)
-class Work:
-    """Scenes on the disk: ``stills`` as PNG and ``clips`` as MP4, one each per scene of its kind."""
-
-    folder: Path
-    still_scenes: list[Scene]
-    clip_scenes: list[Scene]
-    stills: list[Path]
-    clips: list[Path]
-    frames: int
-
-
-@dataclass(eq=False)
-class Output:
-    """One frame before and after a tool, both uint8 ``[H, W, 3]`` BGR, and the scene that it shows."""
-
-    original: Pixels
-    written: Pixels
-    scene: Scene
-    frame: int
+REFERENCE = Wanted(None, (1920, 1088), 0.2)
+"""CenterFace as published; the others are compared at the number of false boxes that it makes."""
+DEFAULT_LOOKS = (Wanted(None, (640, 384)), Wanted(None, (1280, 736)), Wanted(None, (1920, 1088)))
 
 
 def measure(
@@ -75,6 +39,9 @@ def measure(
     size: tuple[int, int] = (1920, 1080),
     frames: int = 10,
     limit: int | None = None,
+    reference: Wanted = REFERENCE,
+    detectors: Sequence[Wanted] = DEFAULT_LOOKS,
+    tools: bool = True,
     scores: Sequence[tuple[float, float]] = (),
     deface: Path | None = Path("build/deface-venv"),
     folder: Path = Path("build"),
@@ -82,224 +49,78 @@ def measure(
 ) -> ScenesResult:
     """Measure every row; ``split`` None takes ``eval``, or all pictures of a set without splits.
 
-    ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``scores`` are pairs of
-    ``score_begin`` and ``score_continue`` to compare with the detector's own. Raises DatasetError when
-    the set has no such split or no picture fits, SystemExit (2) when a tool fails.
+    ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``detectors`` look once,
+    after ``reference``. Without ``tools`` that is all; ``scores`` are pairs of ``score_begin`` and
+    ``score_continue`` to compare with the detector's own. Raises DatasetError when the set has no such split
+    or no picture fits, DetectorError for a detector that cannot be opened, SystemExit (2) when a tool fails.
     """
     if split is None and "eval" in dataset.splits:
         split = "eval"
-    python = None if deface is None else common.environment(deface, DEFACE)
+    python = common.environment(deface, DEFACE) if tools and deface is not None else None
+    dataset, completed = complete(dataset)
+    pictures = _pictures(dataset, split)
+    stills = scenes_of(dataset.name, pictures, size, 0, limit)
+    clips = scenes_of(dataset.name, pictures, size, frames, limit) if tools else []
+    finders = open_finders([reference, *detectors])
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="scenes-") as name:
-        work = prepare(dataset, split, size, frames, limit, Path(name))
-        if wait:
-            wait_for_quiet()
-        with watched() as watch:
-            rows = [
-                edge_run("edge run at 640x384, scores 0.35 and 0.2", work, SMALL_CANVAS),
-                edge_run("edge run, defaults", work, {}),
-                edge_blur("edge blur, defaults", work, ()),
-            ]
-            for begin, carry_on in scores:
-                detector = {"score_begin": begin, "score_continue": carry_on}
-                rows += [
-                    edge_run(f"edge run, scores {begin} and {carry_on}", work, {"detector": detector}),
-                    edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))),
-                ]
-            if python is not None:
-                rows += [
-                    run_deface(f"deface, {kind}", python, work, files, replace)
-                    for files, what in ((work.stills, "stills"), (work.clips, "clips"))
-                    for kind, replace in ((f"defaults, {what}", "blur"), (f"solid fill, {what}", "solid"))
-                ]
+    if wait:
+        wait_for_quiet()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scenes-") as name, watched() as watch:
+        looks = look(stills, finders)
+        work = write_work(stills, clips, frames, Path(name)) if tools else None
+        rows = _rows(work, scores, python) if work is not None else []
     return ScenesResult(
         command=command,
         machine=watch.machine,
         dataset=dataset.name,
         split=split or "all",
         size=size,
-        stills=len(work.stills),
-        clips=len(work.clips),
+        stills=len(stills),
+        clips=len(clips),
         frames=frames,
+        completed=completed,
+        looks=tuple(looks),
         rows=rows,
     )
 
 
-def prepare(
-    dataset: DataSet,
-    split: Split | None,
-    size: tuple[int, int],
-    frames: int,
-    limit: int | None,
-    folder: Path,
-) -> Work:
-    """Pack the scenes of a split (None: all pictures) and write them to ``folder``. Raises DatasetError."""
+def _pictures(dataset: DataSet, split: Split | None) -> list[Picture]:
     pictures = [picture for picture in dataset.pictures if split in (None, picture.split)]
     if not pictures:
         raise DatasetError(
             f"{dataset.name}: no pictures of split {split}; it has {', '.join(dataset.splits)}"
         )
+    return pictures
+
+
+def scenes_of(
+    name: str, pictures: Sequence[Picture], size: tuple[int, int], margin: int, limit: int | None
+) -> list[Scene]:
+    """Pack pictures of the set ``name``; scenes are larger than ``size`` by ``margin`` pixels, for the drift
+    of a clip of as many frames. Raises DatasetError."""
     width, height = size
-    still_scenes, clip_scenes = (
-        pack(pictures, width + margin, height + margin)[0][:limit] for margin in (0, frames)
-    )
-    if not still_scenes:
-        raise DatasetError(
-            f"{dataset.name}: every picture is larger than {width}x{height}; give a larger --size"
-        )
-    stills, clips = [], []
-    for kind in ("stills", "clips"):
-        (folder / kind).mkdir()
-    for number, scene in enumerate(still_scenes):
-        stills.append(folder / "stills" / f"scene{number:03}.png")
-        if not cv2.imwrite(str(stills[-1]), scene.pixels):
-            raise DatasetError(f"{stills[-1]}: cannot be written")
-    for number, scene in enumerate(clip_scenes):
-        clips.append(folder / "clips" / f"scene{number:03}.mp4")
-        write_clip(scene, clips[-1], frames)
-    return Work(folder, still_scenes, clip_scenes, stills, clips, frames)
+    scenes = pack(pictures, width + margin, height + margin)[0][:limit]
+    if not scenes:
+        raise DatasetError(f"{name}: every picture is larger than {width}x{height}; give a larger --size")
+    return scenes
 
 
-def edge_run(name: str, work: Work, settings: dict[str, dict[str, Any]]) -> Row:
-    """The daemon, by its own command, with one video camera per scene."""
-    store = Path(tempfile.mkdtemp(dir=work.folder, prefix="store-"))
-    tables: dict[str, dict[str, Any]] = {
-        "store": {"folder": str(store)},
-        "status": {"enabled": False},
-        **settings,
-        **{f"cameras.{clip.stem}": {"source": str(clip), "pace": False} for clip in work.clips},
-    }
-    config = store / "edge.toml"
-    config.write_text("".join(_section(*table) for table in tables.items()), encoding="utf-8")
-    seconds = _timed([str(_SCRIPT), "run", "--config", str(config)])
-    stored: dict[str, dict[int, Path]] = defaultdict(dict)
-    for file in log_format.log_files(store):
-        for record in map(log_format.decode_line, file.read_bytes().splitlines()):
-            if record["event"] == "image":
-                stored[record["camera"]][record["frame"]] = store / record["image"]
-
-    def outputs() -> Iterator[Output]:
-        for clip, scene in zip(work.clips, work.clip_scenes, strict=True):
-            for number, pixels in enumerate(_frames(clip)):
-                if number in stored[clip.stem]:
-                    yield Output(pixels, _picture(stored[clip.stem][number]), scene, number)
-
-    return _row(name, outputs(), work, work.frames * len(work.clips), seconds)
-
-
-def edge_blur(name: str, work: Work, arguments: Sequence[str]) -> Row:
-    """``edge blur`` on the stills."""
-    out = Path(tempfile.mkdtemp(dir=work.folder, prefix="blur-"))
-    stills = work.folder / "stills"
-    seconds = _timed([str(_SCRIPT), "blur", str(stills), "--out", str(out), *arguments])
-
-    def outputs() -> Iterator[Output]:
-        for still, scene in zip(work.stills, work.still_scenes, strict=True):
-            yield Output(scene.pixels, _picture(out / still.name), scene, -1)
-
-    return _row(name, outputs(), work, len(work.stills), seconds)
-
-
-def run_deface(name: str, python: Path, work: Work, files: Sequence[Path], replace: str) -> Row:
-    """deface's own command; it writes beside its inputs, so it gets copies."""
-    draft = Path(tempfile.mkdtemp(dir=work.folder, prefix="deface-"))
-    copies = [Path(shutil.copy(file, draft)) for file in files]
-    script = python.with_name("deface").absolute()
-    seconds = _timed([str(script), "--replacewith", replace, *map(str, copies)])
-
-    def outputs() -> Iterator[Output]:
-        for file, copy in zip(files, copies, strict=True):
-            written = copy.with_name(f"{copy.stem}_anonymized{copy.suffix}")
-            if file.suffix == ".png":
-                scene = work.still_scenes[files.index(file)]
-                yield Output(scene.pixels, _picture(written), scene, -1)
-                continue
-            scene = work.clip_scenes[files.index(file)]
-            for number, (before, after) in enumerate(zip(_frames(file), _frames(written), strict=True)):
-                # Its encoder stretches 1080 lines to 1088.
-                yield Output(before, _resized(after, before), scene, number)
-
-    return _row(
-        name, outputs(), work, len(files) * (1 if files[0].suffix == ".png" else work.frames), seconds
-    )
-
-
-def _row(name: str, outputs: Iterator[Output], work: Work, frames: int, seconds: float) -> Row:
-    present: dict[tuple[int, bool | None], int] = defaultdict(int)
-    left: dict[tuple[int, bool | None], int] = defaultdict(int)
-    beside = []
-    for output in outputs:
-        if output.frame < 0:
-            boxes, faces = output.scene.boxes, list(output.scene.faces)
-        else:
-            boxes, faces = boxes_in(output.scene, work.frames, output.frame)
-        beside.append(changed_beside(output.original, output.written, boxes))
-        counted = np.array([_counts(face) for face in faces], bool)
-        remaining = faces_left(output.original, output.written, boxes[counted])
-        for face, is_left in zip(
-            [f for f, good in zip(faces, counted, strict=True) if good], remaining, strict=True
-        ):
-            key = (max(side for side in SIDES if side <= face.side), face.masked)
-            present[key] += 1
-            left[key] += is_left
-    highs = dict(pairwise([*SIDES, 0]))
-    return Row(
-        name=name,
-        frames=frames,
-        written=len(beside),
-        faces=[
-            Count(
-                low=low,
-                high=highs[low] or None,
-                masked=masked,
-                faces=present[low, masked],
-                left=left[low, masked],
-            )
-            for low, masked in sorted(present, key=str)
-        ],
-        changed_beside=round(float(np.mean(beside)), 5) if beside else 0.0,
-        seconds=round(seconds, 1),
-        fps=round(frames / seconds, 2),
-    )
-
-
-def _counts(face: LabelledObject) -> bool:
-    return not face.ignore and face.side >= SIDES[0]
-
-
-def _section(name: str, values: dict[str, Any]) -> str:
-    # JSON's strings, numbers and booleans are TOML's.
-    return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-
-
-def _timed(command: list[str]) -> float:
-    print(" ".join(command[:2]), file=sys.stderr, flush=True)
-    begin = time.perf_counter()
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-        cwd=common.ROOT,
-    )
-    if done.returncode != 0:
-        raise common.give_up(f"{' '.join(command[:3])} failed:\n{(done.stderr or done.stdout)[-2000:]}")
-    return time.perf_counter() - begin
-
-
-def _frames(clip: Path) -> Iterator[Pixels]:
-    return (frame.pixels for frame in clip_frames(clip))
-
-
-def _resized(pixels: Pixels, like: Pixels) -> Pixels:
-    if pixels.shape == like.shape:
-        return pixels
-    return np.asarray(cv2.resize(pixels, like.shape[1::-1], interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _picture(path: Path) -> Pixels:
-    pixels = cv2.imread(str(path))
-    if pixels is None:
-        raise common.give_up(f"{path}: was not written, or cannot be read")
-    return np.asarray(pixels, np.uint8)
+def _rows(work: Work, scores: Sequence[tuple[float, float]], deface: Path | None) -> list[Row]:
+    rows = [
+        edge_run("edge run at 640x384, scores 0.35 and 0.2", work, SMALL_CANVAS),
+        edge_run("edge run, defaults", work, {}),
+        edge_blur("edge blur, defaults", work, ()),
+    ]
+    for begin, carry_on in scores:
+        detector = {"score_begin": begin, "score_continue": carry_on}
+        rows += [
+            edge_run(f"edge run, scores {begin} and {carry_on}", work, {"detector": detector}),
+            edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))),
+        ]
+    if deface is not None:
+        rows += [
+            run_deface(f"deface, {kind}", deface, work, files, replace)
+            for files, what in ((work.stills, "stills"), (work.clips, "clips"))
+            for kind, replace in ((f"defaults, {what}", "blur"), (f"solid fill, {what}", "solid"))
+        ]
+    return rows

@@ -11,10 +11,11 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
-from benchmarks.scenes import packing
+from benchmarks.scenes import packing, tools
 from benchmarks.scenes import run as scenes
 from benchmarks.scenes.judge import changed_beside, faces_left
-from benchmarks.scenes.result import ScenesResult, as_markdown, plot
+from benchmarks.scenes.page import as_markdown, plot
+from benchmarks.scenes.result import ScenesResult
 from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture
 from edge import blur
 from edge.config import BlurConfig
@@ -59,7 +60,7 @@ def test_faces_keep_their_pixels_and_their_boxes(portraits: DataSet) -> None:
 def test_a_clip_drifts_by_a_pixel_a_frame(portraits: DataSet, tmp_path: Path) -> None:
     scene = packing.pack(portraits.pictures, 700, 600)[0][0]
     packing.write_clip(scene, tmp_path / "clip.mp4", 4)
-    frames = list(scenes._frames(tmp_path / "clip.mp4"))
+    frames = list(tools._frames(tmp_path / "clip.mp4"))
     assert [frame.shape for frame in frames] == [(596, 696, 3)] * 4
     for number, frame in enumerate(frames):
         boxes, faces = packing.boxes_in(scene, 4, number)
@@ -95,11 +96,11 @@ def test_what_is_changed_beside_a_head_is_measured(astronaut: Pixels) -> None:
     assert 0.8 < share / (100 * 100 / 512**2) <= 1
 
 
-def test_a_set_without_what_is_asked_for_is_refused(portraits: DataSet, tmp_path: Path) -> None:
+def test_a_set_without_what_is_asked_for_is_refused(portraits: DataSet) -> None:
     with pytest.raises(DatasetError, match="no pictures of split train; it has eval"):
-        scenes.prepare(portraits, "train", (700, 600), 2, None, tmp_path)
+        scenes.measure(portraits, command="", split="train", tools=False)
     with pytest.raises(DatasetError, match="larger --size"):
-        scenes.prepare(portraits, None, (64, 64), 2, None, tmp_path)
+        scenes.measure(portraits, command="", size=(64, 64), tools=False)
 
 
 @pytest.mark.sweep
