@@ -2,8 +2,8 @@
 
 A face is found from an overlap (IoU) of ``FOUND_IOU`` with any box on: that much is covered once the box has
 its margins. A box that overlaps no face by as much is false, except beside a face that need not be found
-(``LabelledObject.ignore``): there its centre may lie inside. Each detector's box may find several faces, and several
-boxes one face.
+(``ignore``): there its centre may lie inside. Each detector's box may find several faces, and several boxes
+one face.
 
 All detectors see a scene before any sees the next, so that their times can be compared.
 """

@@ -1,4 +1,4 @@
-"""``edge-train export``: a run to a SavedModel, as a folder and as the zip that training platforms hand out."""
+"""``edge-train export``: a run to a SavedModel, as a folder and as the zip that platforms hand out."""
 
 from __future__ import annotations
 

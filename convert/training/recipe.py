@@ -27,8 +27,10 @@ class Recipe:
     runs in a thread of its own.
     ``loss`` takes the maps, the targets, and the maps of the network as it was before training (empty unless
     ``has_teacher``), and gives the parts of the loss, whose sum is minimised.
-    ``decode`` takes the maps as NumPy arrays and gives boxes float32 ``[B, N, 4]`` (pixels of the canvas) and
-    scores float32 ``[B, N]``, 0..1, in no order, before suppression.
+    ``decode`` takes the maps as NumPy arrays and gives boxes float32 ``[B, N, 4]`` (pixels of the canvas)
+    and scores float32 ``[B, N]``, 0..1, in no order, before suppression.
+    ``export`` writes a network as a SavedModel into a new folder, with the name of what it finds and with what
+    was measured of it (``convert.stated.Stated``).
     ``start`` puts the weights of a published file into a network, ``imagenet`` those of a backbone that was
     trained on ImageNet; None where there are none. With ``completes``, what a network is sure of before
     training becomes a label.
@@ -43,6 +45,7 @@ class Recipe:
     targets: Callable[[Array, Array], dict[str, Array]]
     loss: Callable[[Maps, Maps, Maps], dict[str, Any]]
     decode: Callable[[Mapping[str, Array]], tuple[Array, Array]]
+    export: Callable[[Any, Path, str, Mapping[str, Any]], None]
     start: Callable[[Any, Path], float] | None = None
     imagenet: Callable[[Any], None] | None = None
     has_teacher: bool = False

@@ -74,8 +74,8 @@ class ExportRequest:
     """Write the SavedModel of ``run`` into the new folder ``out``.
 
     ``blend`` is the share of the weights that the run began with, 0 to below 1: a mean of old and new weights
-    keeps more of what the published network found (Wortsman et al. 2022, arXiv:2109.01903). ``stated``: a JSON
-    file of thresholds and figures for the detector's metadata.
+    keeps more of what the published network found (Wortsman et al. 2022, arXiv:2109.01903). ``stated``: a
+    JSON file of thresholds and figures for the detector's metadata.
     """
 
     run: Path

