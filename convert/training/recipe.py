@@ -29,8 +29,8 @@ class Recipe:
     ``has_teacher``), and gives the parts of the loss, whose sum is minimised.
     ``decode`` takes the maps as NumPy arrays and gives boxes float32 ``[B, N, 4]`` (pixels of the canvas)
     and scores float32 ``[B, N]``, 0..1, in no order, before suppression.
-    ``export`` writes a network as a SavedModel into a new folder, with the name of what it finds and with what
-    was measured of it (``convert.stated.Stated``).
+    ``export`` writes a network as a SavedModel into a new folder, with the name of what it finds and with
+    what was measured of it (``convert.stated.Stated``).
     ``start`` puts the weights of a published file into a network, ``imagenet`` those of a backbone that was
     trained on ImageNet; None where there are none. With ``completes``, what a network is sure of before
     training becomes a label.
