@@ -16,7 +16,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks are not in the wheel")
 import tensorflow as tf
 
 from benchmarks.__main__ import app
-from benchmarks.reference_models.export import anchors, build, export
+from benchmarks.reference_models.export import build, export
 from benchmarks.reference_models.network import VARIANTS, Fusion, make_network
 from convert import build as conversion
 from convert.request import BuildRequest
