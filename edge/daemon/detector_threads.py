@@ -32,7 +32,7 @@ def open_daemon_detector(config: DetectorConfig) -> tuple[Detector, int]:
     ContractError, ProviderError.
     """
     cores = len(os.sched_getaffinity(0))
-    file = read_detector(config.path)
+    file = read_detector(config.path, config.name)
     if config.threads or cores < RUNS_AT_ONCE or candidates(config.provider)[0] != "cpu":
         return open_detector(file, config), 1
     threads = cores // RUNS_AT_ONCE
