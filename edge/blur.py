@@ -8,11 +8,13 @@ under the same region give the same bytes. ``solid`` trivially has that property
 ``gaussian`` and ``mosaic`` are computed from the face itself, and people can be recognised from what is left.
 The configuration refuses them unless ``privacy.allow_reidentifiable`` is set.
 
-The margins around a face, and their defaults, are settings: edge/config/blur.py.
+The margins around a face, and their defaults, are settings: edge/config/blur.py. What further detectors find
+may be covered with ``BOX_MARGIN`` instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -20,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import boxes as geometry
-from edge.boxes import Floats, Ints
+from edge.boxes import BoxRegion, Floats, Ints
 from edge.config import BlurConfig
+from edge.detection.kinds import Kind
 from edge.frames import _SEAL, AnonymizedFrame, Pixels, RawFrame
 
 CELL = 8
@@ -30,6 +33,8 @@ RING_CELLS = 8
 """Width of the ring around each region from which ``infill`` takes colours, in cells."""
 SATURATION = 8
 """Largest factor by which the weight of a coarse cell is raised towards 1."""
+BOX_MARGIN = 0.1
+"""How far each edge of a box moves outward whose region is ``box``, as a share of the box's side."""
 SMALL_SIGMA = 4.0
 """``gaussian`` shrinks a region until sigma is about this, in pixels."""
 GREY = 128
@@ -40,18 +45,25 @@ Zones = tuple[tuple[tuple[float, float], ...], ...]
 
 
 def anonymize(
-    frame: RawFrame, boxes: Floats, config: BlurConfig, zones: Zones = (), *, in_place: bool = False
+    frame: RawFrame,
+    boxes: Floats,
+    config: BlurConfig,
+    zones: Zones = (),
+    *,
+    kinds: Sequence[Kind] = (),
+    in_place: bool = False,
 ) -> AnonymizedFrame:
     """Cover the regions of ``boxes`` (float32 ``[N, 4]``, ``x1 y1 x2 y2``, pixels of the frame), and
-    ``zones``, whatever they show.
+    ``zones``, whatever they show. ``kinds`` says what each box is; empty: all are faces.
 
     Zones are painted first, in one colour, so that no fill is computed from what they hide. ``in_place``
     overwrites the frame's own pixels and saves a copy; use it only when the frame is not needed any more.
-    Raises ValueError when a box is not finite, or the fill or region is unknown.
+    Raises ValueError when a box is not finite, the number of kinds is not that of the boxes, or the fill or
+    region is unknown.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
-    regions = regions_of(boxes, frame.width, frame.height, config)
+    regions, labels = _regions_by_kind(boxes, kinds, frame, config)
     pixels = frame.pixels if in_place else frame.pixels.copy()
     _cover_zones(pixels, zones)
     if len(regions):
@@ -66,7 +78,7 @@ def anonymize(
         else:
             raise ValueError(f"unknown fill {config.fill!r}")
     covered = _covered_share(regions, zones, frame.width, frame.height)
-    return AnonymizedFrame(frame, pixels, regions, covered, whole=False, seal=_SEAL)
+    return AnonymizedFrame(frame, pixels, regions, covered, whole=False, seal=_SEAL, labels=labels)
 
 
 def cover_whole(frame: RawFrame) -> AnonymizedFrame:
@@ -75,13 +87,36 @@ def cover_whole(frame: RawFrame) -> AnonymizedFrame:
     return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), none, 1.0, whole=True, seal=_SEAL)
 
 
-def regions_of(boxes: Floats, width: int, height: int, config: BlurConfig) -> Ints:
-    """Regions of boxes: grown by the margins, or cut to their upper part, in whole pixels.
+def _regions_by_kind(
+    boxes: Floats, kinds: Sequence[Kind], frame: RawFrame, config: BlurConfig
+) -> tuple[Ints, tuple[str, ...]]:
+    """The regions of all boxes, one kind after the other, and the label of each region; no labels without
+    kinds."""
+    if not kinds:
+        return regions_of(boxes, frame.width, frame.height, config), ()
+    if len(kinds) != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes, but {len(kinds)} kinds")
+    parts: list[Ints] = []
+    labels: list[str] = []
+    for kind in dict.fromkeys(kinds):
+        own = boxes[[each == kind for each in kinds]]
+        parts.append(regions_of(own, frame.width, frame.height, config, kind.region))
+        labels += [kind.label] * len(parts[-1])
+    return np.concatenate(parts), tuple(labels)
+
+
+def regions_of(
+    boxes: Floats, width: int, height: int, config: BlurConfig, region: BoxRegion = "head"
+) -> Ints:
+    """Regions of boxes: grown by the margins, or cut to their upper part, in whole pixels. With ``region``
+    box they are grown by ``BOX_MARGIN``, whatever the configuration says.
 
     Takes float32 ``[N, 4]`` and returns int64 ``[M, 4]`` (both ``x1 y1 x2 y2``, pixels of the frame); boxes
     outside the frame have no region. Raises ValueError when a box is too large, or the region is unknown.
     """
-    if config.region == "head":
+    if region == "box":
+        grown = geometry.grow(boxes, BOX_MARGIN, BOX_MARGIN, BOX_MARGIN)
+    elif config.region == "head":
         grown = geometry.grow(boxes, config.margin_sides, config.margin_top, config.margin_bottom)
     elif config.region == "top":
         grown = boxes.copy()

@@ -75,22 +75,31 @@ class AnonymizedFrame:
 
     ``pixels`` is uint8 ``[H, W, 3]`` BGR and read-only; ``areas`` int64 ``[N, 4]`` are the covered regions
     (``x1 y1 x2 y2``, pixels); ``covered`` is the share of the picture that they and the zones take up, 0..1;
-    ``whole`` says that the whole frame is covered (then ``areas`` is empty). ``camera``, ``number`` and
-    ``utc_ns`` are those of its raw frame.
+    ``whole`` says that the whole frame is covered (then ``areas`` is empty). ``labels`` say what each area
+    was covered for; empty: faces. ``camera``, ``number`` and ``utc_ns`` are those of its raw frame.
     """
 
-    __slots__ = ("areas", "camera", "covered", "number", "pixels", "utc_ns", "whole")
+    __slots__ = ("areas", "camera", "covered", "labels", "number", "pixels", "utc_ns", "whole")
 
     areas: Ints
     camera: str
     covered: float
+    labels: tuple[str, ...]
     number: int
     pixels: Pixels
     utc_ns: int
     whole: bool
 
     def __init__(
-        self, raw: RawFrame, pixels: Pixels, areas: Ints, covered: float, whole: bool, *, seal: object
+        self,
+        raw: RawFrame,
+        pixels: Pixels,
+        areas: Ints,
+        covered: float,
+        whole: bool,
+        *,
+        seal: object,
+        labels: tuple[str, ...] = (),
     ) -> None:
         if seal is not _SEAL:
             raise TypeError("only edge.blur makes an AnonymizedFrame")
@@ -101,6 +110,7 @@ class AnonymizedFrame:
             ("areas", areas),
             ("camera", raw.camera),
             ("covered", covered),
+            ("labels", labels),
             ("number", raw.number),
             ("pixels", pixels),
             ("utc_ns", raw.utc_ns),

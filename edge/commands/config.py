@@ -51,9 +51,11 @@ def shown_text(config: Config) -> str:
     for section, key in _PERHAPS_SECRET:
         if settings[section][key] is not None:
             settings[section][key] = _HIDDEN
-    cameras = {f"cameras.{name}": camera for name, camera in settings.pop("cameras").items()}
+    sections: dict[str, dict[str, Any]] = {}
+    for group in ("cameras", "detectors"):
+        sections |= {f"{group}.{name}": values for name, values in settings.pop(group).items()}
     parts = [_HEAD]
-    for name, values in (cameras | settings).items():
+    for name, values in (sections | settings).items():
         parts.append(f"\n[{name}]\n")
         parts += (_line(key, value) for key, value in values.items())
     # A private key may stand wherever any text is accepted, such as in place of a folder.

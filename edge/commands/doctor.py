@@ -188,7 +188,7 @@ def _filesystem(folder: Path) -> str:
 
 def _detector(config: Config) -> Iterator[Check]:
     try:
-        file = read_detector(config.detector.path)
+        file = read_detector(config.detector.path, config.detector.name)
         yield Check("detector file", "ok", f"{file.name}, sha256 {file.sha256[:16]} as expected")
         begin = time.perf_counter()
         detector = open_detector(file, config.detector)

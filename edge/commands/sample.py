@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edge.config import CameraConfig, Config, Section
+from edge.config import CameraConfig, Config, FurtherDetectorConfig, Section
 
 _WIDTH = 100
 _HEAD = """\
@@ -37,6 +37,11 @@ def sample_text() -> str:
         if isinstance(model, type) and issubclass(model, Section):
             parts.append(f"\n\n{_comment(inspect.getdoc(model) or '')}\n[{name}]\n")
             parts += _lines(model)
+        elif name == "detectors":
+            # Commented out as a whole: a section without a file would be a mistake.
+            about = inspect.getdoc(FurtherDetectorConfig) or ""
+            parts.append(f"\n\n{_comment(' '.join(about.split()))}\n#[{name}.plate]\n")
+            parts += _lines(FurtherDetectorConfig)
     return "".join(parts)
 
 

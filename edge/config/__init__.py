@@ -8,6 +8,7 @@ from edge.config.audit import AuditConfig
 from edge.config.blur import BlurConfig
 from edge.config.cameras import CameraConfig
 from edge.config.detector import DetectorConfig
+from edge.config.detectors import FurtherDetectorConfig
 from edge.config.load import LoadConfig
 from edge.config.mqtt import MqttConfig
 from edge.config.privacy import PrivacyConfig
@@ -23,6 +24,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "DetectorConfig",
+    "FurtherDetectorConfig",
     "LoadConfig",
     "MqttConfig",
     "PrivacyConfig",

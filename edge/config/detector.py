@@ -11,6 +11,8 @@ from edge.config.section import Section
 
 Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
+ShippedName = Literal["face"]
+"""The detectors that come with the program; their files are in edge/detection/shipped.py."""
 
 SIZE_PATTERN = r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$"
 TILES_PATTERN = r"^(auto|[1-8]x[1-8])$"
@@ -19,7 +21,10 @@ TILES_PATTERN = r"^(auto|[1-8]x[1-8])$"
 class DetectorConfig(Section):
     """The detector and how it runs."""
 
-    path: Path | None = Field(None, description="detector file (.onnx); unset: the shipped CenterFace")
+    name: ShippedName | None = Field(
+        None, description="a shipped detector; unset, like path: face, the shipped CenterFace"
+    )
+    path: Path | None = Field(None, description="a detector file (.onnx) in place of a shipped one")
     provider: Provider = Field(
         "auto", description="what runs the detector; a provider named here must really run, or nothing starts"
     )
@@ -77,6 +82,25 @@ class DetectorConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> DetectorConfig:
-        if self.score_begin and self.score_continue and self.score_continue > self.score_begin:
-            raise ValueError("score_continue must not be higher than score_begin")
+        check_scores(self.score_begin, self.score_continue)
         return self
+
+    @model_validator(mode="after")
+    def _one_file(self) -> DetectorConfig:
+        check_one_file(self.name, self.path)
+        return self
+
+
+def check_scores(begin: float | None, keep_on: float | None) -> None:
+    """Raise ValueError when a region would begin at a lower score than it continues at."""
+    if begin and keep_on and keep_on > begin:
+        raise ValueError("score_continue must not be higher than score_begin")
+
+
+def check_one_file(name: str | None, path: Path | None) -> None:
+    """Raise ValueError when both a shipped detector and a file are given."""
+    if name is not None and path is not None:
+        raise ValueError(
+            f"name = {name!r} and path cannot both be set: name chooses a shipped detector, path a file; "
+            "leave one of them out"
+        )

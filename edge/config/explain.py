@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from edge.config.cameras import CameraConfig
+from edge.config.detectors import FurtherDetectorConfig
 from edge.config.store import PRIVATE_KEY
 from edge.config.whole import Config
 from edge.masking import key_label, label
@@ -19,6 +20,9 @@ RENAMED = {
     "privacy.verify_every_images": "privacy.last_look_every_images",
 }
 """Keys that once had another name: old name and new one."""
+
+_NAMED = (CameraConfig, FurtherDetectorConfig)
+"""Sections of which there can be several, each with a name."""
 
 
 def explain(origin: str, item: Any) -> str:
@@ -87,12 +91,14 @@ def without_keys(text: str) -> str:
 
 def _known_keys(parents: list[str]) -> list[str]:
     model: Any = Config
+    named: Any = None
     for parent in parents:
-        if model is None:  # the camera's own name
-            model = CameraConfig
+        if model is None:  # the name of a camera or a detector
+            model = named
             continue
         annotation = model.model_fields[parent].annotation
-        model = None if CameraConfig in get_args(annotation) else annotation
+        named = next((kind for kind in get_args(annotation) if kind in _NAMED), None)
+        model = annotation if named is None else None
     return list(model.model_fields) if model is not None else []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -11,6 +12,7 @@ from edge.config.audit import AuditConfig
 from edge.config.blur import REIDENTIFIABLE_FILLS, BlurConfig
 from edge.config.cameras import CameraConfig
 from edge.config.detector import DetectorConfig
+from edge.config.detectors import FurtherDetectorConfig
 from edge.config.load import LoadConfig
 from edge.config.mqtt import MqttConfig
 from edge.config.privacy import PrivacyConfig
@@ -18,7 +20,7 @@ from edge.config.status import StatusConfig
 from edge.config.store import StoreConfig
 from edge.masking import key_label
 
-CAMERA_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class Config(BaseSettings):
@@ -34,6 +36,7 @@ class Config(BaseSettings):
 
     cameras: dict[str, CameraConfig] = Field(default_factory=dict)
     detector: DetectorConfig = DetectorConfig()
+    detectors: dict[str, FurtherDetectorConfig] = Field(default_factory=dict)
     blur: BlurConfig = BlurConfig()
     store: StoreConfig = StoreConfig()
     audit: AuditConfig = AuditConfig()
@@ -55,13 +58,14 @@ class Config(BaseSettings):
 
     @field_validator("cameras")
     @classmethod
-    def _names(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
-        for name in value:
-            if not CAMERA_NAME.fullmatch(name):
-                raise ValueError(
-                    f"camera name {key_label(name)!r}: use 1 to 32 lower-case letters, digits, - and _, "
-                    "beginning with a letter or digit"
-                )
+    def _camera_names(cls, value: dict[str, CameraConfig]) -> dict[str, CameraConfig]:
+        _check_names("camera", value)
+        return value
+
+    @field_validator("detectors")
+    @classmethod
+    def _detector_names(cls, value: dict[str, FurtherDetectorConfig]) -> dict[str, FurtherDetectorConfig]:
+        _check_names("detector", value)
         return value
 
     @model_validator(mode="after")
@@ -86,3 +90,12 @@ class Config(BaseSettings):
                 "switch one of the two off"
             )
         return self
+
+
+def _check_names(what: str, names: Iterable[str]) -> None:
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ValueError(
+                f"{what} name {key_label(name)!r}: use 1 to 32 lower-case letters, digits, - and _, "
+                "beginning with a letter or digit"
+            )

@@ -23,7 +23,7 @@ from edge.detection.detector import Detections
 from edge.detection.motion import Motion
 from edge.errors import DetectionError
 from edge.frames import RawFrame
-from edge.hold import Hold
+from edge.hold import make_hold
 from edge.reasons import Reason
 from edge.sources import Source
 from edge.sources.capture import Capture, age_seconds
@@ -51,12 +51,7 @@ class CameraLane:
         self.last_detection = float("-inf")
         self.seconds_per_frame = 0.0
         self._shared = shared
-        blur = shared.config.blur
-        self._hold = Hold(
-            before_frames=blur.hold_before_frames if source.continuous else 0,
-            after_seconds=blur.hold_after_seconds if source.continuous else 0,
-            score_begin=shared.detector.score_begin,
-        )
+        self._hold = make_hold(shared.detector, shared.config.blur, continuous=source.continuous)
         self._motion = Motion()
         self._finisher = Finisher(shared, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
@@ -126,7 +121,8 @@ class CameraLane:
             self._shared.count_failure(frame, Reason.LOAD)
             return None
         scores = np.concatenate([np.ones(len(moving), np.float32), found.scores])
-        return Detections(np.concatenate([moving, found.boxes]), scores)
+        by = None if found.by is None else np.concatenate([np.zeros(len(moving), np.int64), found.by])
+        return Detections(np.concatenate([moving, found.boxes]), scores, by)
 
     def after_detection(self, frame: RawFrame, run: TimedDetections) -> None:
         """Hold a frame on which the detector has run, and finish the frames that are due."""

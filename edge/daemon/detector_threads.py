@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from edge.config import DetectorConfig
+from edge.config import Config, DetectorConfig
 from edge.detection.detector import Detector, open_detector
+from edge.detection.joint import AnyDetector, open_further
 from edge.detection.providers import candidates
 from edge.detection.session import read_detector
 
@@ -31,12 +32,26 @@ def open_daemon_detector(config: DetectorConfig) -> tuple[Detector, int]:
     ``detector.threads`` is set, which is the number of threads of one run. Raises DetectorError,
     ContractError, ProviderError.
     """
+    file = read_detector(config.path, config.name)
+    threads, runs_at_once = _threads(config)
+    return open_detector(file, config.model_copy(update={"threads": threads})), runs_at_once
+
+
+def open_daemon_detectors(config: Config) -> tuple[AnyDetector, int]:
+    """Open the detectors of the daemon, those of ``[detectors.NAME]`` included; they take turns in each run.
+
+    Returns and raises what ``open_daemon_detector`` does for ``[detector]``.
+    """
+    first, runs_at_once = open_daemon_detector(config.detector)
+    return open_further(first, config, _threads(config.detector)[0]), runs_at_once
+
+
+def _threads(config: DetectorConfig) -> tuple[int, int]:
+    """Threads of one run (0: all cores), and how many runs may overlap."""
     cores = len(os.sched_getaffinity(0))
-    file = read_detector(config.path)
     if config.threads or cores < RUNS_AT_ONCE or candidates(config.provider)[0] != "cpu":
-        return open_detector(file, config), 1
-    threads = cores // RUNS_AT_ONCE
-    return open_detector(file, config.model_copy(update={"threads": threads})), RUNS_AT_ONCE
+        return config.threads, 1
+    return cores // RUNS_AT_ONCE, RUNS_AT_ONCE
 
 
 class DetectorThreads(Generic[Answer]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from edge import blur
-from edge.boxes import Floats
 from edge.daemon.shared import Shared
+from edge.detection.joint import kinds_of
 from edge.errors import BlurError, DetectionError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held
@@ -57,7 +57,7 @@ class Finisher:
     def _cover_and_check(self, held: Held) -> LastLook | None:
         """Cover a frame and take the last look where one is due; None, and counted, when that fails."""
         frame = held.frame
-        image = self._cover(frame, None if held.whole else held.boxes)
+        image = self._cover(frame, None if held.whole else held)
         if image is None:
             return None
         if image.whole or not self._last_look_is_due(image):
@@ -71,14 +71,15 @@ class Finisher:
             whole = self._cover(frame, None) if self._shared.config.privacy.on_failure == "cover" else None
             return None if whole is None else LastLook(whole)
 
-    def _cover(self, frame: RawFrame, boxes: Floats | None) -> AnonymizedFrame | None:
-        """Cover these boxes and the zones, or the whole frame (None); None, and counted, when that fails."""
+    def _cover(self, frame: RawFrame, held: Held | None) -> AnonymizedFrame | None:
+        """Cover what is held and the zones, or the whole frame (None); None, and counted, when that fails."""
         shared = self._shared
         try:
             with shared.metrics.timed("blur"):
-                if boxes is None:
+                if held is None:
                     return blur.cover_whole(frame)
-                return blur.anonymize(frame, boxes, shared.config.blur, self._zones)
+                kinds = kinds_of(shared.detector, held.numbers)
+                return blur.anonymize(frame, held.boxes, shared.config.blur, self._zones, kinds=kinds)
         # A frame that is not covered is not stored, whatever the cause.
         except Exception as error:
             log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
@@ -98,8 +99,9 @@ class Finisher:
     def _last_look(self, held: Held, image: AnonymizedFrame) -> LastLook:
         """Take the last look and count what it changed. Raises what ``take_last_look`` raises."""
         shared, frame = self._shared, held.frame
+        detector, kinds = shared.detector, kinds_of(shared.detector, held.numbers)
         with shared.metrics.timed("last_look"):
-            last = take_last_look(frame, image, held.boxes, shared.detector, shared.config.blur, self._zones)
+            last = take_last_look(frame, image, held.boxes, detector, shared.config.blur, self._zones, kinds)
         if last.regrown:
             shared.metrics.regrown(frame.camera)
         if last.escalated:

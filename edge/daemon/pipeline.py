@@ -21,7 +21,7 @@ from edge.daemon.shared import Shared
 from edge.daemon.temperature import hottest
 from edge.daemon.writer import Writer
 from edge.detection import known_face
-from edge.detection.detector import Detector
+from edge.detection.joint import AnyDetector
 from edge.errors import KnownFaceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
@@ -42,7 +42,7 @@ RECENT_SECONDS = 10.0
 
 
 class Pipeline:
-    """One detector, any number of cameras, one store.
+    """One detector (or several that are used like one), any number of cameras, one store.
 
     ``tick`` runs in the caller's thread; ``last_tick`` is the monotonic time at which the last tick ended,
     for whoever supervises it. ``known_face_error`` says why no frame is detected on; it is empty when the
@@ -52,7 +52,7 @@ class Pipeline:
     def __init__(
         self,
         config: Config,
-        detector: Detector,
+        detector: AnyDetector,
         store: ImageStore,
         metrics: Metrics,
         sources: Sequence[Source],

@@ -7,7 +7,7 @@ from typing import Any
 from edge.config import Config
 from edge.masking import label
 
-_SECTIONS = {"cameras", "detector", "blur", "store", "audit", "load", "privacy"}
+_SECTIONS = {"cameras", "detector", "detectors", "blur", "store", "audit", "load", "privacy"}
 
 
 def settings_of(config: Config) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edge.config import Config
 from edge.daemon.load import LoadControl
 from edge.daemon.writer import Writer
-from edge.detection.detector import Detector
+from edge.detection.joint import AnyDetector
 from edge.frames import RawFrame
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
@@ -15,10 +15,10 @@ from edge.status.metrics import Metrics
 
 @dataclass(frozen=True)
 class Shared:
-    """One configuration, detector, store thread and load level for all cameras."""
+    """One configuration, detector (or several), store thread and load level for all cameras."""
 
     config: Config
-    detector: Detector
+    detector: AnyDetector
     metrics: Metrics
     writer: Writer
     load: LoadControl

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import boxes as geometry
-from edge.boxes import Floats, Letterbox
+from edge.boxes import Floats, Ints, Letterbox
 from edge.config import DetectorConfig
 from edge.detection import views
 from edge.detection.session import DetectorFile, Session
@@ -28,16 +28,25 @@ BAND_BYTES = 3 << 18
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Faces in one frame: ``boxes`` float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the frame, cut to it) and
-    ``scores`` float32 ``[N]``, best first. All scores are ``score_continue`` or more."""
+    """What was found in one frame: ``boxes`` float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels of the frame, cut to
+    it) and ``scores`` float32 ``[N]``, best first. All scores are ``score_continue`` or more. ``by`` is which
+    of several detectors found each, int64 ``[N]``; None: there is only one."""
 
     boxes: Floats
     scores: Floats
+    by: Ints | None = None
 
-    def at_least(self, score: float) -> Detections:
-        """The detections with at least this score."""
-        strong = self.scores >= score
-        return Detections(self.boxes[strong], self.scores[strong])
+    @property
+    def numbers(self) -> Ints:
+        """The number of the detector that found each box, int64 ``[N]``; 0 is that of ``[detector]``."""
+        return np.zeros(len(self.boxes), np.int64) if self.by is None else self.by
+
+    def at_least(self, score: float | Floats) -> Detections:
+        """The detections with at least this score: one for all, or float32 ``[D]``, one for each detector."""
+        strong = self.scores >= (score[self.numbers] if isinstance(score, np.ndarray) else score)
+        return Detections(
+            self.boxes[strong], self.scores[strong], None if self.by is None else self.by[strong]
+        )
 
 
 class Detector:

@@ -1,5 +1,7 @@
 """The known face: a detector that does not find it is not trusted to find others.
 
+The detector of ``[detector]`` must find the shipped face, a further one something on its own example.
+
 The daemon checks it before it starts, at intervals and at the end; what follows from a failure is in
 edge/daemon/pipeline.py.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge import boxes as geometry
-from edge.detection.detector import Detector
+from edge.detection.joint import AnyDetector, Detectors, Member
 from edge.errors import DetectionError, KnownFaceError
 from edge.frames import Pixels
 from edge.pictures import read_picture
@@ -24,11 +26,18 @@ EXPECTED = np.array([[181, 58, 270, 178]], np.float32)
 MIN_IOU = 0.5
 
 
-def check(detector: Detector) -> float:
+def check(detector: AnyDetector) -> float:
     """Detect the known face with the code that camera frames go through; return its overlap (IoU).
 
-    Raises KnownFaceError when it is not found where it is, and PictureError when the picture cannot be read.
+    Of several detectors, those that have an example must find something on it, too. Raises KnownFaceError
+    when the face is not found where it is, or nothing on an example, and PictureError when the picture of the
+    face cannot be read.
     """
+    if isinstance(detector, Detectors):
+        overlap = check(detector.members[0].detector)
+        for member in detector.members[1:]:
+            check_example(member)
+        return overlap
     try:
         found = detector.detect(_pixels())
     except DetectionError as error:
@@ -42,6 +51,23 @@ def check(detector: Detector) -> float:
             "thresholds and provider, or convert it again"
         )
     return best
+
+
+def check_example(member: Member) -> None:
+    """Run a further detector on its example, if it has one. Raises KnownFaceError when it finds nothing."""
+    if member.example is None:
+        return
+    try:
+        found = member.detector.detect(member.example)
+    except DetectionError as error:
+        raise KnownFaceError(f"detector {member.name} failed on its example: {error}") from error
+    best = float(found.scores.max(initial=0))
+    if not best >= member.detector.score_begin:  # also for NaN
+        raise KnownFaceError(
+            f"detector {member.name} on {member.detector.session.provider} finds nothing on its example "
+            f"(best score {best:.2f}, expected {member.detector.score_begin:.2f} or more); it must not be "
+            f"trusted: check its thresholds and provider, and detectors.{member.name}.example"
+        )
 
 
 @cache

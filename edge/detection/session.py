@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ import onnxruntime as ort
 
 from edge import contract
 from edge.boxes import Floats
+from edge.config.detector import ShippedName
 from edge.contract import Contract
 from edge.detection import providers as engines
 from edge.detection import views
+from edge.detection.shipped import shipped_file
 from edge.errors import ContractError, DetectionError, DetectorError, ProviderError
 from edge.reasons import Reason
 
@@ -39,14 +40,14 @@ class DetectorFile:
     sha256: str
 
 
-def read_detector(path: Path | None) -> DetectorFile:
-    """Read a detector file (None: the shipped CenterFace) and check ``<name>.sha256`` beside it.
+def read_detector(path: Path | None, name: ShippedName | None = None) -> DetectorFile:
+    """Read a detector file and check ``<name>.sha256`` beside it. ``path`` None: the shipped detector of this
+    ``name``, or the default one.
 
     Raises DetectorError when a file is missing or the hash differs, ContractError when it refers to external
     data.
     """
-    shipped = resources.files("edge") / "models" / "centerface.onnx"
-    target = path if path is not None else Path(str(shipped))
+    target = path if path is not None else shipped_file(name)
     way_out = (
         "install the wheel again: its build makes this file"
         if path is None

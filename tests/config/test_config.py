@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from edge.commands.sample import sample_text
-from edge.config import Config, make_config, read_config
+from edge.config import Config, FurtherDetectorConfig, make_config, read_config
+from edge.config.detector import ShippedName
 from edge.config.explain import RENAMED
+from edge.detection.shipped import FILES
 from edge.errors import ConfigError
 
 CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
@@ -44,6 +47,18 @@ def write(folder: Path, text: str) -> Path:
         ("[detector]\nsize_pixels = 'big'\n", r"detector\.size_pixels"),
         ("[detector]\ntiles = '9x9'\n", r"detector\.tiles"),
         ("[detector]\nprovider = 'tpu'\n", r"detector\.provider"),
+        ("[detector]\nname = 'face'\npath = 'x.onnx'\n", r"'detector'.*name = 'face' and path.*leave one"),
+        ("[detector]\nname = 'plate'\n", r"'detector\.name'.*'face'.*got 'plate'"),
+        ("[detectors.plate]\nlabel = 'plate'\n", r"'detectors\.plate'.*'path' is missing"),
+        ("[detectors.plate]\n", r"'detectors\.plate'.*'path' is missing"),
+        ("[detectors.plate]\nname = 'face'\npath = 'x.onnx'\n", r"'detectors\.plate'.*leave one"),
+        ("[detectors.plate]\npth = 'x'\n", r"'detectors\.plate\.pth'; did you mean 'path'\?"),
+        ("[detectors.plate]\npath = 'x'\nregion = 'top'\n", r"'detectors\.plate\.region'.*'head' or 'box'"),
+        ("[detectors.plate]\npath = 'x'\nlabel = 'a plate'\n", r"detectors\.plate\.label"),
+        ("[detectors.plate]\npath = 'x'\nscore_begin = 0.2\nscore_continue = 0.3\n", "must not be higher"),
+        ("[detectors.'../up']\npath = 'x'\n", "detector name"),
+        ("[detectors]\nplate = 'x.onnx'\n", r"detectors\.plate"),
+        ("detectors = 3\n", "detectors"),
         ("[status]\nhost = '0.0.0.0'\n", r"status\.host.*status\.token_file"),
         ("[status]\nhost = 'a b'\n", r"status\.host.*not an address"),
         ("[mqtt]\nhost = ''\n", r"mqtt\.host"),
@@ -152,6 +167,31 @@ def test_the_sample_is_valid_and_complete(tmp_path: Path) -> None:
     assert read_config(write(tmp_path, explicit)) == read_config(write(tmp_path, text))
     for name, field in Config.model_fields.items():
         if name != "cameras":
-            for key, inner in field.annotation.model_fields.items():  # type: ignore[union-attr]
+            section: Any = FurtherDetectorConfig if name == "detectors" else field.annotation
+            for key, inner in section.model_fields.items():
                 assert f"#{key} = " in text
                 assert inner.description
+
+
+def test_a_further_detector_takes_what_it_lacks_from_the_first() -> None:
+    config = make_config(
+        {
+            "detector": {"threads": 2, "provider": "cpu", "score_begin": 0.6, "size_pixels": "640x384"},
+            "detectors": {
+                "plate": {"path": "plate.onnx", "threads": 1},
+                "veiled": {"name": "face", "score_begin": 0.3, "size_pixels": "native"},
+            },
+        },
+        "test",
+    )
+    plate = config.detectors["plate"].completed(config.detector)
+    assert (plate.path, plate.name) == (Path("plate.onnx"), None)
+    assert (plate.threads, plate.provider) == (1, "cpu")
+    assert (plate.score_begin, plate.size_pixels) == (None, "auto")  # these belong to the file
+    veiled = config.detectors["veiled"].completed(config.detector)
+    assert (veiled.path, veiled.name, veiled.threads) == (None, "face", 2)
+    assert (veiled.score_begin, veiled.size_pixels) == (0.3, "native")
+
+
+def test_each_shipped_name_has_a_file() -> None:
+    assert set(FILES) == set(get_args(ShippedName))

@@ -263,7 +263,7 @@ def test_two_runs_share_the_cores(
 ) -> None:
     opened: list[DetectorConfig] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
-    monkeypatch.setattr(detector_threads, "read_detector", lambda path: None)
+    monkeypatch.setattr(detector_threads, "read_detector", lambda *_: None)
     monkeypatch.setattr(detector_threads, "open_detector", lambda file, chosen: opened.append(chosen))
     config = DetectorConfig(**{"provider": "cpu", **changes})
     assert open_daemon_detector(config)[1] == runs_at_once

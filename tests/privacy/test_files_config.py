@@ -19,7 +19,7 @@ import pytest
 
 from edge.commands.sample import sample_text
 from edge.config import Config, read_config
-from edge.config.whole import CAMERA_NAME
+from edge.config.whole import NAME
 from edge.errors import ConfigError
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof
@@ -122,7 +122,7 @@ def check(found: Config | str, path: Path) -> bool:
         assert found.startswith(f"{path}: ")
         return False
     assert found.cameras
-    assert all(CAMERA_NAME.fullmatch(name) for name in found.cameras)
+    assert all(NAME.fullmatch(name) for name in found.cameras)
     assert found.privacy.allow_reidentifiable or not found.blur.reidentifiable
     assert found.status.loopback or found.status.token_file or not found.status.enabled
     assert "\0" not in str(found.store.folder)
