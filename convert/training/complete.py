@@ -6,14 +6,15 @@ such faces elsewhere, too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 
 from convert.graphs import Array
-from convert.training.detect import NetworkDetector
 from convert.training.samples import Kind, Pictures, Sample
 from edge import boxes as geometry
+from edge.detection.detector import Detections
 
 SURE, UNSURE = 0.5, 0.25
 """A detection from the first score on becomes a label; from the second on it is ignored."""
@@ -23,11 +24,14 @@ SCALES = (1.0, 2.0)
 """Small faces are found on the enlarged picture."""
 
 
-def complete(samples: Sequence[Sample], detector: NetworkDetector) -> tuple[list[Sample], int]:
-    """The samples with what the detector is sure of, and the number of objects that this added."""
+def complete(samples: Sequence[Sample], detect: Callable[[Array], Detections]) -> tuple[list[Sample], int]:
+    """The samples with what a detector is sure of, and the number of objects that this added.
+
+    ``detect`` finds boxes in uint8 ``[H, W, 3]`` RGB.
+    """
     pictures, completed, added = Pictures(), [], 0
     for sample in samples:
-        boxes, scores = _unlabelled(sample, pictures.read(sample.path), detector)
+        boxes, scores = _unlabelled(sample, pictures.read(sample.path), detect)
         sure = scores >= SURE
         added += int(sure.sum())
         completed.append(
@@ -36,11 +40,13 @@ def complete(samples: Sequence[Sample], detector: NetworkDetector) -> tuple[list
     return completed, added
 
 
-def _unlabelled(sample: Sample, picture: Array, detector: NetworkDetector) -> tuple[Array, Array]:
+def _unlabelled(sample: Sample, picture: Array, detect: Callable[[Array], Detections]) -> tuple[Array, Array]:
     boxes, scores = sample.boxes, np.ones(len(sample.boxes), np.float32)
     for scale in SCALES:
-        found = detector.detect(picture, scale).at_least(UNSURE)
-        new = geometry.iou(found.boxes, boxes).max(axis=1, initial=0.0) < SAME
-        boxes = np.concatenate([boxes, found.boxes[new]])
+        enlarged = picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale)
+        found = detect(np.asarray(enlarged)).at_least(UNSURE)
+        placed = found.boxes / np.float32(scale)
+        new = geometry.iou(placed, boxes).max(axis=1, initial=0.0) < SAME
+        boxes = np.concatenate([boxes, placed[new]])
         scores = np.concatenate([scores, found.scores[new]])
     return boxes[len(sample.boxes) :], scores[len(sample.boxes) :]

@@ -43,18 +43,20 @@ def draw(rows: Sequence[Row], file: Path, title: str) -> None:
 
 
 class EventWriter:
-    """Writes rows as TensorBoard events."""
+    """Writes rows as TensorBoard events; TensorBoard itself need not be installed."""
 
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
 
-        self._summary = tf.summary
+        self._tf = tf
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def write(self, row: Row) -> None:
         """Write a row at its ``step``, and make sure that it is on the disk."""
-        with self._writer.as_default(step=int(row["step"])):
-            for name, value in row.items():
-                if name not in COUNTERS:
-                    self._summary.scalar(name, value)
+        summary = self._tf.compat.v1.Summary()
+        for name, value in row.items():
+            if name not in COUNTERS:
+                summary.value.add(tag=name, simple_value=value)
+        with self._writer.as_default():
+            self._tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=int(row["step"]))
         self._writer.flush()

@@ -19,19 +19,16 @@ PADDING = (0, 0, 0)
 
 
 class NetworkDetector:
-    """``detect`` finds objects in one picture at its own size, or scaled to the canvas of a fixed network."""
+    """``detect`` finds objects in a picture at its own size, or scaled to the canvas of a fixed network."""
 
     def __init__(self, network: Any, recipe: Recipe) -> None:
         self._recipe = recipe
         self._run = tf.function(lambda pixels: network(pixels, training=False), reduce_retracing=True)
 
-    def detect(self, picture: Array, scale: float = 1.0) -> Detections:
-        """Boxes (pixels of the picture) and scores from ``LOWEST_SCORE`` on, best first.
-
-        ``picture`` is uint8 ``[H, W, 3]`` RGB; it is scaled by ``scale`` before.
-        """
+    def detect(self, picture: Array) -> Detections:
+        """Boxes (pixels) in uint8 ``[H, W, 3]`` RGB and scores from ``LOWEST_SCORE`` on, best first."""
         height, width = picture.shape[:2]
-        letterbox = self._letterbox(width, height, scale)
+        letterbox = self._letterbox(width, height)
         canvas = paint(np.ascontiguousarray(picture[..., ::-1]), letterbox, "area", PADDING)
         maps = self._run(tf.constant(canvas[None], tf.float32))
         boxes, scores = self._recipe.decode({name: np.asarray(value) for name, value in maps.items()})
@@ -43,10 +40,9 @@ class NetworkDetector:
         best = geometry.nms(found, kept, NMS_IOU)
         return Detections(found[best], kept[best])
 
-    def _letterbox(self, width: int, height: int, scale: float) -> geometry.Letterbox:
+    def _letterbox(self, width: int, height: int) -> geometry.Letterbox:
         recipe = self._recipe
         if recipe.fixed:
             return geometry.fit(width, height, recipe.side, recipe.side)
-        inner = [max(1, round(side * scale)) for side in (width, height)]
-        outer = [-(-side // recipe.multiple) * recipe.multiple for side in inner]
-        return geometry.Letterbox(inner[0] / width, inner[1] / height, inner[0], inner[1], outer[0], outer[1])
+        sides = [-(-side // recipe.multiple) * recipe.multiple for side in (width, height)]
+        return geometry.Letterbox(1.0, 1.0, width, height, *sides)

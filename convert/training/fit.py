@@ -14,6 +14,7 @@ from convert.training.complete import complete
 from convert.training.course import Run, resumed, train
 from convert.training.datasets import DataSet, open_dataset
 from convert.training.detect import NetworkDetector
+from convert.training.open_model import open_model
 from convert.training.recipe import Recipe
 from convert.training.recipes import RECIPES
 from convert.training.requests import FitRequest, FitResult, Progress
@@ -73,6 +74,7 @@ def _asked(request: FitRequest, recipe: Recipe, data: DataSet) -> Asked:
         data_sha256=_hash(data),
         label=labels.pop(),
         weights=weights.named(request.weights),
+        complete=None if request.complete is None else weights.named(str(request.complete)),
         seed=request.seed,
         epochs=request.epochs or recipe.epochs,
         minutes=request.minutes,
@@ -102,7 +104,13 @@ def _prepare(
         weights.begin(recipe, network, request.weights)
         checkpoint.save(folder.start, checkpoint.numbered("mean", network.get_weights()))
     trainer = Trainer(recipe, network)
-    if not recipe.completes or request.weights in (weights.NONE, weights.IMAGENET):
+    if request.complete is not None:
+        detect = open_model(request.complete)
+    elif recipe.completes and request.weights not in (weights.NONE, weights.IMAGENET):
+        detect = NetworkDetector(trainer.mean, recipe).detect
+    else:
         return trainer, samples
     progress("look for objects that nobody labelled")
-    return trainer, complete(samples, NetworkDetector(trainer.mean, recipe))[0]
+    completed, added = complete(samples, detect)
+    progress(f"{added} objects that nobody labelled became labels")
+    return trainer, completed

@@ -32,8 +32,8 @@ class Recipe:
     ``export`` writes a network as a SavedModel into a new folder, with the name of what it finds and with
     what was measured of it (``convert.stated.Stated``).
     ``start`` puts the weights of a published file into a network, ``imagenet`` those of a backbone that was
-    trained on ImageNet; None where there are none. With ``completes``, what a network is sure of before
-    training becomes a label.
+    trained on ImageNet; None where there are none. With ``completes``, what a published network is
+    sure of becomes a label.
     """
 
     name: str

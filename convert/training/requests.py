@@ -16,8 +16,9 @@ MODELS = ("centre", "tiny", "efficientdet-d0", "efficientdet-d1", "efficientdet-
 class FitRequest:
     """Train ``model`` on the set in the folder ``data`` and keep the run in ``out``.
 
-    ``weights`` is ``none``, ``imagenet``, a published file, or the folder of a run. ``epochs`` None: as many
-    as the model has by default. ``minutes`` None: no limit. ``rate`` None: the model's own.
+    ``weights`` is ``none``, ``imagenet``, a published file, or the folder of a run. ``complete``: what is sure
+    of objects that nobody labelled, as ``open_model`` takes it; None: the published file itself. ``epochs``
+    None: as many as the model has by default. ``minutes`` None: no limit. ``rate`` None: the model's own.
     ``threads`` None: all cores.
     """
 
@@ -25,6 +26,7 @@ class FitRequest:
     model: str
     out: Path
     weights: str
+    complete: Path | None = None
     epochs: int | None = None
     minutes: float | None = None
     rate: float | None = None

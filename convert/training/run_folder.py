@@ -17,8 +17,9 @@ from convert.errors import ConvertError
 class Asked(BaseModel):
     """What a run was asked for; a resumed one must be asked for the same.
 
-    ``weights`` is ``none``, ``imagenet`` or the sha256 of the file to begin with, ``data`` the name of the
-    set and ``data_sha256`` the hash of its labels. ``epochs``, ``minutes``: the end, whichever comes first.
+    ``weights`` is ``none``, ``imagenet`` or the sha256 of the file to begin with, ``complete`` that of the
+    file that completed the labels, ``data`` the name of the set and ``data_sha256`` the hash of its labels.
+    ``epochs``, ``minutes``: the end, whichever comes first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +29,7 @@ class Asked(BaseModel):
     data_sha256: str
     label: str
     weights: str
+    complete: str | None
     seed: int
     epochs: int
     minutes: float | None

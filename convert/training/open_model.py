@@ -1,0 +1,42 @@
+"""A run, a SavedModel or a detector file, as one kind of function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from convert.graphs import Array
+from convert.training import checkpoint
+from convert.training.detect import LOWEST_SCORE, NetworkDetector
+from convert.training.recipes import RECIPES
+from convert.training.run_folder import RunFolder
+from convert.training.saved_detector import open_saved_model
+from edge.config import DetectorConfig
+from edge.detection.detector import Detections, open_detector
+from edge.detection.session import read_detector
+
+Detect = Callable[[Array], Detections]
+"""From a picture, uint8 ``[H, W, 3]`` RGB, to boxes in its pixels, best first."""
+
+
+def open_model(path: Path) -> Detect:
+    """What finds objects, for a run, a SavedModel or a detector. Raises ConvertError, DetectorError."""
+    if path.suffix == ".onnx":
+        return _onnx(path)
+    if (path / "run.json").is_file():
+        folder = RunFolder(path)
+        recipe = RECIPES[folder.read_asked().model]
+        network = recipe.make_network()
+        network.set_weights(checkpoint.in_order("mean", checkpoint.load(folder.weights)))
+        return NetworkDetector(network, recipe).detect
+    return open_saved_model(path)
+
+
+def _onnx(path: Path) -> Detect:
+    """A detector as the box runs it on a single view, but from ``LOWEST_SCORE`` on."""
+    config = DetectorConfig(path=path, provider="cpu", tiles="1x1", timeout_seconds=600)
+    detector = open_detector(read_detector(path), config)
+    detector.score_begin = detector.score_continue = LOWEST_SCORE
+    return lambda picture: detector.detect(np.ascontiguousarray(picture[..., ::-1]))
