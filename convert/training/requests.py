@@ -16,8 +16,8 @@ MODELS = ("centre", "tiny", "efficientdet-d0", "efficientdet-d1", "efficientdet-
 class FitRequest:
     """Train ``model`` on the set in the folder ``data`` and keep the run in ``out``.
 
-    ``weights`` is ``none``, ``imagenet``, a published file, or the folder of a run. ``complete``: what is sure
-    of objects that nobody labelled, as ``open_model`` takes it; None: the published file itself. ``epochs``
+    ``weights`` is ``none``, ``imagenet``, a published file, or the folder of a run. ``complete``: what finds
+    objects that nobody labelled, as ``open_model`` takes it; None: the published file itself. ``epochs``
     None: as many as the model has by default. ``minutes`` None: no limit. ``rate`` None: the model's own.
     ``threads`` None: all cores.
     """
