@@ -25,8 +25,9 @@ def assign(
     """The split of each picture, by its name in the merged set.
 
     A split that a part brings is kept: ``eval`` and ``test`` are ``test``. ``without_val`` names the parts
-    without pictures for ``val``, which are then taken from ``train``. All others are divided, as are all pictures with ``resplit``. Where chance
-    leaves a split empty, a picture goes there from the one that has most.
+    without pictures for ``val``, which are then taken from ``train``. All others are divided, as are all
+    pictures with ``resplit``. Where chance leaves a split empty, a picture goes there from the one that has
+    most.
     """
     position = {entry.image: _position(entry, seed) for entry in entries}
     places: dict[str, Place] = {}
