@@ -16,7 +16,7 @@ Parsed = TypeVar("Parsed")
 _GENERIC = "For models of no known exporter"
 
 
-def _parser(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+def parser(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
     """A parser for Typer; its ValueError ends in exit code 2 with its own text."""
 
     @wraps(parse)
@@ -63,7 +63,7 @@ InputSize = Annotated[
     Size | None,
     typer.Option(
         metavar="WIDTHxHEIGHT",
-        parser=_parser(choices.parse_size),
+        parser=parser(choices.parse_size),
         help="Input size in pixels, such as 640x384; only for models that leave it open.",
     ),
 ]
@@ -98,7 +98,7 @@ Mean = Annotated[
     Colour | None,
     typer.Option(
         metavar="R,G,B",
-        parser=_parser(choices.parse_colour),
+        parser=parser(choices.parse_colour),
         help="Mean to subtract, in units of --input-range.",
         rich_help_panel=_GENERIC,
     ),
@@ -107,7 +107,7 @@ Std = Annotated[
     Colour | None,
     typer.Option(
         metavar="R,G,B",
-        parser=_parser(choices.parse_colour),
+        parser=parser(choices.parse_colour),
         help="Standard deviation to divide by, in units of --input-range.",
         rich_help_panel=_GENERIC,
     ),
@@ -132,7 +132,7 @@ Variances = Annotated[
     choices.Variances | None,
     typer.Option(
         metavar="A,B,C,D",
-        parser=_parser(choices.parse_variances),
+        parser=parser(choices.parse_variances),
         help="Variances of the offsets from --anchors. Default: 0.1,0.1,0.2,0.2.",
         rich_help_panel=_GENERIC,
     ),

@@ -31,22 +31,22 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
-def fails_clearly(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors raised on purpose end in one message and exit code 1."""
+def fails_clearly(command: Callable[P, None], program: str = "edge-convert") -> Callable[P, None]:
+    """Errors raised on purpose end in one message, which begins with the program's name, and exit code 1."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except (EdgeError, OSError) as error:
-            _exit(str(error))
+            _exit(str(error), program)
 
     return guarded
 
 
-def _exit(message: str) -> NoReturn:
+def _exit(message: str, program: str = "edge-convert") -> NoReturn:
     for line in message.splitlines():
-        errors.print(f"edge-convert: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"{program}: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_FAILED)
 
 

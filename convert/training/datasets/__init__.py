@@ -13,8 +13,8 @@ A set is a folder, and what lies in it says how it is labelled:
 * ``coco``: ``*.json``, also in ``annotations/``, and ``_annotations.coco.json`` in a folder of each split
   (https://cocodataset.org/#format-data).
 * ``voc``: ``*.xml``, one a picture, also in ``annotations/``, ``Annotations/`` or a folder of each split
-  (PASCAL VOC devkit, section "annotations"). Coordinates are taken as they stand; the devkit counts from 1,
-  today's tools from 0.
+  (PASCAL VOC devkit, section "annotations"); the lists in ``ImageSets/Main`` are read. Coordinates are taken
+  as they stand; the devkit counts from 1, today's tools from 0.
 * ``yolo``: ``data.yaml`` or ``classes.txt`` with the names of the classes, and a text for each picture (see
   convert/training/datasets/yolo.py).
 

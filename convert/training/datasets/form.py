@@ -82,7 +82,8 @@ class DataSet:
 class Labels:
     """What the files of a set say, as it stands: boxes and pictures are not checked, and may not be there.
 
-    ``names``: the labels that the set declares or uses. ``licences`` and ``sources`` as the files state them.
+    ``names``: the labels that the set declares or uses. ``texts``: further files with labels, one a picture.
+    ``licences`` and ``sources`` as the files state them.
     """
 
     folder: Path
@@ -90,6 +91,7 @@ class Labels:
     files: tuple[Path, ...]
     pictures: list[Picture] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
+    texts: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     licences: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)

@@ -11,11 +11,15 @@ from convert.training.datasets.form import (
     LabelledObject,
     Labels,
     Picture,
+    Split,
     masked_by,
     place_of,
     read_bytes,
+    read_text,
     split_of,
 )
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
@@ -26,8 +30,10 @@ class _NoDoctype(ElementTree.TreeBuilder):
 
 
 def read_voc(labels: Labels) -> None:
-    """Read one file a picture; a folder of them that is named after a split gives its pictures that split."""
+    """Read one file a picture. Its split is that of the list that names it (``ImageSets/Main/train.txt``), or
+    of the folder that the file lies in."""
     folder = labels.folder
+    lists = _lists(folder)
     for file in labels.files:
         root = _xml(file)
         objects = tuple(_object(entry, n, file) for n, entry in enumerate(root.iter("object"), 1))
@@ -36,10 +42,23 @@ def read_voc(labels: Labels) -> None:
         size = None
         if root.find("size") is not None:
             size = _side(root, "width", file), _side(root, "height", file)
-        split = None if file.parent == folder else split_of(file.parent.name)
+        split = lists.get(file.stem) or (None if file.parent == folder else split_of(file.parent.name))
         # Some tools write 0 x 0 where they do not know the size.
         labels.pictures.append(Picture(path, objects, split, size if size and all(size) else None))
     labels.names |= {each.label for picture in labels.pictures for each in picture.objects}
+
+
+def _lists(folder: Path) -> dict[str, Split]:
+    """The split of each picture that is in a list of the devkit's, by its name without the suffix."""
+    splits: dict[str, Split] = {}
+    for split in SPLITS:
+        file = folder / "ImageSets" / "Main" / f"{split}.txt"
+        names = read_text(file).split() if file.is_file() else ()
+        for name in names:
+            if name in splits:
+                raise DatasetError(f"{file}: {name} is in {splits[name]}.txt, too; keep it in one of them")
+            splits[name] = split
+    return splits
 
 
 def _object(entry: ElementTree.Element, number: int, file: Path) -> LabelledObject:

@@ -54,6 +54,7 @@ def read_yolo(labels: Labels) -> None:
             without += 1
         elif size is not None:  # whoever reads the pictures finds that this one is broken
             objects = tuple(_objects(file, names, size))
+            labels.texts.append(file)
         labels.pictures.append(Picture(path, objects, split, size))
     if without:
         labels.notes.append(f"{folder.name}: {without} pictures have no file of labels: nothing is on them")

@@ -78,6 +78,23 @@ def test_voc_in_a_folder_of_each_split(tmp_path: Path) -> None:
     ]
 
 
+def test_voc_with_lists_of_each_split(tmp_path: Path) -> None:
+    for name in "abc":
+        picture(tmp_path / "JPEGImages" / f"{name}.jpg")
+        file = tmp_path / "Annotations" / f"{name}.xml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"<annotation><filename>{name}.jpg</filename></annotation>")
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "test.txt").write_text("b\n")
+    (lists / "trainval.txt").write_text("a\nc\n")
+    assert [each.split for each in read_labels(tmp_path).pictures] == ["train", "test", None]
+    (lists / "val.txt").write_text("a\n")
+    with pytest.raises(DatasetError, match=r"val.txt: a is in train.txt, too; keep it in one of them"):
+        read_labels(tmp_path)
+
+
 def test_objects_of_other_kinds_are_read_with_their_labels_and_sources(tmp_path: Path) -> None:
     vehicle = {"box": [0, 0, 64, 48], "label": "vehicle"}
     jsonl(tmp_path, {"objects": [PLATE, vehicle], "source": "street", "split": "train"}, {"objects": []})

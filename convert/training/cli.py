@@ -1,0 +1,70 @@
+"""The command line of the training: declarations only. What takes long to load is loaded by the commands."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import edge
+from convert.terminal import console
+from convert.training import command_options as given
+from convert.training import terminal
+from convert.training.merge.request import MergeRequest
+
+app = typer.Typer(
+    name="edge-train",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From labelled pictures to a SavedModel that edge-convert turns into a detector.",
+    epilog="Exit codes: 0 success, 1 something failed and nothing was written, 2 wrong command line.",
+)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@terminal.fails_clearly
+def merge(
+    datasets: given.Datasets,
+    out: given.MergedFolder,
+    into: given.Into = "FACE",
+    keep: given.Keep = None,
+    format: given.Formats = None,
+    licence: given.Licences = None,
+    source: given.Sources = None,
+    split: given.Split = "80/10/10",  # type: ignore[assignment]  # Typer parses defaults, too
+    seed: given.Seed = 0,
+    resplit: given.Resplit = False,
+) -> None:
+    """Merge labelled sets into one with one label, divided into train, val and test.
+
+    Mistakes in the labels are corrected and counted, or refused; nothing is dropped without a word.
+    """
+    from convert.training.merge.run import merge as run
+
+    request = MergeRequest(
+        tuple(datasets), out, into=into, keep=tuple(keep or ()), kinds=tuple(format or ()),
+        licences=tuple(licence or ()), sources=tuple(source or ()), shares=split, seed=seed, resplit=resplit,
+    )  # fmt: skip
+    with terminal.progress() as progress:
+        result = run(request, progress)
+    terminal.show_merge(result, request)

@@ -1,0 +1,1 @@
+"""``edge-train merge``: labelled sets become one, with one label."""
