@@ -17,14 +17,13 @@ import tensorflow as tf
 
 from benchmarks.__main__ import app
 from benchmarks.reference_models.export import build, export
-from benchmarks.reference_models.network import VARIANTS, Fusion, make_network
 from convert import build as conversion
 from convert.request import BuildRequest
 from convert.sample import sample_picture, sample_pictures
+from convert.training.efficientdet.network import VARIANTS, Fusion
 
 SIZE = 128
 COUNT = 9 * (16**2 + 8**2 + 4**2 + 2**2 + 1)
-COCO_CLASSES = 90
 SHAPES = {
     "detection_boxes": (1, 100, 4),
     "detection_scores": (1, 100),
@@ -57,40 +56,6 @@ def signature(saved: Path) -> Any:
 
 def detect(function: Any, picture: Any) -> dict[str, Any]:
     return {name: value.numpy() for name, value in function(input_tensor=tf.constant(picture[None])).items()}
-
-
-@pytest.mark.slow
-@pytest.mark.sweep
-@pytest.mark.parametrize(("variant", "millions"), [("D0", 3.9), ("D1", 6.6), ("D2", 8.1)])
-def test_a_network_has_the_papers_number_of_parameters(variant: str, millions: float) -> None:
-    """Table 2, which gives two digits; ours with the statistics of the normalisation, which are few."""
-    network = make_network(VARIANTS[variant], SIZE, COCO_CLASSES)
-    assert network.count_params() / 1e6 == pytest.approx(millions, rel=0.02)
-
-
-@pytest.mark.parametrize(("size", "count"), [(512, 49104), (640, 76725), (768, 110484), (SIZE, COUNT)])
-def test_every_place_of_every_level_has_nine_anchors(size: int, count: int) -> None:
-    found = anchors(size)
-    assert found.shape == (count, 4)
-    assert count == sum(9 * (size // stride) ** 2 for stride in (8, 16, 32, 64, 128))
-    assert (found[:, :2] > 0).all()
-    assert (found[:, :2] < 1).all()
-
-
-def test_anchors_have_three_areas_and_three_shapes() -> None:
-    height, width = (anchors(512)[:9, 2:] * 512).T
-    assert sorted(set(np.round(np.sqrt(height * width), 3))) == [32, 40.317, 50.797]
-    assert sorted(set(np.round(width / height, 6))) == [0.5, 1, 2]
-
-
-def test_a_fusion_is_a_mean_by_weights_that_are_not_negative() -> None:
-    maps = [tf.fill([1, 2, 2, 3], value) for value in (1.0, 2.0, 4.0)]
-    layer = Fusion()
-    layer(maps)
-    layer.kernel.assign([[0.5], [-3.0], [1.5]])
-    shares = layer.shares().numpy()[:, 0]
-    assert shares == pytest.approx([0.25, 0, 0.75], abs=1e-4)
-    assert layer(maps).numpy() == pytest.approx(0.25 * 1 + 0.75 * 4, abs=1e-3)
 
 
 @pytest.mark.slow

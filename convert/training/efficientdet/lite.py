@@ -26,7 +26,8 @@ STEM = 32
 def make_backbone(height: int | None, width: int | None, norm: Callable[..., Any]) -> Any:
     """A Keras model from normalised pictures to the maps of levels 3, 4 and 5.
 
-    ``norm`` makes a batch normalisation. Layers are named as the arrays of the published file are.
+    ``norm`` makes a batch normalisation. Layers are named as the arrays of the published file
+    are, without the underscore in front.
     """
     layers = keras.layers
 
@@ -34,12 +35,12 @@ def make_backbone(height: int | None, width: int | None, norm: Callable[..., Any
         return layers.ReLU(6.0)(x)
 
     picture = keras.Input((height, width, 3))
-    x = layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name="_conv_stem")(picture)
-    x = relu6(norm(name="_bn0")(x))
+    x = layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name="conv_stem")(picture)
+    x = relu6(norm(name="bn0")(x))
     maps, number = [], 0
     for expansion, channels, blocks, first, kernel in STAGES:
         for place in range(blocks):
-            name, y = f"_blocks.{number}.", x
+            name, y = f"blocks.{number}.", x
             if expansion > 1:
                 y = layers.Conv2D(expansion * x.shape[-1], 1, use_bias=False, name=f"{name}_expand_conv")(y)
                 y = relu6(norm(name=f"{name}_bn0")(y))
@@ -71,7 +72,7 @@ def load(backbone: Any, file: Path) -> dict[str, Array]:
 def _weights(layer: Any, arrays: dict[str, Array], file: Path) -> list[Array]:
     convolution = "conv" in layer.name
     parts = ("weight",) if convolution else ("weight", "bias", "running_mean", "running_var")
-    names = [f"{layer.name}.{part}" for part in parts]
+    names = [f"_{layer.name}.{part}" for part in parts]
     missing = [name for name in names if name not in arrays]
     if missing:
         raise ConvertError(f"--weights {file}: there is no {missing[0]} in it; expected EfficientNet-Lite0")

@@ -20,10 +20,10 @@ LITE0_NORMALISATION = (127 / 255,) * 3, (128 / 255,) * 3
 """Mean and deviation that EfficientNet-Lite was trained with, RGB in 0..1."""
 MOMENTUM = 0.95
 """Of the statistics of a normalisation: what a step leaves of the old ones. The paper has 0.99, for batches
-of 128 and hundreds of thousands of steps; a short training would end before its statistics fit its weights."""
+of 128 and hundreds of thousands of steps; a short one would end before they fit the weights."""
 PRIOR = 0.01
 """Score of an untrained network (Lin et al. 2017, section 4.1)."""
-FROZEN = ("stem", "block1", "block2", "_conv_stem", "_bn0", "_blocks.0.", "_blocks.1.", "_blocks.2.")
+FROZEN = ("stem", "block1", "block2", "conv_stem", "bn0", "blocks.0.", "blocks.1.", "blocks.2.")
 """How the layers before level 3 begin: edges and textures, which a backbone with weights has learnt."""
 
 
