@@ -68,10 +68,13 @@ def _scenes(file: Path) -> list[Row]:
     masked, everyone = (clips.share_left(PROMISED_SIDE, None, kind)[1] for kind in (True, None))
     command = "scenes"
     return [
+        *_looks(result, where),
         (
-            f"faces of {PROMISED_SIDE} px and more left on {where} video, {masked / everyone:.0%} masked",
-            f"`edge run` {left('edge run, defaults')} of {faces('edge run, defaults')}; deface "
-            f"{left('deface, defaults, clips')}, with its solid fill {left('deface, solid fill, clips')}",
+            f"faces of {PROMISED_SIDE} px and more left on {where} video, {masked / everyone:.0%} masked; "
+            f"frames per second on {result.machine.cores} cores",
+            f"`edge run` {left('edge run, defaults')} of {faces('edge run, defaults')} at "
+            f"{rows['edge run, defaults'].fps}; deface {left('deface, defaults, clips')} at "
+            f"{rows['deface, defaults, clips'].fps}, with its solid fill {left('deface, solid fill, clips')}",
             command,
         ),
         (
@@ -80,12 +83,22 @@ def _scenes(file: Path) -> list[Row]:
             f"{left('deface, defaults, stills')}, with its solid fill {left('deface, solid fill, stills')}",
             command,
         ),
-        (
-            f"frames per second on that video, {result.machine.cores} cores",
-            f"`edge run` {rows['edge run, defaults'].fps}; deface {rows['deface, defaults, clips'].fps}",
-            command,
-        ),
     ]
+
+
+def _looks(result: ScenesResult, where: str) -> list[Row]:
+    """The detectors at their own scores; nothing where the result is older than these rows."""
+    parts = []
+    for look in result.looks:
+        if look.points:
+            point = look.points[0]
+            parts.append(
+                f"{look.name} at {look.canvas[0]}x{look.canvas[1]} "
+                f"{percent(*point.share_missed(PROMISED_SIDE, None))} with {point.false_per_scene:.0f} false "
+                f"boxes a scene, {look.milliseconds:.0f} ms"
+            )
+    what = f"faces of {PROMISED_SIDE} px and more missed by one look at {where} stills"
+    return [(what, "; ".join(parts), "scenes")] if parts else []
 
 
 def _reidentify(file: Path) -> list[Row]:

@@ -152,6 +152,7 @@ def scenes(
     deface: options.Deface = True,
     wait: options.Wait = True,
     json: options.Kept = None,
+    sheet: options.Sheet = None,
 ) -> None:
     """Faces at camera resolution: missed by one look, and left by edge run, edge blur and deface."""
     from benchmarks.scenes import detectors, page, run
@@ -170,6 +171,7 @@ def scenes(
             tools=tools,
             scores=[_scores(pair) for pair in scores or ()],
             deface=options.DEFACE_FOLDER if deface else None,
+            sheet=sheet,
             wait=wait,
         )
     except EdgeError as error:

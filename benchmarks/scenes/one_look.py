@@ -1,9 +1,8 @@
 """What detectors miss in one look at each scene, without hold, tiles or a second try.
 
 A face is found from an overlap (IoU) of ``FOUND_IOU`` with any box on: that much is covered once the box has
-its margins. A box that overlaps no face by as much is false, except beside a face that need not be found
-(``ignore``): there its centre may lie inside. Each detector's box may find several faces, and several boxes
-one face.
+its margins. A box is false when it overlaps no labelled face by as much and its centre lies in none, whether
+that face counts or not. One box may find several faces, and several boxes one face.
 
 All detectors see a scene before any sees the next, so that their times can be compared.
 """
@@ -68,46 +67,59 @@ class Judged:
         return AtRate(rate=rate, reached=len(self.false) >= allowed, point=self.point(above))
 
 
-def look(scenes: Sequence[Scene], finders: Sequence[tuple[Finder, list[float]]]) -> list[Look]:
-    """Show each scene to each detector; the scores are those to report.
+@dataclass(eq=False)
+class Seen:
+    """What one detector found in each scene, and the seconds of each run. ``scores`` are those to report;
+    from ``lowest`` on the detections are complete."""
 
-    The first detector at its first score is the reference: the others are allowed as many false boxes.
-    Raises DetectionError, and DetectorError when the reference overflows at that score.
-    """
-    found: list[list[Detections]] = [[] for _ in finders]
-    lowest = [0.0] * len(finders)
-    seconds: list[list[float]] = [[] for _ in finders]
+    finder: Finder
+    scores: list[float]
+    found: list[Detections]
+    seconds: list[float]
+    lowest: float = 0.0
+
+
+def look(scenes: Sequence[Scene], finders: Sequence[tuple[Finder, list[float]]]) -> list[Seen]:
+    """Show each scene to each detector. Raises DetectionError."""
+    seen = [Seen(finder, scores, [], []) for finder, scores in finders]
     for number, scene in enumerate(scenes):
-        print(f"\rscene {number + 1} of {len(scenes)}", end="", file=sys.stderr, flush=True)
-        for place in np.roll(np.arange(len(finders)), number).tolist():
-            detections, complete, took = finders[place][0].find(scene.pixels)
-            found[place].append(detections)
-            lowest[place] = max(lowest[place], complete)
-            seconds[place].append(took)
-    print(file=sys.stderr)
-    judged = [judge(scenes, each, low) for each, low in zip(found, lowest, strict=True)]
-    first, scores = finders[0]
-    if scores[0] < lowest[0]:
+        print(f"one look at scene {number + 1} of {len(scenes)}", file=sys.stderr, flush=True)
+        for place in np.roll(np.arange(len(seen)), number).tolist():
+            one = seen[place]
+            detections, complete, seconds = one.finder.find(scene.pixels)
+            one.found.append(detections)
+            one.seconds.append(seconds)
+            one.lowest = max(one.lowest, complete)
+    return seen
+
+
+def compare(scenes: Sequence[Scene], seen: Sequence[Seen]) -> list[Look]:
+    """Figures of each detector; the first one at its first score is the reference: the others are allowed as
+    many false boxes. Raises DetectorError when the reference overflows at that score."""
+    first = seen[0]
+    if first.scores[0] < first.lowest:
         raise DetectorError(
-            f"detector {first.name}, the reference, returns too few boxes for these scenes at {scores[0]:g}; "
-            f"give --reference a score of {lowest[0]:g} or more"
+            f"detector {first.finder.name}, the reference, returns too few boxes for these scenes at "
+            f"{first.scores[0]:g}; give --reference a score of {first.lowest:g} or more"
         )
-    rate = judged[0].point(scores[0]).false_per_scene
-    return [
-        Look(
-            name=finder.name,
-            sha256=finder.sha256,
-            canvas=finder.canvas,
-            milliseconds=round(float(np.median(times)) * 1000, 1),
-            lowest=judgement.lowest,
-            ap75=_precision(scenes, boxes),
-            points=[judgement.point(score) for score in wanted if score >= judgement.lowest],
-            overflowing=[score for score in wanted if score < judgement.lowest],
-            at_reference=judgement.at_rate(rate),
-            curve=[judgement.at_rate(each) for each in FALSE_RATES],
-        )
-        for (finder, wanted), judgement, boxes, times in zip(finders, judged, found, seconds, strict=True)
-    ]
+    rate = judge(scenes, first.found, first.lowest).point(first.scores[0]).false_per_scene
+    return [_compared(scenes, one, rate) for one in seen]
+
+
+def _compared(scenes: Sequence[Scene], one: Seen, rate: float) -> Look:
+    judged = judge(scenes, one.found, one.lowest)
+    return Look(
+        name=one.finder.name,
+        sha256=one.finder.sha256,
+        canvas=one.finder.canvas,
+        milliseconds=round(float(np.median(one.seconds)) * 1000, 1),
+        lowest=one.lowest,
+        ap75=_precision(scenes, one.found),
+        points=[judged.point(score) for score in one.scores if score >= one.lowest],
+        overflowing=[score for score in one.scores if score < one.lowest],
+        at_reference=judged.at_rate(rate),
+        curve=[judged.at_rate(each) for each in FALSE_RATES],
+    )
 
 
 def judge(scenes: Sequence[Scene], found: Sequence[Detections], lowest: float) -> Judged:
@@ -117,15 +129,12 @@ def judge(scenes: Sequence[Scene], found: Sequence[Detections], lowest: float) -
     false: list[float] = []
     for scene, detections in zip(scenes, found, strict=True):
         detections = detections.at_least(lowest)
-        overlap = geometry.iou(detections.boxes, scene.boxes)
-        hits = overlap >= FOUND_IOU
+        hits = geometry.iou(detections.boxes, scene.boxes) >= FOUND_IOU
         by_face = np.where(hits, detections.scores[:, None], 0).max(axis=0, initial=0)
         counted = [counts(face) for face in scene.faces]
         faces += [face for face, good in zip(scene.faces, counted, strict=True) if good]
         best += by_face[np.array(counted, bool)].tolist()
-        ignored = np.array([face.ignore for face in scene.faces], bool)
-        beside = hits.any(axis=1) | _centre_inside(detections.boxes, scene.boxes[ignored])
-        false += detections.scores[~beside].tolist()
+        false += detections.scores[is_false(scene, detections.boxes)].tolist()
     return Judged(
         faces,
         np.array(best, np.float32),
@@ -133,6 +142,12 @@ def judge(scenes: Sequence[Scene], found: Sequence[Detections], lowest: float) -
         lowest,
         len(scenes),
     )
+
+
+def is_false(scene: Scene, boxes: Floats) -> npt.NDArray[np.bool_]:
+    """Which of the boxes (float32 ``[N, 4]``, pixels of the scene) are of no face."""
+    found = np.any(geometry.iou(boxes, scene.boxes) >= FOUND_IOU, axis=1)
+    return np.asarray(~np.logical_or(found, _centre_inside(boxes, scene.boxes)), np.bool_)
 
 
 def _centre_inside(boxes: Floats, areas: Floats) -> npt.NDArray[np.bool_]:

@@ -31,14 +31,26 @@ CRF = 23
 WALL, WALL_NOISE = 110.0, 6.0
 
 
+@dataclass(frozen=True)
+class Place:
+    """The left and top pixel of a picture in a scene, its width and its height."""
+
+    path: Path
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """``pixels``: uint8 ``[H, W, 3]`` BGR; ``boxes``: float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) of the
-    labelled faces, and ``faces`` what the labels say of them."""
+    labelled faces, and ``faces`` what the labels say of them. ``places``: where its pictures lie."""
 
     pixels: Pixels
     boxes: Floats
     faces: tuple[LabelledObject, ...]
+    places: tuple[Place, ...] = ()
 
 
 def pack(pictures: Sequence[Picture], width: int, height: int) -> tuple[list[Scene], list[Path]]:
@@ -78,7 +90,8 @@ def _draw(placed: Sequence[tuple[int, int, Picture, Pixels]], width: int, height
             x1, y1, x2, y2 = face.box
             boxes.append([x1 + left, y1 + top, x2 + left, y2 + top])
             faces.append(face)
-    return Scene(scene, np.array(boxes, np.float32).reshape(-1, 4), tuple(faces))
+    places = [Place(p.path, left, top, pixels.shape[1], pixels.shape[0]) for left, top, p, pixels in placed]
+    return Scene(scene, np.array(boxes, np.float32).reshape(-1, 4), tuple(faces), tuple(places))
 
 
 def write_clip(scene: Scene, target: Path, frames: int) -> None:

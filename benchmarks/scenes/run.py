@@ -11,20 +11,23 @@ deface, clips through ``edge run`` and deface, each by its own command with its 
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import common
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline.compare import DEFACE
+from benchmarks.scenes import false_boxes
 from benchmarks.scenes.detectors import Wanted, open_finders
 from benchmarks.scenes.labels import complete
-from benchmarks.scenes.one_look import look
+from benchmarks.scenes.one_look import compare, look
 from benchmarks.scenes.packing import Scene, pack
 from benchmarks.scenes.result import Row, ScenesResult
 from benchmarks.scenes.tools import SMALL_CANVAS, Work, edge_blur, edge_run, run_deface, write_work
-from convert.training.datasets import DataSet, DatasetError, Picture, Split
+from convert.training.datasets import DataSet, DatasetError, Split
 
 REFERENCE = Wanted(None, (1920, 1088), 0.2)
 """CenterFace as published; the others are compared at the number of false boxes that it makes."""
@@ -44,6 +47,7 @@ def measure(
     tools: bool = True,
     scores: Sequence[tuple[float, float]] = (),
     deface: Path | None = Path("build/deface-venv"),
+    sheet: Path | None = None,
     folder: Path = Path("build"),
     wait: bool = False,
 ) -> ScenesResult:
@@ -51,24 +55,28 @@ def measure(
 
     ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``detectors`` look once,
     after ``reference``. Without ``tools`` that is all; ``scores`` are pairs of ``score_begin`` and
-    ``score_continue`` to compare with the detector's own. Raises DatasetError when the set has no such split
-    or no picture fits, DetectorError for a detector that cannot be opened, SystemExit (2) when a tool fails.
+    ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of false boxes go.
+    Raises DatasetError when the set has no such split or no picture fits, DetectorError for a detector that
+    cannot be opened, SystemExit (2) when a tool fails.
     """
     if split is None and "eval" in dataset.splits:
         split = "eval"
     python = common.environment(deface, DEFACE) if tools and deface is not None else None
-    dataset, completed = complete(dataset)
-    pictures = _pictures(dataset, split)
-    stills = scenes_of(dataset.name, pictures, size, 0, limit)
-    clips = scenes_of(dataset.name, pictures, size, frames, limit) if tools else []
+    chosen, completed = complete(_part(dataset, split))
+    stills = scenes_of(chosen, size, 0, limit)
+    clips = scenes_of(chosen, size, frames, limit) if tools else []
     finders = open_finders([reference, *detectors])
     folder.mkdir(parents=True, exist_ok=True)
     if wait:
         wait_for_quiet()
     with tempfile.TemporaryDirectory(dir=folder, prefix="scenes-") as name, watched() as watch:
-        looks = look(stills, finders)
+        seen = look(stills, finders)
+        looks = compare(stills, seen)
         work = write_work(stills, clips, frames, Path(name)) if tools else None
         rows = _rows(work, scores, python) if work is not None else []
+    if sheet is not None:
+        pages, crops = false_boxes.write(sheet, stills, seen)
+        print(f"{crops} false boxes:", ", ".join(map(str, pages)) or "none", file=sys.stderr)
     return ScenesResult(
         command=command,
         machine=watch.machine,
@@ -84,24 +92,24 @@ def measure(
     )
 
 
-def _pictures(dataset: DataSet, split: Split | None) -> list[Picture]:
-    pictures = [picture for picture in dataset.pictures if split in (None, picture.split)]
+def _part(dataset: DataSet, split: Split | None) -> DataSet:
+    pictures = tuple(picture for picture in dataset.pictures if split in (None, picture.split))
     if not pictures:
         raise DatasetError(
             f"{dataset.name}: no pictures of split {split}; it has {', '.join(dataset.splits)}"
         )
-    return pictures
+    return replace(dataset, pictures=pictures)
 
 
-def scenes_of(
-    name: str, pictures: Sequence[Picture], size: tuple[int, int], margin: int, limit: int | None
-) -> list[Scene]:
-    """Pack pictures of the set ``name``; scenes are larger than ``size`` by ``margin`` pixels, for the drift
-    of a clip of as many frames. Raises DatasetError."""
+def scenes_of(dataset: DataSet, size: tuple[int, int], margin: int, limit: int | None) -> list[Scene]:
+    """Pack the pictures of a set. Scenes are larger than ``size`` by ``margin`` pixels, for the drift of a
+    clip of as many frames. Raises DatasetError."""
     width, height = size
-    scenes = pack(pictures, width + margin, height + margin)[0][:limit]
+    scenes = pack(dataset.pictures, width + margin, height + margin)[0][:limit]
     if not scenes:
-        raise DatasetError(f"{name}: every picture is larger than {width}x{height}; give a larger --size")
+        raise DatasetError(
+            f"{dataset.name}: every picture is larger than {width}x{height}; give a larger --size"
+        )
     return scenes
 
 
