@@ -52,9 +52,7 @@ def _exit(message: str, program: str = "edge-convert") -> NoReturn:
 
 def run(work: Callable[[Request, Progress], Result], request: Request, *, verbose: bool) -> Result:
     """Do ``work`` in a child process, and show the stage that runs. Raises ConvertError."""
-    missing = [package for package in _PACKAGES if not importlib.util.find_spec(package)]
-    if missing:
-        raise ConvertError(f"not installed: {', '.join(missing)}; run pip install 'edge-anonymizer[convert]'")
+    demand_packages(_PACKAGES, "convert")
     with errors.status("start TensorFlow") as status:
 
         def progress(stage: str) -> None:
@@ -63,6 +61,13 @@ def run(work: Callable[[Request, Progress], Result], request: Request, *, verbos
                 errors.print(f"{stage} ...", markup=False, highlight=False)
 
         return isolated.run(work, request, progress=progress, verbose=verbose)
+
+
+def demand_packages(packages: Sequence[str], extra: str) -> None:
+    """Raise ConvertError where packages are missing; it names them, and the extra that has them."""
+    missing = [package for package in packages if not importlib.util.find_spec(package)]
+    if missing:
+        raise ConvertError(f"not installed: {', '.join(missing)}; run pip install 'edge-anonymizer[{extra}]'")
 
 
 def show_build(result: BuildResult, out: Path) -> None:

@@ -25,7 +25,7 @@ def size_class(side: float) -> tuple[int, int | None]:
 
 
 class Count(Strict):
-    """LabelledObject-frames with a shorter side of ``low`` pixels or more and, unless ``high`` is None, less than
+    """Face-frames with a shorter side of ``low`` pixels or more and, unless ``high`` is None, less than
     ``high``; ``masked`` is None where the labels do not say. ``left`` of them can still be seen."""
 
     low: int
@@ -48,7 +48,7 @@ class Row(Strict):
     fps: float
 
     def share_left(self, low: int, high: int | None, masked: bool | None = None) -> tuple[int, int]:
-        """LabelledObject-frames left, and all of them, from ``low`` to below ``high`` pixels (None: and larger);
+        """Face-frames left, and all of them, from ``low`` to below ``high`` pixels (None: and larger);
         ``masked`` None: of both kinds."""
         chosen = [
             count

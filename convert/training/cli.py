@@ -11,9 +11,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import edge
 from convert.terminal import console
+from convert.training import child, terminal
 from convert.training import command_options as given
-from convert.training import terminal
 from convert.training.merge.request import MergeRequest
+from convert.training.requests import EvaluateRequest, ExportRequest, FitRequest
 
 app = typer.Typer(
     name="edge-train",
@@ -68,3 +69,56 @@ def merge(
     with terminal.progress() as progress:
         result = run(request, progress)
     terminal.show_merge(result, request)
+
+
+@app.command()
+@terminal.fails_clearly
+def fit(
+    data: given.MergedSet,
+    model: given.Model,
+    out: given.RunFolder,
+    weights: given.Weights = "none",
+    complete: given.Complete = None,
+    epochs: given.Epochs = None,
+    minutes: given.Minutes = None,
+    rate: given.Rate = None,
+    seed: given.TrainSeed = 0,
+    threads: given.Threads = None,
+    resume: given.Resume = False,
+    verbose: given.Verbose = False,
+) -> None:
+    """Train a detector on a merged set; a run that was interrupted goes on with --resume."""
+    request = FitRequest(
+        data, model.value, out, weights, complete=complete, epochs=epochs, minutes=minutes, rate=rate,
+        seed=seed, resume=resume, threads=threads,
+    )  # fmt: skip
+    terminal.show_fit(terminal.run(child.fit, request, verbose=verbose))
+
+
+@app.command()
+@terminal.fails_clearly
+def evaluate(
+    model: given.Judged,
+    data: given.LabelledSet,
+    split: given.Reported = None,
+    misses: given.Misses = None,
+    json: given.Json = None,
+    verbose: given.Verbose = False,
+) -> None:
+    """Print the average precision and the recall of a run, a SavedModel or a detector on labelled pictures."""
+    request = EvaluateRequest(model, data, split, misses)
+    terminal.show_evaluate(terminal.run(child.evaluate, request, verbose=verbose), json)
+
+
+@app.command()
+@terminal.fails_clearly
+def export(
+    run: given.Run,
+    out: given.ExportFolder,
+    blend: given.Blend = 0.0,
+    stated: given.Stated = None,
+    verbose: given.Verbose = False,
+) -> None:
+    """Write a run as a SavedModel, and as saved_model.zip, for edge-convert build."""
+    result = terminal.run(child.export, ExportRequest(run, out, blend, stated), verbose=verbose)
+    terminal.show_export(result)

@@ -16,7 +16,7 @@ from convert.training.datasets import DataSet, open_dataset
 from convert.training.detect import NetworkDetector
 from convert.training.open_model import open_model
 from convert.training.recipe import Recipe
-from convert.training.recipes import RECIPES
+from convert.training.recipes import recipe_of
 from convert.training.requests import FitRequest, FitResult, Progress
 from convert.training.run_folder import Asked, RunFolder
 from convert.training.samples import Sample, read_samples
@@ -35,7 +35,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     DatasetError.
     """
     _use_device(request)
-    recipe, folder = RECIPES[request.model], RunFolder(request.out)
+    recipe, folder = recipe_of(request.model, request.weights), RunFolder(request.out)
     data = open_dataset(str(request.data))
     samples, watched = read_samples(data)
     asked = _asked(request, recipe, data)

@@ -47,7 +47,7 @@ class Recipe:
     decode: Callable[[Mapping[str, Array]], tuple[Array, Array]]
     export: Callable[[Any, Path, str, Mapping[str, Any]], None]
     start: Callable[[Any, Path], float] | None = None
-    imagenet: Callable[[Any], None] | None = None
+    imagenet: Callable[[Any], float] | None = None
     has_teacher: bool = False
     completes: bool = False
     multiple: int = 32

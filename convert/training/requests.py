@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from convert.training.figure_forms import Point
 
 Progress = Callable[[str], None]
-MODELS = ("centre", "tiny", "efficientdet-d0", "efficientdet-d1", "efficientdet-d2")
+
+
+class Model(str, Enum):
+    """The kinds of network."""
+
+    CENTRE = "centre"
+    TINY = "tiny"
+    D0 = "efficientdet-d0"
+    D1 = "efficientdet-d1"
+    D2 = "efficientdet-d2"
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,10 @@ class EvaluateResult:
     objects: int
     figures: dict[str, float]
     points: list[Point]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "points": [point.model_dump() for point in self.points]}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ def write_saved_model(network: Any, folder: Path, label: str, stated: Mapping[st
     multiples of 32. ``label`` is the name of the class; ``stated`` are the values of
     ``convert.stated.Stated`` that were measured. Raises ConvertError for a value that is off.
     """
-    checked = Stated.parse(stated, "the measured values")
     serve = _SERVES[network.name]
 
     def call(image: Any) -> dict[str, Any]:
@@ -37,8 +36,15 @@ def write_saved_model(network: Any, folder: Path, label: str, stated: Mapping[st
         call, input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")]
     )
     tf.saved_model.save(module, str(folder), signatures=module.call.get_concrete_function())
-    escaped = label.replace("\\", "").replace('"', "")
-    (folder / LABELS).write_text(f'item {{ id: 1 name: "{escaped}" }}\n', encoding="utf-8")
+    write_facts(folder, label, stated)
+
+
+def write_facts(folder: Path, label: str, stated: Mapping[str, Any]) -> None:
+    """Write beside a graph what it finds, and what was measured of it. Raises ConvertError."""
+    checked = Stated.parse(stated, "the measured values")
+    # json.dumps escapes as a text of this form does
+    item = f"item {{\n  id: 1\n  name: {json.dumps(label)}\n}}\n"
+    (folder / LABELS).write_text(item, encoding="utf-8")
     if stated:
         (folder / STATED).parent.mkdir(exist_ok=True)
         (folder / STATED).write_text(json.dumps(checked.given(), indent=2) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from convert.training.efficientdet.anchors import BOX_SCALES, anchors, decode
 from convert.training.efficientdet.targets import IGNORED, POSITIVE
-from convert.training.recipe import Tensors
+from convert.training.recipe import Maps
 
 ALPHA, GAMMA = 0.25, 1.5
 """Of the focal loss, as EfficientDet has them (section 5.1)."""
@@ -17,7 +17,7 @@ DELTA, BOX_WEIGHT = 0.1, 50.0
 CANDIDATES, MOST, SUPPRESSION_IOU = 1000, 300, 0.5
 
 
-def loss(outputs: Tensors, targets: Tensors, teacher: Tensors | None = None) -> dict[str, Any]:
+def loss(outputs: Maps, targets: Maps, teacher: Maps | None = None) -> dict[str, Any]:
     """The parts ``classes`` and ``boxes``, each over the number of anchors that have a box (at least one).
 
     ``outputs`` are those of the network: ``classes`` ``[B, A, 1]``, logits, and ``boxes`` ``[B, A, 4]``.
@@ -54,7 +54,7 @@ def huber(error: Any) -> Any:
     return tf.where(size <= DELTA, 0.5 * error**2, DELTA * (size - 0.5 * DELTA))
 
 
-def read(outputs: Tensors, sides: tuple[int, int], scale: float) -> tuple[Any, Any]:
+def read(outputs: Maps, sides: tuple[int, int], scale: float) -> tuple[Any, Any]:
     """The network's boxes ``[B, 300, 4]`` (``x1 y1 x2 y2``, pixels) and scores ``[B, 300]``, best first.
 
     ``sides`` are the canvas's height and width in pixels, ``scale`` that of its anchors. Overlapping boxes

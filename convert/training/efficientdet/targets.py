@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from convert.graphs import Array
 from convert.training.efficientdet.anchors import LEVELS, PER_PLACE, anchors, encode, shapes
-from convert.training.recipe import Bools, Floats
+from edge.boxes import Floats
+
+Bools = npt.NDArray[np.bool_]
 
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
 COVERED = 0.5

@@ -10,11 +10,11 @@ import tensorflow as tf
 from convert.errors import ConvertError
 from convert.training.efficientdet import lite
 from convert.training.efficientdet.network import Variant, core
-from convert.training.efficientdet.recipe import IMAGENET, NONE
+from convert.training.weights import IMAGENET, NONE
 
 
 def start(model: Any, variant: Variant, weights: str) -> None:
-    """Put ``weights``, as ``recipe.named`` takes them, into the backbone of a recipe's network.
+    """Put ``weights`` (none, imagenet or a file) into the backbone of a recipe's network.
 
     ``variant`` is the recipe's. Raises ConvertError for a file of another network, and where ImageNet's
     weights cannot be downloaded.

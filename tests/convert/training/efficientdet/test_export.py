@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 import tensorflow as tf
 
 from convert import build as conversion
-from convert.errors import ConvertError
 from convert.request import BuildRequest
 from convert.sample import sample_picture
-from convert.training.efficientdet.export import export_saved_model
+from convert.training.efficientdet.export import write_saved_model
+from convert.training.efficientdet.loss import read
 from convert.training.efficientdet.network import FusedBatchNorm, core
-from convert.training.efficientdet.recipe import RECIPES, variant
+from convert.training.efficientdet.recipe import RECIPES, SCALE, variant
+from convert.training.zipped import write_zip
 
 NAME, SIDE = "efficientdet-d0-lite0", 128
 
@@ -44,29 +44,22 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def exported(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "run"
-    return export_saved_model(model, variant(NAME), folder, ['FA"CE'], SIDE)
-
-
-@pytest.mark.slow
-def test_the_zip_has_the_model_and_its_labels(exported: Path) -> None:
-    with zipfile.ZipFile(exported / "saved_model.zip") as archive:
-        names = set(archive.namelist())
-        assert archive.read("label_map.pbtxt").decode() == 'item {\n  id: 1\n  name: "FA\\"CE"\n}\n'
-    assert {"saved_model/saved_model.pb", "saved_model/variables/variables.index"} <= names
+    folder = tmp_path_factory.mktemp("export") / "saved_model"
+    write_saved_model(model, folder, 'FA"CE', {}, variant=variant(NAME), scale=SCALE, side=SIDE)
+    return folder
 
 
 @pytest.mark.slow
 def test_the_signature_gives_what_the_network_does(exported: Path, model: Any) -> None:
     picture = tf.image.resize(sample_picture()[None], (SIDE, SIDE), antialias=True)
     picture = tf.cast(tf.round(picture), tf.uint8)
-    signature = tf.saved_model.load(str(exported / "saved_model")).signatures["serving_default"]
+    signature = tf.saved_model.load(str(exported)).signatures["serving_default"]
     found = signature(input_tensor=picture)
     outputs = model(tf.cast(picture, tf.float32), training=False)
     scores = tf.sigmoid(outputs["classes"])
     assert scores.numpy().std() > 0.01
     np.testing.assert_allclose(found["raw_detection_scores"], scores, atol=1e-4)
-    boxes, best = RECIPES[NAME].decode(outputs, (SIDE, SIDE))
+    boxes, best = read(outputs, (SIDE, SIDE), SCALE)
     assert found["detection_scores"][0, 0].numpy() == pytest.approx(best[0, 0].numpy(), abs=1e-4)
     clipped = np.clip(boxes[0, 0].numpy() / SIDE, 0, 1)[[1, 0, 3, 2]]
     assert found["detection_boxes"][0, 0].numpy() == pytest.approx(clipped, abs=1e-3)
@@ -74,14 +67,7 @@ def test_the_signature_gives_what_the_network_does(exported: Path, model: Any) -
 
 @pytest.mark.slow
 def test_edge_convert_takes_the_zip(exported: Path, tmp_path: Path) -> None:
-    (built,) = conversion.build(BuildRequest(exported / "saved_model.zip", tmp_path)).detectors
+    archive = write_zip(exported, tmp_path / "saved_model.zip")
+    (built,) = conversion.build(BuildRequest(archive, tmp_path / "built")).detectors
     assert built.parity, built.parity.text()
     assert len(built.parity.canvas.matches) > 20
-
-
-def test_what_cannot_be_exported_is_refused(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match="exists already"):
-        export_saved_model(model, variant(NAME), tmp_path, ["FACE"], SIDE)
-    with pytest.raises(ConvertError, match=r"2 labels \(FACE, HAT\) for 1 classes"):
-        export_saved_model(model, variant(NAME), tmp_path / "new", ["FACE", "HAT"], SIDE)
-    assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ pytest.importorskip("tensorflow", reason="needs the convert extra")
 import tensorflow as tf
 
 from convert.errors import ConvertError
+from convert.training.efficientdet.loss import read
 from convert.training.efficientdet.network import (
     LITE0,
     MOMENTUM,
@@ -24,7 +25,8 @@ from convert.training.efficientdet.network import (
     make_network,
     make_trainable,
 )
-from convert.training.efficientdet.recipe import MODELS, RECIPES, named, variant
+from convert.training.efficientdet.recipe import MODELS, RECIPES, SCALE, named, variant
+from convert.training.efficientdet.targets import assign
 
 COCO_CLASSES = 90
 
@@ -90,17 +92,16 @@ def test_a_backbone_with_weights_is_frozen_before_level_three(model: Any) -> Non
 
 def test_every_weight_that_is_trained_has_a_finite_gradient(model: Any) -> None:
     recipe = RECIPES["efficientdet-d0-lite0"]
-    targets = replace(recipe, targets=lambda boxes, ignored: recipe.targets(boxes, ignored, side=128)).targets
-    wanted = targets([np.array([[20, 30, 60, 90]], np.float32)] * 2, [np.zeros(1, bool)] * 2)
+    wanted = assign([np.array([[20, 30, 60, 90]], np.float32)] * 2, [np.zeros(1, bool)] * 2, 128, SCALE)
     canvas = np.random.default_rng(0).uniform(0, 255, (2, 128, 128, 3)).astype(np.float32)
     with tf.GradientTape() as tape:
         outputs = model(canvas, training=True)
-        total = tf.add_n(list(recipe.loss(outputs, wanted, None).values()))
+        total = tf.add_n(list(recipe.loss(outputs, wanted, {}).values()))
     gradients = tape.gradient(total, model.trainable_variables)
     assert outputs["classes"].shape == (2, 3069, 1)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
     assert tf.sigmoid(outputs["classes"]).numpy().mean() == pytest.approx(0.01, rel=0.1)
-    boxes, scores = recipe.decode(outputs, (128, 128))
+    boxes, scores = read(outputs, (128, 128), SCALE)
     assert boxes.shape == (2, 300, 4)
     assert scores.shape == (2, 300)
 

@@ -37,7 +37,7 @@ def some_boxes(seed: int, count: int) -> Array:
     middles, sides = rng.uniform(0, SIDE, (count, 2)), np.exp(rng.uniform(1.5, 5.5, (count, 1)))
     sides = sides * rng.uniform(0.5, 2, (count, 2))
     boxes = np.concatenate([middles - sides / 2, middles + sides / 2], axis=1).clip(0, SIDE)
-    return boxes[(boxes[:, 2:] - boxes[:, :2] > 2).all(axis=1)]
+    return np.asarray(boxes[(boxes[:, 2:] - boxes[:, :2] > 2).all(axis=1)])
 
 
 @pytest.mark.parametrize("scale", [2.5, 4.0])
