@@ -105,7 +105,7 @@ def evaluate(
     json: given.Json = None,
     verbose: given.Verbose = False,
 ) -> None:
-    """Print the average precision and the recall of a run, a SavedModel or a detector on labelled pictures."""
+    """Print the average precision and the recall of a run, a SavedModel or a detector."""
     request = EvaluateRequest(model, data, split, misses)
     terminal.show_evaluate(terminal.run(child.evaluate, request, verbose=verbose), json)
 
