@@ -16,6 +16,7 @@ from convert.passes.grids import DecodeGrids, Grids
 from convert.passes.layout import SinkTransposes
 from convert.passes.peaks import Peaks, PickPeaks
 from convert.passes.preprocess import TakeBytes
+from convert.passes.rows import ReadRows
 from convert.passes.select import Head, SelectCandidates
 from convert.passes.upsample import NearestToResize
 from convert.passes.weighted_sum import ScaleAndAdd
@@ -46,8 +47,8 @@ def optimize(
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes; ``free_sides`` leaves the sides of the canvas free, which heads that predict maps
-    allow. Raises ConvertError when a pass cannot keep its promise.
+    cannot move bytes, and leaves the first convolution as it is; ``free_sides`` leaves the sides of the
+    canvas free, which heads that predict maps allow. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
     take = TakeBytes(scale, offset, cast_first=cast_first)
@@ -61,7 +62,8 @@ def optimize(
         passes += [FoldConstants(), SinkTransposes(free_sides=True), take, FoldConstants()]
         # The picture's own Transpose sinks through the padding of the first convolution.
         passes += [SinkTransposes(free_sides=True), FuseConvolutions(), FoldConstants()]
-        passes += [FreeSides(), decode] if free_sides else [decode]
+        passes += [FreeSides()] if free_sides else []
+        passes += [decode] if cast_first else [ReadRows(), decode]
     passes.append(FoldConstants())
     steps = []
     for rewrite in passes:

@@ -54,6 +54,6 @@ def set_outputs(graph: ir.Graph, boxes: ir.Value, scores: ir.Value) -> None:
         value.name = name
         value.shape = ir.Shape([batch, "candidates", *sides])
         value.type = ir.TensorType(ir.DataType.FLOAT)
-    del graph.outputs[:]
+    graph.outputs.clear()
     graph.outputs.extend([boxes, scores])
     graphs.remove_unused(graph)
