@@ -15,13 +15,13 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("pycocotools")
 
 from benchmarks import figures
-from benchmarks.datasets import DataSet, DatasetError, Face, open_dataset
 from benchmarks.scenes import detectors, false_boxes, labels, one_look, packing, run
 from benchmarks.scenes.detectors import Finder, Wanted
 from benchmarks.scenes.labels import AddedFace
 from benchmarks.scenes.packing import Scene
 from benchmarks.scenes.page import as_markdown, plot
 from benchmarks.scenes.result import FALSE_RATES, ScenesResult
+from convert.training.datasets import DataSet, DatasetError, LabelledObject, open_dataset
 from edge.detection.detector import Detections
 from edge.errors import DetectorError
 from edge.frames import Pixels
@@ -29,16 +29,16 @@ from edge.pictures import read_picture
 from tests.conftest import DATA
 
 FACES = (
-    Face((100, 100, 140, 140), masked=True),
-    Face((200, 100, 225, 125), masked=False),
-    Face((300, 100, 315, 115), masked=False),
-    Face((400, 100, 440, 140), ignore=True),
-    Face((500, 100, 506, 106)),
+    LabelledObject((100, 100, 140, 140), masked=True),
+    LabelledObject((200, 100, 225, 125), masked=False),
+    LabelledObject((300, 100, 315, 115), masked=False),
+    LabelledObject((400, 100, 440, 140), ignore=True),
+    LabelledObject((500, 100, 506, 106)),
 )
 """Three that count, one of them small; one to ignore; one that is too small to count."""
 
 
-def scene_of(faces: tuple[Face, ...] = FACES) -> Scene:
+def scene_of(faces: tuple[LabelledObject, ...] = FACES) -> Scene:
     boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
     return Scene(np.zeros((600, 600, 3), np.uint8), boxes, faces)
 
@@ -208,7 +208,7 @@ def test_labels_are_completed(pictures: DataSet, tmp_path: Path) -> None:
     completed, summary = labels.complete(pictures, completion(pictures, tmp_path / "labels"))
     assert summary is not None
     assert (summary.pictures, summary.added, summary.ignored) == (1, 1, 1)
-    by_name = {picture.path.name: picture.faces for picture in completed.pictures}
+    by_name = {picture.path.name: picture.objects for picture in completed.pictures}
     assert by_name["a.png"][1:] == (
         AddedFace((10, 10, 40, 50), masked=True),
         AddedFace((400, 400, 430, 430), ignore=True),
@@ -246,7 +246,7 @@ def test_the_committed_lists_are_of_their_form() -> None:
         assert content.dataset == file.stem
         assert content.split == "eval"
         for picture in content.pictures:
-            for face in picture.faces:
+            for face in picture.objects:
                 x, y, width, height = face.box
                 assert 0 <= x < x + width <= picture.width + 0.1
                 assert 0 <= y < y + height <= picture.height + 0.1
