@@ -246,7 +246,7 @@ def test_the_committed_lists_are_of_their_form() -> None:
         assert content.dataset == file.stem
         assert content.split == "eval"
         for picture in content.pictures:
-            for face in picture.objects:
+            for face in picture.faces:
                 x, y, width, height = face.box
                 assert 0 <= x < x + width <= picture.width + 0.1
                 assert 0 <= y < y + height <= picture.height + 0.1
