@@ -147,9 +147,11 @@ def test_the_graph_is_plain(saved: Trained, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_half_precision(saved: Trained, tmp_path: Path) -> None:
-    built = build_one(saved("tiny"), tmp_path, ModelOptions(size=CANVAS), DetectorOptions(precision="fp16"))
-    check_figures(built.parity.figures())
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_lower_precisions(saved: Trained, tmp_path: Path, pictures: Path, precision: str) -> None:
+    options = DetectorOptions(precision=precision, calibration=pictures)
+    built = build_one(saved("centre"), tmp_path, ModelOptions(size=(320, 320)), options)
+    assert built.parity.figures()["ok"]
 
 
 @pytest.mark.slow
