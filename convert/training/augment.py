@@ -115,7 +115,9 @@ def _scale(
     if not len(wanted):
         height, width = picture.shape[:2]
         return float(np.exp(rng.uniform(*np.log((0.5, 2.0))))), rng.uniform(0.2, 0.8, 2) * (width, height)
-    box = sample.boxes[rng.choice(wanted)]
+    # Of plain and hard objects the same number, where a picture has both: most sets have few of one kind.
+    kind = rng.choice(np.unique(sample.kinds[wanted]))
+    box = sample.boxes[rng.choice(wanted[sample.kinds[wanted] == kind])]
     largest = max(min(scales.largest, LARGEST_SHARE * min(size)), scales.smallest)
     drawn = np.exp(rng.uniform(*np.log((scales.smallest, largest))))
     return min(float(drawn / max(sides(box[None])[0], 1.0)), MOST_ENLARGED), (box[:2] + box[2:]) / 2
