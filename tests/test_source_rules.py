@@ -155,7 +155,7 @@ def test_convert_imports_only_what_parity_needs_of_the_box(path: Path) -> None:
     """Parity is shown through the box's own path from picture to boxes, so that path may be imported;
     cameras, blur, store and status may not."""
     used = {".".join(name.split(".")[:2]) for name in imported(path) if name.split(".")[0] == "edge"}
-    path_of_a_picture = {"boxes", "config", "detection", "pictures"}
+    path_of_a_picture = {"boxes", "config", "detection", "pictures", "reasons"}
     assert used <= {"edge", "edge.contract", "edge.errors", *(f"edge.{name}" for name in path_of_a_picture)}
 
 
