@@ -64,6 +64,8 @@ def _scenes(file: Path) -> list[Row]:
         return f"{rows[name].share_left(PROMISED_SIDE, None)[1]:,}"
 
     where = f"{result.size[0]}x{result.size[1]}"
+    if not rows:
+        return _looks(result, where)
     clips = rows["edge run, defaults"]
     masked, everyone = (clips.share_left(PROMISED_SIDE, None, kind)[1] for kind in (True, None))
     command = "scenes"

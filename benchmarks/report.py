@@ -26,6 +26,9 @@ This page is the output of `python -m benchmarks report`: the last result of eac
 [benchmarks/results](../benchmarks/results). Ratios compare rows that took turns in one run; other machines
 give other times. A result taken on a busy machine is marked so and does not count.
 
+Recall at camera resolution is what the scenes show. *Accuracy* enlarges pictures of about 400 pixels: that
+compares detectors, and says nothing about the faces that a camera sees.
+
 Other measurements, each with a command of its own: [measurements.md](measurements.md).
 """
 KINDS: tuple[tuple[str, str, type[Result], Callable[[Any], str], Callable[[Any, Path], None]], ...] = (

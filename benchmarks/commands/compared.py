@@ -94,6 +94,7 @@ def accuracy(
             kind=cast("Kind | None", kind and kind.value),
             category=category,
             data=common.data_folder(None),
+            held_out_as_eval=True,
         )
         result = run.measure(paths, dataset, command=_command(), split=split and split.value, limit=limit)
     except EdgeError as error:
@@ -160,7 +161,7 @@ def scenes(
 
     try:
         result = run.measure(
-            open_dataset(data, data=common.data_folder(None)),
+            open_dataset(data, data=common.data_folder(None), held_out_as_eval=True),
             command=_command(),
             split=cast("Split | None", split and split.value),
             size=_size(size),

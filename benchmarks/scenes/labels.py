@@ -26,13 +26,14 @@ class AddedFace(LabelledObject):
 
 class Addition(Strict):
     """``box``: ``x y width height`` in pixels of the upright picture. ``ignore``: a person could not tell, or
-    need not, whether this is a face. ``by``: the detector that found it with the highest score."""
+    need not, whether this is a face. ``by``: what found it, as ``candidates`` of the list says; ``score`` is
+    the highest, None where it was not kept."""
 
     box: tuple[float, float, float, float]
     masked: bool | None
     ignore: bool
     by: str
-    score: float
+    score: float | None
 
 
 class CompletedPicture(Strict):
@@ -46,7 +47,8 @@ class CompletedPicture(Strict):
 
 
 class Completion(Strict):
-    """The list; ``split`` is the one whose pictures were judged."""
+    """The list; ``split`` is the one whose pictures were judged, ``candidates`` says where its boxes came
+    from."""
 
     dataset: str
     split: Split

@@ -95,7 +95,7 @@ def measure(
 
 def train_pictures(data: str, draft: Path) -> Path:
     """A folder with links to the train pictures of a labelled set, or to all of one without splits."""
-    dataset = open_dataset(data, data=common.data_folder(None))
+    dataset = open_dataset(data, data=common.data_folder(None), held_out_as_eval=True)
     folder = draft / "train"
     folder.mkdir()
     for picture in dataset.pictures:

@@ -1,7 +1,8 @@
 """Labelled pictures to training canvases: scale, crop, turn, mirror, join, and weather.
 
 A canvas shows one picture, or four around a point as in YOLOv4 (Bochkovskiy et al. 2020, arXiv:2004.10934,
-"mosaic"). Each is scaled so that one of its objects gets a size drawn evenly on a logarithmic scale.
+"mosaic"). Each is scaled so that one of its objects gets a size drawn evenly on a logarithmic scale. Where
+that leaves most of an area empty, the area is divided again.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ TURNED, DEGREES = 0.25, 30.0
 """Share of pictures that are turned, and by how much at most, each way."""
 STRETCH = 0.12
 """Width and height are stretched against each other by up to this share."""
-MOST_ENLARGED = 4.0
+MOST_ENLARGED, SHRUNK = 4.0, 0.6
+SMALLEST_DIVIDED, LARGEST_SHARE = 80, 0.9
+"""Side in pixels of an area that is divided further; largest object as a share of an area's shorter side."""
 SHOWN, HINTED = 0.5, 0.1
 """An object of which less than the first share is on the canvas is ignored, and below the second, absent."""
 SMALLEST = 5.0
 """Objects that come out smaller than this, in pixels, are ignored."""
+
+
+Area = tuple[int, int, int, int]
+"""``x1 y1 x2 y2`` in pixels of the canvas."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +62,29 @@ def make_canvas(
     """A canvas with ``main`` and perhaps others of ``samples`` on it."""
     side = scales.side
     pixels = np.full((side, side, 3), rng.integers(60, 160), np.uint8)
+    areas = [(0, 0, side, side)]
     if rng.random() < MOSAIC:
-        x, y = (int(side * rng.uniform(0.3, 0.7)) for _ in range(2))
-        areas = [(0, 0, x, y), (x, 0, side, y), (0, y, x, side), (x, y, side, side)]
-        others = [samples[i] for i in rng.integers(len(samples), size=3)]
-        shown = [main, *others]
-        rng.shuffle(shown)
-    else:
-        areas, shown = [(0, 0, side, side)], [main]
+        areas = _quarters(areas[0], rng)
     boxes, kinds = [], []
-    for sample, area in zip(shown, areas, strict=True):
+    shown = [main, *(samples[i] for i in rng.integers(len(samples), size=len(areas) - 1))]
+    rng.shuffle(shown)
+    waiting: list[tuple[Sample, Area, tuple[float, Array] | None]]
+    waiting = [(sample, area, None) for sample, area in zip(shown, areas, strict=True)]
+    while waiting:
+        sample, area, drawn = waiting.pop()
         x1, y1, x2, y2 = area
-        part, placed = _place(sample, pictures.read(sample.path), (x2 - x1, y2 - y1), scales, rng)
+        picture = pictures.read(sample.path)
+        scale, focus = drawn or _scale(sample, picture, (x2 - x1, y2 - y1), scales, rng)
+        if _is_sparse(picture, scale, area):
+            # Around a small picture there is room for others, and for more objects in each step.
+            *free, own = _quarters(area, rng)
+            waiting += [
+                (samples[int(i)], part, None)
+                for i, part in zip(rng.integers(len(samples), size=3), free, strict=True)
+            ]
+            waiting.append((sample, own, (scale, focus)))
+            continue
+        part, placed = _place(picture, sample.boxes, scale, focus, (x2 - x1, y2 - y1), rng)
         pixels[y1:y2, x1:x2] = part
         found, kind = _visible(placed, sample.kinds, (x2 - x1, y2 - y1))
         boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
@@ -77,28 +95,49 @@ def make_canvas(
     return Canvas(weather(pixels, rng), all_boxes, all_kinds)
 
 
-def _place(
+def _quarters(area: Area, rng: np.random.Generator) -> list[Area]:
+    """Four parts of an area (``x1 y1 x2 y2``) around a point near its middle."""
+    x1, y1, x2, y2 = area
+    x, y = (round(low + (high - low) * rng.uniform(0.35, 0.65)) for low, high in ((x1, x2), (y1, y2)))
+    return [(x1, y1, x, y), (x, y1, x2, y), (x1, y, x, y2), (x, y, x2, y2)]
+
+
+def _is_sparse(picture: Array, scale: float, area: Area) -> bool:
+    """Whether a scaled picture leaves most of an area empty that is large enough to be divided."""
+    x1, y1, x2, y2 = area
+    height, width = picture.shape[0] * scale, picture.shape[1] * scale
+    return min(x2 - x1, y2 - y1) >= SMALLEST_DIVIDED and width < (x2 - x1) / 2 and height < (y2 - y1) / 2
+
+
+def _scale(
     sample: Sample, picture: Array, size: tuple[int, int], scales: Scales, rng: np.random.Generator
+) -> tuple[float, Array]:
+    """How much to enlarge a picture for a part of this size, and a point of it (x, y) to show."""
+    wanted = np.flatnonzero(np.isin(sample.kinds, (Kind.PLAIN, Kind.HARD)))
+    if not len(wanted):
+        height, width = picture.shape[:2]
+        return float(np.exp(rng.uniform(*np.log((0.5, 2.0))))), rng.uniform(0.2, 0.8, 2) * (width, height)
+    # Of plain and hard objects the same number, where a picture has both: most sets have few of one kind.
+    kind = rng.choice(np.unique(sample.kinds[wanted]))
+    box = sample.boxes[rng.choice(wanted[sample.kinds[wanted] == kind])]
+    largest = max(min(scales.largest, LARGEST_SHARE * min(size)), scales.smallest)
+    drawn = np.exp(rng.uniform(*np.log((scales.smallest, largest))))
+    return min(float(drawn / max(sides(box[None])[0], 1.0)), MOST_ENLARGED), (box[:2] + box[2:]) / 2
+
+
+def _place(
+    picture: Array, boxes: Array, scale: float, focus: Array, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """A part of the picture, ``size`` (width, height), and where its boxes then are, not cut."""
-    wanted = np.flatnonzero(np.isin(sample.kinds, (Kind.PLAIN, Kind.HARD)))
     height, width = picture.shape[:2]
-    if len(wanted):
-        box = sample.boxes[rng.choice(wanted)]
-        drawn = np.exp(rng.uniform(np.log(scales.smallest), np.log(min(scales.largest, 0.9 * min(size)))))
-        scale = min(float(drawn / max(sides(box[None])[0], 1.0)), MOST_ENLARGED)
-        focus = (box[:2] + box[2:]) / 2
-    else:
-        scale = float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
-        focus = np.array([width, height]) * rng.uniform(0.2, 0.8, 2)
-    if scale < 0.6:  # a transformation samples points, which would break up what is small
+    if scale < SHRUNK:  # the transformation samples points, which would break up what is small
         shrunk = [max(1, round(length * scale)) for length in (width, height)]
         picture = np.asarray(cv2.resize(picture, shrunk, interpolation=cv2.INTER_AREA))
     matrix = _matrix(focus, scale, size, rng)
     sampling = _between_middles(matrix, np.array([width, height]) / picture.shape[1::-1])
-    border = [int(level) for level in rng.integers(40, 200, 3)]
+    border = np.clip(rng.integers(40, 200) + rng.integers(-25, 25, 3), 0, 255).tolist()
     part = cv2.warpAffine(picture, sampling, size, flags=cv2.INTER_LINEAR, borderValue=border)
-    return np.asarray(part), _moved(sample.boxes, matrix)
+    return np.asarray(part), _moved(boxes, matrix)
 
 
 def _matrix(focus: Array, scale: float, size: tuple[int, int], rng: np.random.Generator) -> Array:

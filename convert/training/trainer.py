@@ -63,8 +63,7 @@ class Trainer:
         variables = self.network.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(total, variables), variables, strict=True))
         for mean, weight in zip(self.mean.weights, self.network.weights, strict=True):
-            new = kept * mean + (1 - kept) * weight if weight.trainable else weight.value
-            mean.assign(new)
+            mean.assign(kept * mean + (1 - kept) * weight)
         return parts
 
     def state(self) -> dict[str, Array]:

@@ -21,7 +21,7 @@ A set is a folder, and what lies in it says how it is labelled:
 What a set marks as crowd, difficult or invalid need not be found (``LabelledObject.ignore``).
 
 Pictures have a split where the set says so, or the name of a file or folder does: ``train`` to choose
-thresholds on, ``eval`` (val and test) to report and never to choose.
+thresholds on, ``val`` to watch a training with, ``test`` or ``eval`` to report and never to choose.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from convert.training.datasets.form import (
     Picture,
     Split,
 )
-from convert.training.datasets.opening import open_dataset, open_merged, read_labels
+from convert.training.datasets.opening import open_dataset, read_labels
 
 __all__ = [
     "LEVELS",
@@ -50,6 +50,5 @@ __all__ = [
     "Picture",
     "Split",
     "open_dataset",
-    "open_merged",
     "read_labels",
 ]

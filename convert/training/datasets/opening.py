@@ -17,6 +17,7 @@ from convert.training.datasets.form import (
     check_box,
     face_classes,
     listed,
+    read_bytes,
 )
 from convert.training.datasets.json_labels import read_coco, read_jsonl
 from convert.training.datasets.voc import read_voc
@@ -75,41 +76,42 @@ def read_labels(folder: Path, kind: Kind | None = None, *, with_levels: bool = T
 
 
 def open_dataset(
-    name: str, *, kind: Kind | None = None, category: str | None = None, data: Path | None = None
+    name: str,
+    *,
+    kind: Kind | None = None,
+    category: str | None = None,
+    data: Path | None = None,
+    held_out_as_eval: bool = False,
 ) -> DataSet:
-    """Read a set: a folder, or the name of one below ``data``, where there is such a folder.
+    """Read a set of one label: a folder, or the name of one below ``data``, where there is such a folder.
 
-    ``kind`` is needed only where several kinds of labels lie in the folder. ``category`` is the class that
-    is a face (default: those of ``FACE_CLASSES``). What a set calls val, validation or test is ``eval``.
-    Raises DatasetError.
+    ``kind`` is needed only where several kinds of labels lie in the folder. ``category`` is the label that
+    counts; default: that of a merged set, otherwise those of ``FACE_CLASSES``, which all become ``face``.
+    ``held_out_as_eval``: both ``val`` and ``test`` are ``eval``. Raises DatasetError.
     """
     folder = _folder(name, data)
     if category is not None and kind == "wider":
         raise DatasetError(f"{folder}: labels of kind {kind} have no classes; leave out --category")
     labels = read_labels(folder, kind)
-    pictures = [
-        replace(picture, split="eval") if picture.split in ("val", "test") else picture
-        for picture in _chosen(labels, category)
-    ]
+    pictures = _chosen(labels, category or _merged_label(folder))
+    if held_out_as_eval:
+        pictures = [
+            replace(picture, split="eval") if picture.split in ("val", "test") else picture
+            for picture in pictures
+        ]
     _check(folder, pictures)
     return DataSet(folder.resolve().name, labels.kind, tuple(pictures), tuple(labels.notes))
 
 
-def open_merged(folder: Path) -> DataSet:
-    """Read what ``edge-train merge`` wrote: one label, and the splits ``train``, ``val`` and ``test``.
-
-    Raises DatasetError for any other folder.
-    """
+def _merged_label(folder: Path) -> str | None:
+    """The one label of a merged set; None for any other set."""
+    file = folder / MERGED
+    if not file.is_file():
+        return None
     try:
-        label = str(json.loads((folder / MERGED).read_bytes())["into"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{folder}: no merged set ({MERGED}: {error}); make one with edge-train merge"
-        ) from error
-    labels = read_labels(folder, "jsonl")
-    pictures = _chosen(labels, label)
-    _check(folder, pictures)
-    return DataSet(folder.resolve().name, labels.kind, tuple(pictures), tuple(labels.notes))
+        return str(json.loads(read_bytes(file))["into"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{file}: not as edge-train merge writes it ({error}); merge again") from error
 
 
 def _folder(name: str, data: Path | None) -> Path:
@@ -124,7 +126,7 @@ def _folder(name: str, data: Path | None) -> Path:
 
 
 def _chosen(labels: Labels, category: str | None) -> list[Picture]:
-    """The pictures with those objects that are faces, each with a box of some area."""
+    """The pictures with those objects that count, under one label and each with a box of some area."""
     classes = face_classes(labels.names, category, str(labels.folder))
     others: Counter[str] = Counter()
     pictures = []
@@ -134,7 +136,8 @@ def _chosen(labels: Labels, category: str | None) -> list[Picture]:
         if labels.kind != "wider":  # its reader ignores the few that the set itself has
             for face in faces:
                 check_box(face)
-        pictures.append(replace(picture, objects=faces))
+        unified = tuple(replace(each, label=category or "face") for each in faces)
+        pictures.append(replace(picture, objects=unified))
     if others:
         named = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
         labels.notes.append(f"{labels.folder.resolve().name}: objects that are no faces: {named}")

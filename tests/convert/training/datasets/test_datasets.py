@@ -175,7 +175,7 @@ def coco(
     [
         ("labels.json", "", None),
         ("labels.json", "images", None),
-        ("annotations/instances_val2017.json", "val2017", "eval"),
+        ("annotations/instances_val2017.json", "val2017", "val"),
         ("annotations/instances_train2017.json", "images/train2017", "train"),
         ("interval.json", "images", None),
     ],
@@ -205,7 +205,7 @@ def test_coco_with_two_files_has_both_splits(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         picture(tmp_path / "images" / name)
     data = open_dataset(str(tmp_path))
-    assert {p.path.name: p.split for p in data.pictures} == {"a.png": "train", "b.png": "eval"}
+    assert {p.path.name: p.split for p in data.pictures} == {"a.png": "train", "b.png": "test"}
 
 
 def test_coco_takes_the_class_that_is_chosen(tmp_path: Path) -> None:
@@ -290,11 +290,11 @@ def test_voc_with_masks(tmp_path: Path, labels: str, pictures: str) -> None:
     box = (1.0, 2.0, 11.0, 22.0)
     assert (data.kind, data.splits) == ("voc", ())
     assert data.pictures[0].objects == (
-        LabelledObject(box, masked=True, label="with_mask"),
-        LabelledObject(box, masked=False, label="without_mask"),
-        LabelledObject(box, ignore=True, masked=True, label="mask_weared_incorrect"),
+        LabelledObject(box, masked=True),
+        LabelledObject(box, masked=False),
+        LabelledObject(box, ignore=True, masked=True),
     )
-    assert data.pictures[1].objects == (LabelledObject((1.5, 2, 11, 22), label="Face"),)
+    assert data.pictures[1].objects == (LabelledObject((1.5, 2, 11, 22)),)
     assert [p.size for p in data.pictures] == [(64, 48), None]
     assert data.notes == (f"{tmp_path.name}: objects that are no faces: 1 dog",)
     assert open_dataset(str(tmp_path), category="dog").pictures[0].objects == (
@@ -387,7 +387,7 @@ def division(folder: Path, level: str, *places: Sequence[int]) -> None:
 def test_wider_text(tmp_path: Path, labels: str, pictures: str) -> None:
     wider(tmp_path, labels=labels, pictures=pictures)
     data = open_dataset(str(tmp_path))
-    assert (data.kind, data.splits) == ("wider", ("eval",))
+    assert (data.kind, data.splits) == ("wider", ("val",))
     assert [p.path.name for p in data.pictures] == ["a.png", "b.png", "c.png"]
     assert [p.objects for p in data.pictures] == [
         (
@@ -412,8 +412,9 @@ def test_wider_has_a_train_split(tmp_path: Path) -> None:
     picture(tmp_path / "WIDER_train" / "images" / "0--Parade" / "t.png")
     write(tmp_path / "wider_face_train_bbx_gt.txt", "0--Parade/t.png\n1\n1 2 30 40 0 0 0 0 0 0\n")
     data = open_dataset(str(tmp_path))
-    assert data.splits == ("train", "eval")
-    assert [p.split for p in data.pictures] == ["train", "eval", "eval", "eval"]
+    assert data.splits == ("train", "val")
+    assert [p.split for p in data.pictures] == ["train", "val", "val", "val"]
+    assert open_dataset(str(tmp_path), held_out_as_eval=True).splits == ("train", "eval")
 
 
 @pytest.mark.parametrize("place", ["", "ground_truth"])

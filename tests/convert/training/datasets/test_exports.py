@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from convert.training.datasets import DatasetError, LabelledObject, open_dataset, open_merged, read_labels
+from convert.training.datasets import DatasetError, LabelledObject, open_dataset, read_labels
 
 PLATE = {"box": [10, 5, 20, 30], "label": "license-plate"}
 
@@ -47,7 +47,8 @@ def test_coco_in_a_folder_of_each_split(tmp_path: Path) -> None:
         ("train", "train"),
         ("valid", "val"),
     ]
-    assert [p.split for p in open_dataset(str(tmp_path)).pictures] == ["eval", "train", "eval"]
+    both = open_dataset(str(tmp_path), held_out_as_eval=True)
+    assert [p.split for p in both.pictures] == ["eval", "train", "eval"]
 
 
 @pytest.mark.parametrize("name", ["cam1/a.jpg", "cam1\\a.jpg"])
@@ -130,10 +131,13 @@ def test_the_merged_form_keeps_its_three_splits(tmp_path: Path) -> None:
         for s in ("train", "val", "test")
     ]
     jsonl(tmp_path, *records)
-    with pytest.raises(DatasetError, match=r"no merged set \(merge.json: .*make one with edge-train merge"):
-        open_merged(tmp_path)
+    with pytest.raises(DatasetError, match=r"no class is face or .*; there are: PLATE"):
+        open_dataset(str(tmp_path))
     (tmp_path / "merge.json").write_text('{"into": "PLATE"}', encoding="utf-8")
-    data = open_merged(tmp_path)
+    data = open_dataset(str(tmp_path))
     assert (data.splits, data.kind) == (("train", "val", "test"), "jsonl")
     assert [p.objects[0].ignore for p in data.pictures] == [False, True, False]
-    assert open_dataset(str(tmp_path), category="PLATE").splits == ("train", "eval")
+    assert {p.objects[0].label for p in data.pictures} == {"PLATE"}
+    (tmp_path / "merge.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"merge.json: not as edge-train merge writes it .*; merge again"):
+        open_dataset(str(tmp_path))

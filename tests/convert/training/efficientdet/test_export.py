@@ -21,24 +21,45 @@ from convert.training.efficientdet.export import write_saved_model
 from convert.training.efficientdet.loss import read
 from convert.training.efficientdet.network import FusedBatchNorm, core
 from convert.training.efficientdet.recipe import RECIPES, SCALE, variant
+from convert.training.efficientdet.targets import assign
 from convert.training.zipped import write_zip
 
 NAME, SIDE = "efficientdet-d0-lite0", 128
+FACE = np.array([[44, 13, 70, 47]], np.float32)
+"""Of the portrait, ``x1 y1 x2 y2`` in pixels of the canvas."""
+MIRROR = np.array([[0, 0, -1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+RATE, STEPS = 3e-3, 40
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """With weights that tell places of a picture apart, as trained ones do."""
-    made = RECIPES[NAME].make_network()
-    rng = np.random.default_rng(0)
-    picture = tf.image.resize(sample_picture()[None], (SIDE, SIDE))
-    layers = [layer for layer in core(made)._flatten_layers() if isinstance(layer, FusedBatchNorm)]
-    for layer in layers:
-        layer.trainable, layer.momentum = True, 0.0
-    made(picture, training=True)
-    head = core(made).get_layer("classes")
-    head.pointwise_kernel.assign(rng.normal(0, 1, head.pointwise_kernel.shape))
-    head.bias.assign(np.full(head.bias.shape, -3.0))
+    """Taught one face in a few steps: with random weights rounding would change the boxes."""
+    recipe = RECIPES[NAME]
+    made = recipe.make_network()
+    for layer in core(made)._flatten_layers():
+        layer.trainable = True
+    canvas = tf.cast(tf.image.resize(sample_picture()[None], (SIDE, SIDE)), tf.float32)
+    canvas = tf.concat([canvas, canvas[:, :, ::-1]], axis=0)
+    targets = assign([FACE, FACE @ MIRROR + [SIDE, 0, SIDE, 0]], [np.zeros(1, bool)] * 2, SIDE, SCALE)
+    optimizer = tf.keras.optimizers.AdamW(RATE)
+    optimizer.build(made.trainable_variables)
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            parts = recipe.loss(made(canvas, training=True), targets, {})
+            total = tf.add_n(list(parts.values()))
+        optimizer.apply_gradients(
+            zip(tape.gradient(total, made.trainable_variables), made.trainable_variables, strict=True)
+        )
+        return total
+
+    losses = [float(step()) for _ in range(STEPS)]
+    assert losses[-1] < losses[0] / 2
+    for layer in core(made)._flatten_layers():
+        if isinstance(layer, FusedBatchNorm):
+            layer.momentum = 0.0
+    made(canvas, training=True)  # so few steps do not settle the statistics
     return made
 
 
@@ -70,4 +91,4 @@ def test_edge_convert_takes_the_zip(exported: Path, tmp_path: Path) -> None:
     archive = write_zip(exported, tmp_path / "saved_model.zip")
     (built,) = conversion.build(BuildRequest(archive, tmp_path / "built")).detectors
     assert built.parity, built.parity.text()
-    assert len(built.parity.canvas.matches) > 20
+    assert len(built.parity.canvas.matches) > 0

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import edge
 from convert.training.cli import app
-from convert.training.datasets import DatasetError, open_merged
+from convert.training.datasets import DatasetError, open_dataset
 from convert.training.merge import collect, provenance
 from edge.pictures import read_picture
 from tests.convert.training.merge.sets import (
@@ -112,7 +112,7 @@ def test_a_merge_of_two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with Image.open(out / "shares.png") as plot:
         assert plot.size[0] > 500
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
-    data = open_merged(out)
+    data = open_dataset(str(out))
     assert len(data.pictures) == 6
     assert all(read_picture(each.path).pixels.shape == (48, 64, 3) for each in data.pictures)
 
@@ -253,7 +253,7 @@ def test_a_folder_whose_name_has_an_equals_sign(tmp_path: Path, monkeypatch: pyt
 def test_the_real_faces_are_merged(shared_data: Path, tmp_path: Path) -> None:
     code, text = run("merge", shared_data / "faces", "--out", tmp_path / "out", "--licence", "faces=CC0 1.0")
     assert code == 0, text
-    data = open_merged(tmp_path / "out")
+    data = open_dataset(str(tmp_path / "out"))
     # Three pictures are there twice; the pictures to report on stay what they are.
     splits = [each.split for each in data.pictures]
     assert (len(splits), splits.count("test"), splits.count("val")) == (600, 249, 42)
