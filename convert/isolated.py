@@ -13,10 +13,11 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from convert.errors import ConvertError, ParityError
@@ -110,6 +111,7 @@ def _child(
     request: Request,
 ) -> None:
     tempfile.tempdir = scratch
+    _end_with_parent()
     if verbose:
         faulthandler.enable()
     else:
@@ -129,6 +131,19 @@ def _child(
         sender.send(_Success(result))
     finally:
         sender.close()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: a parent that was killed could not see to it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch(sentinel: int) -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(parent.sentinel,), daemon=True).start()
 
 
 def _silence() -> None:

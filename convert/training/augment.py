@@ -39,11 +39,12 @@ Area = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Scales:
-    """Sizes that objects are given, pixels, and the side of the canvas."""
+    """Sizes that objects are given, pixels, and the side of the canvas; ``masks``: some get a mask."""
 
     side: int
     smallest: float
     largest: float
+    masks: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,8 @@ def make_canvas(
         boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
         kinds.append(kind)
     all_boxes, all_kinds = np.concatenate(boxes), np.concatenate(kinds)
-    all_kinds = paste_masks(pixels, all_boxes, all_kinds, rng)
+    if scales.masks:
+        all_kinds = paste_masks(pixels, all_boxes, all_kinds, rng)
     return Canvas(weather(pixels, rng), all_boxes, all_kinds)
 
 
@@ -127,15 +129,15 @@ def _place(
     picture: Array, boxes: Array, scale: float, focus: Array, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """A part of the picture, ``size`` (width, height), and where its boxes then are, not cut."""
-    width = picture.shape[1]
+    height, width = picture.shape[:2]
     if scale < SHRUNK:  # the transformation samples points, which would break up what is small
-        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        shrunk = [max(1, round(length * scale)) for length in (width, height)]
+        picture = np.asarray(cv2.resize(picture, shrunk, interpolation=cv2.INTER_AREA))
     matrix = _matrix(focus, scale, size, rng)
-    placed = _moved(boxes, matrix)
-    matrix[:, :2] /= picture.shape[1] / width
+    sampling = _between_middles(matrix, np.array([width, height]) / picture.shape[1::-1])
     border = np.clip(rng.integers(40, 200) + rng.integers(-25, 25, 3), 0, 255).tolist()
-    part = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderValue=border)
-    return np.asarray(part), placed
+    part = cv2.warpAffine(picture, sampling, size, flags=cv2.INTER_LINEAR, borderValue=border)
+    return np.asarray(part), _moved(boxes, matrix)
 
 
 def _matrix(focus: Array, scale: float, size: tuple[int, int], rng: np.random.Generator) -> Array:
@@ -147,6 +149,15 @@ def _matrix(focus: Array, scale: float, size: tuple[int, int], rng: np.random.Ge
     linear = turn @ np.diag([mirrored * scale * stretch, scale / stretch])
     target = np.array(size) * rng.uniform(0.15, 0.85, 2)
     return np.concatenate([linear, (target - linear @ focus)[:, None]], axis=1)
+
+
+def _between_middles(matrix: Array, shrunk: Array) -> Array:
+    """The map of boxes as OpenCV needs it for a picture whose width and height were divided by ``shrunk``.
+
+    Boxes count from the edge of the first pixel, OpenCV from its middle.
+    """
+    linear = matrix[:, :2] * shrunk
+    return np.concatenate([linear, matrix[:, 2:] + (linear.sum(axis=1, keepdims=True) - 1) / 2], axis=1)
 
 
 def _moved(boxes: Array, matrix: Array) -> Array:

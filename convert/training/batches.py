@@ -54,7 +54,7 @@ def batches(
 def make_batch(samples: Sequence[Sample], pictures: Pictures, recipe: Recipe, seed: int, step: int) -> Batch:
     """The batch of one step. Raises PictureError."""
     rng = np.random.default_rng([seed, step])
-    scales = Scales(recipe.side, recipe.smallest, recipe.largest)
+    scales = Scales(recipe.side, recipe.smallest, recipe.largest, recipe.masks)
     canvases = [
         make_canvas(samples[number], samples, pictures, scales, rng)
         for number in main_samples(len(samples), recipe.batch, seed, step)

@@ -13,12 +13,15 @@ import numpy as np
 from convert.errors import ConvertError
 from convert.graphs import Array
 
+PARTIAL = ".part"
+"""Ending of a file that is being written."""
+
 
 def save(file: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays by name. After a power cut the file holds either these or what it held before."""
     content = io.BytesIO()
     np.savez(content, **arrays)  # type: ignore[arg-type]
-    partial = file.with_name(file.name + ".part")
+    partial = file.with_name(file.name + PARTIAL)
     with partial.open("wb") as stream:
         stream.write(content.getbuffer())
         stream.flush()

@@ -103,7 +103,7 @@ Epochs = Annotated[
 Minutes = Annotated[
     float | None, typer.Option(min=0.01, help="End after this time, if not before.", show_default=False)
 ]
-Rate = Annotated[float | None, typer.Option(min=0.0, help="Highest learning rate.", show_default=False)]
+Rate = Annotated[float | None, typer.Option(min=1e-8, help="Highest learning rate.", show_default=False)]
 TrainSeed = Annotated[int, typer.Option("--seed", min=0, help="Other batches in another order.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Cores to use (default: all).", show_default=False)]
 Resume = Annotated[

@@ -22,6 +22,8 @@ SAME = 0.2
 """Overlap (IoU) from which a detection is of an object that is labelled."""
 SCALES = (1.0, 2.0)
 """Small faces are found on the enlarged picture."""
+MOST_PIXELS = 1 << 23
+"""A picture is not enlarged beyond this size: the maps of a network would fill the memory."""
 
 
 def complete(samples: Sequence[Sample], detect: Callable[[Array], Detections]) -> tuple[list[Sample], int]:
@@ -43,6 +45,8 @@ def complete(samples: Sequence[Sample], detect: Callable[[Array], Detections]) -
 def _unlabelled(sample: Sample, picture: Array, detect: Callable[[Array], Detections]) -> tuple[Array, Array]:
     boxes, scores = sample.boxes, np.ones(len(sample.boxes), np.float32)
     for scale in SCALES:
+        if scale > 1 and picture.shape[0] * picture.shape[1] * scale**2 > MOST_PIXELS:
+            continue
         enlarged = picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale)
         found = detect(np.asarray(enlarged)).at_least(UNSURE)
         placed = found.boxes / np.float32(scale)

@@ -14,7 +14,7 @@ from convert.training.batches import batches
 from convert.training.datasets import Picture
 from convert.training.detect import NetworkDetector
 from convert.training.requests import FitResult, Progress
-from convert.training.run_folder import RunFolder, write_json
+from convert.training.run_folder import RunFolder
 from convert.training.samples import Sample
 from convert.training.schedule import Schedule
 from convert.training.trainer import Trainer
@@ -81,13 +81,16 @@ def train(run: Run, course: Course, progress: Progress) -> FitResult:
             if done - course.watched_at >= WATCH_SHARE:
                 course.watched_at = done
                 _watch(run, course, events)
-            if course.elapsed - course.saved_at > CHECKPOINT_SECONDS:
+            # Only beside a row of the log, which would otherwise lack the steps before the checkpoint
+            if not course.recent and course.elapsed - course.saved_at > CHECKPOINT_SECONDS:
                 _save(run, course)
+    if course.recent:
+        _log(run, course, rate, events)
     figures = _watch(run, course, events)
-    _save(run, course)
-    weights = checkpoint.numbered("mean", run.trainer.mean.get_weights())
-    checkpoint.save(run.folder.weights, weights)
-    write_json(run.folder.result, {"figures": figures, "steps": course.step, "seconds": course.elapsed})
+    run.folder.write_log(course.rows)
+    run.folder.end(
+        {"figures": figures, "steps": course.step, "seconds": course.elapsed}, run.trainer.mean.get_weights()
+    )
     return FitResult(run.folder.folder, figures, course.elapsed, course.step)
 
 
@@ -118,10 +121,10 @@ def _watch(run: Run, course: Course, events: curves.EventWriter) -> dict[str, fl
 
 
 def _save(run: Run, course: Course) -> None:
-    """The checkpoint first: rows of the log behind it are left out when a run goes on."""
+    """The log first: rows of it behind the checkpoint are left out when a run goes on."""
+    run.folder.write_log(course.rows)
     where = np.array([course.step, course.elapsed, course.watched_at], np.float64)
     checkpoint.save(run.folder.checkpoint, {**run.trainer.state(), "course": where})
-    run.folder.write_log(course.rows)
     course.saved_at = course.elapsed
 
 

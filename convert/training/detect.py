@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert.graphs import Array
+from convert.training.layers import floats
 from convert.training.recipe import Recipe
 from edge import boxes as geometry
 from edge.detection.detector import Detections, paint
@@ -23,7 +24,11 @@ class NetworkDetector:
 
     def __init__(self, network: Any, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._run = tf.function(lambda pixels: network(pixels, training=False), reduce_retracing=True)
+
+        def run(pixels: Any) -> dict[str, Any]:
+            return floats(network(pixels, training=False))
+
+        self._run = tf.function(run, reduce_retracing=True)
 
     def detect(self, picture: Array) -> Detections:
         """Boxes (pixels) in uint8 ``[H, W, 3]`` RGB and scores from ``LOWEST_SCORE`` on, best first."""

@@ -11,6 +11,7 @@ from convert.training.open_model import open_model
 from convert.training.requests import EvaluateRequest, EvaluateResult, Progress
 
 REPORTED = ("test", "eval")
+REPORT_EVERY = 25
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
@@ -21,7 +22,8 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
     detect = open_model(request.model)
     found = []
     for number, picture in enumerate(pictures, 1):
-        progress(f"picture {number} of {len(pictures)}")
+        if number % REPORT_EVERY == 1:
+            progress(f"picture {number} of {len(pictures)}")
         found.append(detect(read_rgb(picture.path)))
     if request.misses is not None:
         examples.draw_misses(pictures, found, request.misses)

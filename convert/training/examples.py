@@ -79,5 +79,9 @@ def _sheet(pictures: Sequence[Array], columns: int) -> Array:
 
 def _write(file: Path, sheet: Array) -> None:
     """Raises ConvertError when the file cannot be written."""
-    if not cv2.imwrite(str(file), sheet[..., ::-1]):
-        raise ConvertError(f"{file}: cannot be written; is the disk full?")
+    try:
+        written = cv2.imwrite(str(file), sheet[..., ::-1])
+    except cv2.error as error:
+        raise ConvertError(f"{file}: not the name of a picture; end it with .jpg or .png") from error
+    if not written:
+        raise ConvertError(f"{file}: cannot be written; is the folder there, and the disk not full?")

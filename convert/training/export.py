@@ -13,7 +13,7 @@ from convert.graphs import Array
 from convert.training import checkpoint
 from convert.training.recipes import RECIPES
 from convert.training.requests import ExportRequest, ExportResult, Progress
-from convert.training.run_folder import RunFolder, write_json
+from convert.training.run_folder import RunFolder, write_text
 from convert.training.zipped import write_zip
 
 
@@ -23,11 +23,10 @@ def export(request: ExportRequest, progress: Progress) -> ExportResult:
         raise ConvertError(f"--out {request.out} is not empty; name a new folder")
     folder = RunFolder(request.run)
     asked = folder.read_asked()
-    if not folder.weights.exists():
-        raise ConvertError(f"{request.run}: the run has not ended; go on with it: edge-train fit --resume")
+    weights = _blended(folder, request.blend)
     recipe = RECIPES[asked.model]
     network = recipe.make_network()
-    network.set_weights(_blended(folder, request.blend))
+    network.set_weights(weights)
     progress("write the SavedModel")
     request.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=f".{request.out.name}-") as name:
@@ -35,8 +34,8 @@ def export(request: ExportRequest, progress: Progress) -> ExportResult:
         saved_model = draft / "saved_model"
         recipe.export(network, saved_model, asked.label, _stated(request.stated))
         write_zip(saved_model, draft / "saved_model.zip")
-        result = json.loads(folder.result.read_text(encoding="utf-8"))
-        write_json(draft / "training.json", {**asked.model_dump(), "blend": request.blend, **result})
+        record = {**asked.model_dump(), "blend": request.blend, **folder.read_result()}
+        write_text(draft / "training.json", json.dumps(record, indent=1) + "\n")
         if request.out.exists():
             request.out.rmdir()
         shutil.move(draft, request.out)
@@ -47,9 +46,7 @@ def _blended(folder: RunFolder, share: float) -> list[Array]:
     """The weights of a run, with this share of those that it began with."""
     if not 0 <= share < 1:
         raise ConvertError(f"--blend {share:g}: a share of the weights at the beginning, 0 to below 1")
-    trained, start = (
-        checkpoint.in_order("mean", checkpoint.load(file)) for file in (folder.weights, folder.start)
-    )
+    trained, start = folder.read_weights(), checkpoint.in_order("mean", checkpoint.load(folder.start))
     return [(1 - share) * new + share * old for new, old in zip(trained, start, strict=True)]
 
 

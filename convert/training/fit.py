@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import keras
 import tensorflow as tf
@@ -26,6 +27,9 @@ from convert.training.trainer import Trainer
 BFLOAT16_CAPABILITY = (8, 0)
 """Compute capability of NVIDIA GPUs from which bfloat16 is computed in hardware; it needs no loss scaling."""
 
+FACE = "face"
+"""Masks are drawn on objects with this word in their label."""
+
 
 def fit(request: FitRequest, progress: Progress) -> FitResult:
     """Train, or go on with a run that was interrupted; see ``FitRequest``.
@@ -34,27 +38,45 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     same order, so the figures of two such runs may differ in their third digit. Raises ConvertError,
     DatasetError.
     """
-    _use_device(request)
+    _use_threads(request.threads)
     recipe, folder = recipe_of(request.model, request.weights), RunFolder(request.out)
     data = open_dataset(str(request.data))
     samples, watched = read_samples(data)
     asked = _asked(request, recipe, data)
     folder.open(asked, resume=request.resume)
-    progress("load the weights to begin with")
-    trainer, samples = _prepare(request, recipe, folder, samples, progress)
-    schedule = Schedule(
-        max(1, asked.epochs * len(samples) // recipe.batch),
-        None if asked.minutes is None else asked.minutes * 60,
-        asked.rate,
+    with folder.locked():
+        if folder.ended():
+            result = folder.read_result()
+            return FitResult(folder.folder, result["figures"], result["seconds"], result["steps"])
+        folder.examples.mkdir(exist_ok=True)
+        progress("load the weights to begin with")
+        trainer, samples = _prepare(request, _suited(recipe, asked), folder, samples, progress)
+        schedule = Schedule(
+            max(1, asked.epochs * len(samples) // recipe.batch),
+            None if asked.minutes is None else asked.minutes * 60,
+            asked.rate,
+        )
+        run = Run(trainer, samples, watched, schedule, asked.seed, folder)
+        return train(run, resumed(run), progress)
+
+
+def _suited(recipe: Recipe, asked: Asked) -> Recipe:
+    """Only faces wear masks, and what begins with no weights has nothing to teach."""
+    return replace(
+        recipe,
+        masks=FACE in asked.label.casefold(),
+        has_teacher=recipe.has_teacher and asked.weights != weights.NONE,
     )
-    run = Run(trainer, samples, watched, schedule, asked.seed, folder)
-    return train(run, resumed(run), progress)
 
 
-def _use_device(request: FitRequest) -> None:
-    """All cores or ``threads``, and half precision where a GPU computes bfloat16."""
-    if request.threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(request.threads)
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _use_half_precision() -> None:
+    """Compute in bfloat16 where a GPU has it, in all networks that are made from now on."""
     for device in tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
         if capability >= BFLOAT16_CAPABILITY:
@@ -74,7 +96,7 @@ def _asked(request: FitRequest, recipe: Recipe, data: DataSet) -> Asked:
         data_sha256=_hash(data),
         label=labels.pop(),
         weights=weights.named(request.weights),
-        complete=None if request.complete is None else weights.named(str(request.complete)),
+        complete=None if request.complete is None else weights.hash_at(request.complete, "--complete"),
         seed=request.seed,
         epochs=request.epochs or recipe.epochs,
         minutes=request.minutes,
@@ -103,6 +125,8 @@ def _prepare(
     else:
         weights.begin(recipe, network, request.weights)
         checkpoint.save(folder.start, checkpoint.numbered("mean", network.get_weights()))
+    # Only now: a published file is compared with the network in full precision
+    _use_half_precision()
     trainer = Trainer(recipe, network)
     if request.complete is not None:
         detect = open_model(request.complete)

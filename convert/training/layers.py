@@ -6,6 +6,7 @@ goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -48,6 +49,11 @@ class Double(keras.layers.Layer):  # type: ignore[misc]
     def call(self, x: Any) -> Any:
         flat = tf.reshape(self.kernel, [1, 1, self.kernel.shape[0], 4 * self.filters])
         return tf.nn.depth_to_space(tf.nn.conv2d(x, flat, 1, "VALID"), 2) + self.bias
+
+
+def floats(maps: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps that a network computed in half precision, as float32."""
+    return {name: tf.cast(value, tf.float32) for name, value in maps.items()}
 
 
 def _padded(x: Any, kernel: int) -> Any:

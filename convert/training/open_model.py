@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from convert.graphs import Array
-from convert.training import checkpoint
 from convert.training.detect import LOWEST_SCORE, NetworkDetector
 from convert.training.recipes import RECIPES
 from convert.training.run_folder import RunFolder
@@ -32,7 +31,7 @@ def open_model(path: Path) -> Detect:
         folder = RunFolder(path)
         recipe = RECIPES[folder.read_asked().model]
         network = recipe.make_network()
-        network.set_weights(checkpoint.in_order("mean", checkpoint.load(folder.weights)))
+        network.set_weights(folder.read_weights())
         return NetworkDetector(network, recipe).detect
     return open_saved_model(path)
 

@@ -41,7 +41,10 @@ def load(network: Any, file: Path, outputs: Mapping[str, str], *, bgr: bool = Fa
             f"--weights {file}: there is no tensor {', '.join(missing)} in it, so it is not the published "
             f"file of {network.name}; docs/train.md says which one is"
         )
-    given = list(_convolutions(model.graph, list(outputs.values())))
+    try:
+        given = list(_convolutions(model.graph, list(outputs.values())))
+    except ConvertError as error:
+        raise ConvertError(f"--weights {file}: {error}; name the published ONNX file") from error
     layers = [layer for layer in _in_order(network, list(outputs)) if layer.weights]
     shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
     if shapes != [[kernel.shape, bias.shape] for kernel, bias in given]:
@@ -69,6 +72,10 @@ def _convolutions(graph: onnx.GraphProto, outputs: Sequence[str]) -> Iterator[tu
     for node in _needed(outputs, lambda name: producers.get(name), lambda node: node.input):
         if node.op_type not in ("Conv", "ConvTranspose"):
             continue
+        if any(name not in constants for name in node.input[1:]):
+            raise ConvertError(
+                f"the weights of its convolution {node.name or node.output[0]} are no initializers"
+            )
         kernel = constants[node.input[1]]
         channels = kernel.shape[1 if node.op_type == "ConvTranspose" else 0]
         bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(channels, np.float32)
@@ -79,7 +86,8 @@ def _convolutions(graph: onnx.GraphProto, outputs: Sequence[str]) -> Iterator[tu
         if node.output[0] in norms:
             norm = norms[node.output[0]]
             gamma, beta, mean, variance = (constants[name] for name in norm.input[1:5])
-            factor = gamma / np.sqrt(variance + next(a.f for a in norm.attribute if a.name == "epsilon"))
+            epsilon = next((a.f for a in norm.attribute if a.name == "epsilon"), 1e-5)  # ONNX's default
+            factor = gamma / np.sqrt(variance + epsilon)
             kernel, bias = kernel * factor, (bias - mean) * factor + beta
         yield kernel.astype(np.float32), bias.astype(np.float32)
 

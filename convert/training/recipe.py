@@ -33,7 +33,7 @@ class Recipe:
     what was measured of it (``convert.stated.Stated``).
     ``start`` puts the weights of a published file into a network, ``imagenet`` those of a backbone that was
     trained on ImageNet; None where there are none. With ``completes``, what a published network is
-    sure of becomes a label.
+    sure of becomes a label. ``masks``: masks are drawn on some objects, which only faces wear.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Recipe:
     imagenet: Callable[[Any], float] | None = None
     has_teacher: bool = False
     completes: bool = False
+    masks: bool = True
     multiple: int = 32
     fixed: bool = False
     smallest: float = 8.0

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import json
 import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from convert.errors import ConvertError
+from convert.graphs import Array
+from convert.training import checkpoint
+from convert.training.checkpoint import PARTIAL
+
+LOCK_TRIES, LOCK_PAUSE = 40, 0.5
+"""How often to ask for a run that another process holds, and how long to wait in between, seconds."""
 
 
 class Asked(BaseModel):
@@ -67,12 +78,55 @@ class RunFolder:
                     "with --weights and this folder"
                 )
             return
-        if self.folder.exists() and any(self.folder.iterdir()):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if any(file.suffix != PARTIAL for file in self.folder.iterdir()):
             raise ConvertError(
                 f"--out {self.folder} is not empty; name a new folder, or continue that run with --resume"
             )
-        self.examples.mkdir(parents=True, exist_ok=True)
         write_text(self.asked, asked.model_dump_json(indent=1) + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of this run. Raises ConvertError when one works on it.
+
+        A process that was killed may need a moment to be gone.
+        """
+        with self.asked.open("rb") as held:
+            for _ in range(LOCK_TRIES):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(LOCK_PAUSE)
+            else:
+                raise ConvertError(
+                    f"{self.folder}: another edge-train fit works on this run; wait for it or end it"
+                )
+            yield
+
+    def end(self, result: Mapping[str, Any], mean: list[Array]) -> None:
+        """Write the figures and the weights of a run that has ended; the weights are the sign that it has."""
+        write_text(self.result, json.dumps(result, indent=1) + "\n")
+        checkpoint.save(self.weights, checkpoint.numbered("mean", mean))
+
+    def ended(self) -> bool:
+        return self.weights.exists()
+
+    def read_weights(self) -> list[Array]:
+        """The weights of a run that has ended, in the network's order. Raises ConvertError."""
+        self.read_asked()
+        if not self.ended():
+            raise ConvertError(
+                f"{self.folder}: the run has not ended; go on with it: edge-train fit --resume"
+            )
+        return checkpoint.in_order("mean", checkpoint.load(self.weights))
+
+    def read_result(self) -> dict[str, Any]:
+        """``figures``, ``steps`` and ``seconds`` of a run that has ended. Raises ConvertError."""
+        try:
+            found: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConvertError(f"{self.result}: {error}; it was not written by edge-train fit") from error
+        return found
 
     def read_asked(self) -> Asked:
         """Raises ConvertError when this is no folder of a run."""
@@ -104,13 +158,12 @@ class RunFolder:
 
 def write_text(file: Path, text: str) -> None:
     """Replace a file as a whole."""
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(text, encoding="utf-8")
+    partial = file.with_name(file.name + PARTIAL)
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
     os.replace(partial, file)
-
-
-def write_json(file: Path, value: Any) -> None:
-    write_text(file, json.dumps(value, indent=1) + "\n")
 
 
 def hash_of(file: Path) -> str:

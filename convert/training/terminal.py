@@ -66,7 +66,7 @@ def show_fit(result: FitResult) -> None:
     """Print the figures at the end of a run, and where it lies."""
     _print_figures(result.figures)
     _print(
-        f"{result.folder}: {result.steps} steps in {result.seconds / 60:.0f} min; see curves.png, examples/"
+        f"{result.folder}: {result.steps} steps in {result.seconds / 60:.1f} min; see curves.png, examples/"
     )
 
 

@@ -13,6 +13,7 @@ from convert.errors import ConvertError
 from convert.graphs import Array
 from convert.training import checkpoint
 from convert.training.batches import Batch
+from convert.training.layers import floats
 from convert.training.recipe import Recipe
 
 KEPT = 0.998
@@ -26,12 +27,13 @@ class Trainer:
     """``network`` is trained, ``mean`` is the running mean of it, ``teacher`` what it was before."""
 
     def __init__(self, recipe: Recipe, network: Any) -> None:
-        """``network`` has the weights to begin with."""
-        self.recipe, self.network = recipe, network
+        """``network`` has the weights to begin with, and is left as it is."""
+        self.recipe = recipe
+        self.network = self._copy(network)
         self.mean = self._copy(network)
         self.teacher = self._copy(network) if recipe.has_teacher else None
         self.optimizer = keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.decay, global_clipnorm=CLIP)
-        self.optimizer.build(network.trainable_variables)
+        self.optimizer.build(self.network.trainable_variables)
         self._step = tf.function(self._train, reduce_retracing=True)
 
     def step(self, batch: Batch, rate: float, number: int) -> dict[str, float]:
@@ -53,9 +55,9 @@ class Trainer:
 
     def _train(self, pixels: Any, targets: Mapping[str, Any], kept: Any) -> dict[str, Any]:
         pictures = tf.cast(pixels, tf.float32)
-        before = {} if self.teacher is None else _floats(self.teacher(pictures, training=False))
+        before = {} if self.teacher is None else floats(self.teacher(pictures, training=False))
         with tf.GradientTape() as tape:
-            maps = _floats(self.network(pictures, training=True))
+            maps = floats(self.network(pictures, training=True))
             parts = self.recipe.loss(maps, targets, before)
             total = tf.add_n(list(parts.values()))
         variables = self.network.trainable_variables
@@ -87,8 +89,3 @@ class Trainer:
         copy = self.recipe.make_network()
         copy.set_weights(network.get_weights())
         return copy
-
-
-def _floats(maps: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps that a network computed in half precision, as float32."""
-    return {name: tf.cast(value, tf.float32) for name, value in maps.items()}

@@ -24,9 +24,10 @@ def weather(pixels: Array, rng: np.random.Generator) -> Array:
     if rng.random() < GREY:
         byte = np.repeat(cv2.cvtColor(byte, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < CODED:
-        _, coded = cv2.imencode(".jpg", byte, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
-        byte = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-    return byte
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
+        _, coded = cv2.imencode(".jpg", np.ascontiguousarray(byte[..., ::-1]), quality)
+        byte = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+    return np.ascontiguousarray(byte)
 
 
 def _light(pixels: Array, rng: np.random.Generator) -> Array:

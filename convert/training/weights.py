@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from convert.errors import ConvertError
-from convert.training import checkpoint
 from convert.training.recipe import Recipe
 from convert.training.run_folder import RunFolder, hash_of
 
@@ -14,13 +14,26 @@ NONE, IMAGENET = "none", "imagenet"
 
 
 def named(weights: str) -> str:
-    """What ``run.json`` keeps of ``--weights``: the word, or the sha256 of the file. Raises ConvertError."""
-    if weights in (NONE, IMAGENET):
-        return weights
+    """What ``run.json`` keeps of ``--weights``: the word, or a sha256 (``hash_at``). Raises ConvertError."""
+    return weights if weights in (NONE, IMAGENET) else hash_at(Path(weights), "--weights")
+
+
+def hash_at(path: Path, option: str) -> str:
+    """sha256 of a file, of the weights of a run, or of all files of another folder.
+
+    Raises ConvertError, which names the option.
+    """
     try:
-        return hash_of(_file(weights))
+        if not path.is_dir():
+            return hash_of(path)
+        folder = RunFolder(path)
+        if folder.asked.is_file():
+            folder.read_weights()
+            return hash_of(folder.weights)
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return hashlib.sha256("\n".join(map(hash_of, files)).encode()).hexdigest()
     except OSError as error:
-        raise ConvertError(f"--weights {weights}: {error.strerror or error}; name a file or a run") from error
+        raise ConvertError(f"{option} {path}: {error.strerror or error}; name a file or a run") from error
 
 
 def begin(recipe: Recipe, network: Any, weights: str) -> None:
@@ -38,15 +51,10 @@ def begin(recipe: Recipe, network: Any, weights: str) -> None:
         model = folder.read_asked().model
         if model != recipe.name:
             raise ConvertError(f"--weights {weights}: a run of {model}, which does not fit {recipe.name}")
-        network.set_weights(checkpoint.in_order("mean", checkpoint.load(folder.weights)))
+        network.set_weights(folder.read_weights())
     elif recipe.start is None:
         raise ConvertError(
             f"--weights {weights}: {recipe.name} begins with none, imagenet or the folder of a run"
         )
     else:
         recipe.start(network, Path(weights))
-
-
-def _file(weights: str) -> Path:
-    path = Path(weights)
-    return RunFolder(path).weights if path.is_dir() else path

@@ -6,6 +6,7 @@
 * Where the published network sees more than ``SURE`` and nobody labelled anything, nothing is punished.
 * Distillation (Hinton, Vinyals and Dean 2015, arXiv:1503.02531): outside of labelled hard objects, the heat
   map stays near the published network's.
+* A run that begins with no weights has no such network: peaks are in the middle, and nothing is distilled.
 * Size and offset: the smooth absolute difference to the labelled box, around each peak.
 """
 
@@ -39,7 +40,8 @@ def targets(boxes: Array, kinds: Array) -> dict[str, Array]:
 def loss(maps: Maps, targets: Maps, teacher: Maps) -> dict[str, Any]:
     """The parts of the loss, float32 scalars; see ``Recipe.loss``. Each is a mean over the objects."""
     boxes, kinds = targets["boxes"] / STRIDE, targets["kinds"]
-    heat, before = tf.sigmoid(maps["heat"][..., 0]), tf.sigmoid(teacher["heat"][..., 0])
+    heat = tf.sigmoid(maps["heat"][..., 0])
+    before = tf.sigmoid(teacher["heat"][..., 0]) if teacher else tf.zeros_like(heat)
     wanted = (kinds == Kind.PLAIN) | (kinds == Kind.HARD)
     inside = _inside(boxes, tf.shape(heat)[1], tf.shape(heat)[2])
     peak = _peaks(boxes, inside, before)
@@ -52,12 +54,15 @@ def loss(maps: Maps, targets: Maps, teacher: Maps) -> dict[str, Any]:
     )
     judged = tf.cast(labelled | ~(ignored | (before > SURE)), tf.float32)
     size, offset = _boxes(maps, boxes, hill)
-    return {
+    parts = {
         "heat": tf.reduce_sum(_focal(maps["heat"][..., 0], heat, height, judged)) / count,
-        "distilled": DISTILLED * tf.reduce_sum(_distilled(maps, teacher, tf.cast(~hard, tf.float32))) / count,
         "size": SIZE * size / count,
         "offset": OFFSET * offset / count,
     }
+    if teacher:
+        distilled = tf.reduce_sum(_distilled(maps, teacher, tf.cast(~hard, tf.float32)))
+        parts["distilled"] = DISTILLED * distilled / count
+    return parts
 
 
 def _inside(boxes: Any, height: Any, width: Any) -> Any:

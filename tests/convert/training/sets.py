@@ -1,0 +1,59 @@
+"""Small sets, recipes and runs, made for one test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from convert.training import course, recipes
+from convert.training.recipe import Recipe
+from convert.training.requests import FitRequest
+
+SPLITS = ("train", "train", "train", "train", "val", "test")
+
+
+def make_set(folder: Path, count: int = 6, label: str = "FACE", splits: Sequence[str] = SPLITS) -> Path:
+    """``count`` pictures with a bright ellipse each, in the form of a merged set."""
+    (folder / "images").mkdir(parents=True)
+    rng, lines = np.random.default_rng(0), []
+    for number in range(count):
+        pixels = rng.integers(0, 80, (96, 120, 3), np.uint8)
+        x, y = int(rng.integers(25, 90)), int(rng.integers(30, 60))
+        cv2.ellipse(pixels, (x, y), (14, 18), 0, 0, 360, (230, 200, 180), -1)
+        name = f"images/{number}.png"
+        assert cv2.imwrite(str(folder / name), pixels)
+        one = {"box": [x - 14, y - 18, 29, 37], "label": label, "masked": False, "ignore": False}
+        lines.append(
+            {"image": name, "width": 120, "height": 96, "split": splits[number % len(splits)], "objects": [one]}
+        )
+    text = "\n".join(map(json.dumps, lines)) + "\n"
+    (folder / "annotations.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def small(name: str, **more: Any) -> Recipe:
+    """A recipe with tiny canvases."""
+    return replace(recipes.RECIPES[name], **({"side": 64, "batch": 2, "smallest": 12.0, "largest": 40.0} | more))
+
+
+@contextmanager
+def quick_runs(name: str = "tiny", **more: Any) -> Iterator[None]:
+    """Inside, runs of a kind have tiny canvases, and keep a checkpoint and a row of the log every 2 steps."""
+    before = recipes.RECIPES[name], course.LOG_STEPS, course.CHECKPOINT_SECONDS
+    recipes.RECIPES[name] = small(name, **more)
+    course.LOG_STEPS, course.CHECKPOINT_SECONDS = 2, -1.0
+    try:
+        yield
+    finally:
+        recipes.RECIPES[name], course.LOG_STEPS, course.CHECKPOINT_SECONDS = before
+
+
+def request(data: Path, out: Path, **more: Any) -> FitRequest:
+    return FitRequest(data, out=out, **({"model": "tiny", "weights": "none", "epochs": 4, "seed": 3} | more))
