@@ -28,6 +28,7 @@ PANELS = {
         compared.accuracy,
         compared.pipeline,
         compared.scenes,
+        compared.kept,
         compared.deface_parity,
         compared.reference_models,
     ),

@@ -125,6 +125,37 @@ def pipeline(
     print(form.as_markdown(result))
 
 
+def kept(
+    reference: Annotated[Path, typer.Argument(help="The published detector, an .onnx file of the contract.")],
+    detector: Annotated[
+        list[str] | None, typer.Option(help="An .onnx file, or 'shipped' (default); may be repeated.")
+    ] = None,
+    sure: Annotated[float, typer.Option(help="Score from which the published detector's boxes count.")] = 0.5,
+    every: options.Every = 3,
+    data: options.TestData = None,
+    json: options.Kept = None,
+    sheet: options.Sheet = None,
+) -> None:
+    """Faces of clips and pictures that a published detector is sure of and another one misses."""
+    from benchmarks import contact_sheet
+    from benchmarks import kept as work
+
+    folder = common.data_folder(data)
+    if folder is None:
+        raise common.give_up("there is no folder of test data; name it with --data")
+    files = [None if name == "shipped" else Path(name) for name in detector or ["shipped"]]
+    try:
+        result, tiles = work.measure(files, reference, folder, sure=sure, every=every, command=_command())
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    common.write_json(json or common.RESULTS / "kept.json", result.model_dump(mode="json"))
+    print(work.as_markdown(result))
+    if sheet is not None:
+        for row, some in zip(result.rows, tiles, strict=True):
+            if some:
+                contact_sheet.write(sheet.with_stem(f"{sheet.stem}-{row.name}"), some)
+
+
 def scenes(
     data: options.LabelledSet,
     split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
