@@ -24,7 +24,7 @@ from edge.commands.endings import EXIT_FAILED, EXIT_OK
 from edge.config import CameraConfig, Config, make_config, read_config
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
-from edge.detection.joint import open_member
+from edge.detection.joint import Member, open_member
 from edge.detection.session import read_detector
 from edge.errors import EdgeError
 from edge.masking import error_text
@@ -212,15 +212,21 @@ def _further_detector(name: str, config: Config) -> Iterator[Check]:
         text = f"{session.name} finds {member.kind.label}, sha256 {session.sha256[:16]} as expected"
         yield Check(title, "ok", text)
         yield replace(_provider(member.detector, time.perf_counter() - begin), name=f"{title}, provider")
-        known_face.check_example(member)
     except EdgeError as error:
         yield Check(title, "fail", str(error), _NO_DETECTOR)
         return
+    yield _example(f"{title}, example", member)
+
+
+def _example(title: str, member: Member) -> Check:
     if member.example is None:
-        way_out = f"set detectors.{name}.example to a picture that shows what it finds"
-        yield Check(f"{title}, example", "warn", "unchecked: it has no example", way_out)
-    else:
-        yield Check(f"{title}, example", "ok", "something is found on it")
+        way_out = f"set detectors.{member.name}.example to a picture that shows what it finds"
+        return Check(title, "warn", "unchecked: it has no example", way_out)
+    try:
+        known_face.check_example(member)
+    except EdgeError as error:
+        return Check(title, "fail", str(error), "use another detector, provider or example")
+    return Check(title, "ok", "something is found on it")
 
 
 def _provider(detector: Detector, seconds: float) -> Check:
