@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import boxes as geometry
-from edge.boxes import BoxRegion, Floats, Ints
+from edge.boxes import Floats, Ints
 from edge.config import BlurConfig
+from edge.config.detectors import BoxRegion
 from edge.detection.kinds import Kind
 from edge.frames import _SEAL, AnonymizedFrame, Pixels, RawFrame
 

@@ -7,15 +7,12 @@ boxes is float32 ``[N, 4]``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-BoxRegion = Literal["head", "box"]
-"""What is covered for a box: the head around it, or little more than the box itself."""
 
 NO_BOXES: Floats = np.zeros((0, 4), np.float32)
 NO_BOXES.setflags(write=False)

@@ -92,7 +92,7 @@ def blur(
     region: options.RegionChoice = "head",
     top_fraction: options.TopFraction = 0.6,
     allow_reidentifiable: options.AllowReidentifiable = False,
-    detector: options.DetectorFile = None,
+    detector: options.Detectors = [],  # noqa: B006
     provider: options.ProviderChoice = "auto",
     size: options.DetectionSize = "native",
     tiles: options.TileGrid = "auto",
@@ -115,7 +115,7 @@ def blur(
         region=region,
         top_fraction=top_fraction,
         allow_reidentifiable=allow_reidentifiable,
-        detector=detector,
+        detectors=detector,
         provider=provider,
         size=size,
         tiles=tiles,

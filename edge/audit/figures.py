@@ -9,13 +9,15 @@ from typing import Any
 from edge.audit import record_fields
 from edge.audit.findings import Findings
 from edge.config.blur import REIDENTIFIABLE_FILLS
+from edge.detection.kinds import FACE
 from edge.store.log_format import Record
 
 
 @dataclass(frozen=True)
 class CameraFigures:
     """One camera. ``covered`` is the mean share of an image that is covered, 0..1. ``dropped`` and
-    ``covered_whole`` are frames by reason, over all runs of the process."""
+    ``covered_whole`` are frames by reason, over all runs of the process. ``labels`` are the regions by what
+    they were covered for; those without a label are faces."""
 
     images: int
     regions: int
@@ -26,6 +28,7 @@ class CameraFigures:
     covered: float
     dropped: dict[str, int]
     covered_whole: dict[str, int]
+    labels: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class _Camera:
     covered: float = 0.0
     dropped: Counter[str] = field(default_factory=Counter)
     covered_whole: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
 
     def figures(self) -> CameraFigures:
         names = ("images", "regions", "held", "whole", "regrown", "escalated")
@@ -90,6 +94,7 @@ class _Camera:
             covered=self.covered / images if images else 0.0,
             dropped=dict(self.dropped.most_common()),
             covered_whole=dict(self.covered_whole.most_common()),
+            labels=dict(self.labels.most_common()),
         )
 
 
@@ -186,6 +191,7 @@ class Tally:
         for key in ("regions", "held", "whole", "regrown", "escalated"):
             camera.sums[key] += int(record[key])
         camera.covered += record["covered"]
+        camera.labels.update(_labels(record))
         self._run[name] = record["dropped"], record["covered_whole"]
 
     def _end_run(self) -> None:
@@ -195,6 +201,15 @@ class Tally:
             camera.dropped.update(dropped)
             camera.covered_whole.update(covered_whole)
         self._run = {}
+
+
+def _labels(record: Record) -> dict[str, int]:
+    """Regions by label; those that the record gives no label are faces, as in the logs of older versions."""
+    labels: dict[str, int] = dict(record.get("labels", {}))
+    rest = record["regions"] - sum(labels.values())
+    if rest > 0:
+        labels[FACE.label] = labels.get(FACE.label, 0) + rest
+    return labels
 
 
 def _settings(config: str, first: int, images: int, table: dict[str, Any] | None) -> Settings:

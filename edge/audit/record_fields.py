@@ -159,4 +159,6 @@ _OPTIONAL: dict[str, tuple[Test, str]] = {
     "damaged": (is_damage, "a file and a number of bytes"),
     "steady": (_is_moment_or_unknown, "a UTC time or null"),
     "boxes": (_are_boxes, "a list of boxes"),
+    "labels": _COUNTS,
+    "box_labels": _TEXTS,
 }

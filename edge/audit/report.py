@@ -13,6 +13,7 @@ import edge
 from edge.audit.figures import CameraFigures, Figures, Settings
 from edge.audit.findings import Check, Example, Found
 from edge.audit.run import AuditResult
+from edge.detection.kinds import FACE
 from edge.logs import printable
 
 SHOWN = 10
@@ -110,6 +111,8 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ("last look not on all", _when(figures, ((s, s.last_look) for s in figures.without_last_look))),
     ]
     for name, camera in figures.cameras.items():
+        if set(camera.labels) - {FACE.label}:
+            rows.append((f"regions, {printable(name)}", counts(camera.labels)))
         rows.append((f"dropped, {printable(name)}", counts(camera.dropped)))
         if camera.covered_whole:
             rows.append((f"covered whole, {printable(name)}", counts(camera.covered_whole)))

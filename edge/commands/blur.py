@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +19,12 @@ from edge.commands.terminal import print_plain
 from edge.config import Config, make_config
 from edge.config.blur import REIDENTIFIABLE_FILLS, Fill, Region
 from edge.config.detector import Provider
+from edge.config.detectors import LABEL_PATTERN
 from edge.detection import known_face
 from edge.detection.detector import open_detector
+from edge.detection.joint import labels_of, open_further
 from edge.detection.session import read_detector
+from edge.detection.shipped import FILES
 from edge.errors import StoreError
 from edge.files import batch
 from edge.files.coco import CocoReport, read_report
@@ -40,13 +44,16 @@ def blur_config(
     region: Region,
     top_fraction: float,
     allow_reidentifiable: bool,
-    detector: Path | None,
+    detectors: Sequence[str],
     provider: Provider,
     size: str,
     tiles: str,
     score: float | None,
 ) -> Config:
     """The configuration that the options of ``edge blur`` stand for; the environment overrides it.
+
+    ``detectors`` are names of shipped ones or files. The first takes the place of ``[detector]``, to which
+    size and score apply.
 
     Raises typer.BadParameter when a fill or region leaves people recognisable and neither the option nor the
     environment accepts that, ConfigError when a variable in the environment is wrong.
@@ -60,17 +67,29 @@ def blur_config(
                 param_hint=f"'{option}'",
             )
     table["blur"] = {"fill": fill, "region": region, "top_fraction": top_fraction}
+    first = _chosen(detectors[0]) if detectors else {}
     table["detector"] = {
-        "path": detector,
+        **first,
         "provider": provider,
         # A fixed size belongs to the detector file; native suits the shipped one.
-        "size_pixels": "auto" if detector is not None and size == "native" else size,
+        "size_pixels": "auto" if size == "native" and "path" in first else size,
         "tiles": tiles,
         "threads": 1,
         "score_begin": score,
         "timeout_seconds": DETECTION_TIMEOUT_SECONDS,
     }
+    table["detectors"] = {}
+    for number, other in enumerate(detectors[1:], 2):
+        name = Path(other).stem.lower()
+        if re.fullmatch(LABEL_PATTERN, name) is None or name in table["detectors"]:
+            name = f"detector{number}"
+        table["detectors"][name] = _chosen(other)
     return make_config(table, "edge blur")
+
+
+def _chosen(detector: str) -> dict[str, str]:
+    """The key of a section that chooses this detector."""
+    return {"name": detector} if detector in FILES else {"path": detector}
 
 
 def blur_options(*, resume: bool, convert: bool, keep_audio: bool, quality: int, jobs: int) -> batch.Options:
@@ -101,8 +120,10 @@ def blur_files(
     if report is not None and report.suffix.lower() != ".json":
         # A picture's name here would replace that picture.
         raise StoreError(f"--report {report}: the name must end in .json")
-    coco = read_report(report) if report is not None and options.resume else CocoReport()
-    detector = open_detector(read_detector(config.detector.path), config.detector)
+    chosen = config.detector
+    detector = open_further(open_detector(read_detector(chosen.path, chosen.name), chosen), config)
+    labels = labels_of(detector)
+    coco = read_report(report, labels) if report is not None and options.resume else CocoReport(labels)
     known_face.check(detector)
     total = sum(batch.units(job) for job in plan.jobs)
     outcomes = list(plan.refused)
@@ -125,7 +146,7 @@ def blur_files(
     if report is not None:
         missing = [o.name for o in outcomes if o.state == "skipped" and o.name not in coco]
         _write_report(report, coco, outcomes)
-    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, console)
+    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, console)
     if missing:
         print_plain(console, _missing_text(sorted(missing)), style="red")
     return not missing and not any(outcome.state == "refused" for outcome in outcomes)
@@ -136,9 +157,10 @@ def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome
     for outcome in outcomes:
         if outcome.state == "written":
             coco.drop(outcome.name)
-            for index, (boxes, scores) in enumerate(outcome.faces):
+            found = zip(outcome.faces, outcome.labels, strict=True)
+            for index, ((boxes, scores), labels) in enumerate(found):
                 frame = index if outcome.is_video else None
-                coco.add(outcome.name, outcome.width, outcome.height, boxes, scores, frame)
+                coco.add(outcome.name, outcome.width, outcome.height, boxes, scores, frame, labels)
     write_text(path, coco.text(), replace=True)
 
 
@@ -152,7 +174,12 @@ def _missing_text(names: Sequence[str]) -> str:
 
 
 def _summary(
-    outcomes: Sequence[batch.Outcome], ignored: int, seconds: float, out: Path, console: Console
+    outcomes: Sequence[batch.Outcome],
+    ignored: int,
+    seconds: float,
+    out: Path,
+    labels: Sequence[str],
+    console: Console,
 ) -> None:
     refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
     for outcome in refused:
@@ -165,7 +192,9 @@ def _summary(
     parts = [f"{states['written']} written to {printable(str(out))}"]
     if frames != len(written):
         parts[0] += f" ({frames} frames)"
-    parts.append(f"{regions} regions covered")
+    by_label = sum((outcome.by_label for outcome in written), Counter[str]())
+    each = ", ".join(f"{label} {by_label[label]}" for label in labels)
+    parts.append(f"{regions} regions covered{f' ({each})' if len(labels) > 1 else ''}")
     if states["skipped"]:
         parts.append(f"{states['skipped']} done before")
     if ignored:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from edge.commands.endings import EXIT_FAILED, EXIT_OK
 from edge.config import CameraConfig, Config, make_config, read_config
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
+from edge.detection.joint import Member, open_member
 from edge.detection.session import read_detector
 from edge.errors import EdgeError
 from edge.masking import error_text
@@ -36,6 +37,7 @@ Level = Literal["ok", "warn", "fail"]
 LOW_SPACE_BYTES = 2 * 2**30
 SOURCE_FRAMES = 10
 SOURCE_THREAD = "doctor-source"
+_NO_DETECTOR = "correct this first: without a detector nothing starts"
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _PACKAGES = (
     "numpy",
@@ -193,12 +195,38 @@ def _detector(config: Config) -> Iterator[Check]:
         begin = time.perf_counter()
         detector = open_detector(file, config.detector)
     except EdgeError as error:
-        yield Check(
-            "detector file", "fail", str(error), "correct this first: without a detector nothing starts"
-        )
+        yield Check("detector file", "fail", str(error), _NO_DETECTOR)
         return
     yield _provider(detector, time.perf_counter() - begin)
     yield _known_face(detector)
+    for name in config.detectors:
+        yield from _further_detector(name, config)
+
+
+def _further_detector(name: str, config: Config) -> Iterator[Check]:
+    title = f"detector {name}"
+    begin = time.perf_counter()
+    try:
+        member = open_member(name, config.detectors[name], config.detector, config.blur)
+        session = member.detector.session
+        text = f"{session.name} finds {member.kind.label}, sha256 {session.sha256[:16]} as expected"
+        yield Check(title, "ok", text)
+        yield replace(_provider(member.detector, time.perf_counter() - begin), name=f"{title}, provider")
+    except EdgeError as error:
+        yield Check(title, "fail", str(error), _NO_DETECTOR)
+        return
+    yield _example(f"{title}, example", member)
+
+
+def _example(title: str, member: Member) -> Check:
+    if member.example is None:
+        way_out = f"set detectors.{member.name}.example to a picture that shows what it finds"
+        return Check(title, "warn", "unchecked: it has no example", way_out)
+    try:
+        known_face.check_example(member)
+    except EdgeError as error:
+        return Check(title, "fail", str(error), "use another detector, provider or example")
+    return Check(title, "ok", "something is found on it")
 
 
 def _provider(detector: Detector, seconds: float) -> Check:

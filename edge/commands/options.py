@@ -82,6 +82,15 @@ OutFolder = Annotated[
 DetectorFile = Annotated[
     Path | None, typer.Option("--detector", metavar="FILE", help="A detector other than the shipped one.")
 ]
+Detectors = Annotated[
+    list[str],
+    typer.Option(
+        "--detector",
+        metavar="NAME|FILE",
+        help="A shipped detector (face) or a detector file. Several may be given: the first must find faces, "
+        "and what the others find is covered too.",
+    ),
+]
 Jobs = Annotated[
     int, typer.Option("--jobs", min=0, max=256, help="Images processed at once; 0: one per core.")
 ]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge.boxes import BoxRegion
 from edge.config.detector import (
     SIZE_PATTERN,
     TILES_PATTERN,
@@ -20,6 +19,8 @@ from edge.config.detector import (
 )
 from edge.config.section import Section
 
+BoxRegion = Literal["head", "box"]
+"""What is covered for a box: the head around it, or little more than the box itself."""
 LABEL_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from edge.config import Config
-from edge.daemon.detector_threads import open_daemon_detector
+from edge.daemon.detector_threads import open_daemon_detectors
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
 from edge.daemon.recorded_settings import settings_of
 from edge.detection import known_face
+from edge.detection.joint import further_of
 from edge.mqtt import MqttReporter
 from edge.sources import Source
 from edge.status.app import create_app
@@ -33,7 +34,7 @@ class Appliance:
     """
 
     def __init__(self, config: Config, sources: Sequence[Source], stop: threading.Event) -> None:
-        detector, runs_at_once = open_daemon_detector(config.detector)
+        detector, runs_at_once = open_daemon_detectors(config)
         overlap = known_face.check(detector)
         log.info(
             "detector %s on %s finds the known face (overlap %.2f)",
@@ -41,14 +42,21 @@ class Appliance:
             detector.session.provider,
             overlap,
         )
-        if detector.session.fallback:
-            log.warning("degraded: %s", detector.session.fallback)
+        further = further_of(detector)
+        for member in further:
+            checked = "finds something on its example" if member.example is not None else "is unchecked"
+            session = member.detector.session
+            log.info("detector %s (%s) on %s %s", member.name, member.kind.label, session.provider, checked)
+        for session in (detector.session, *(member.detector.session for member in further)):
+            if session.fallback:
+                log.warning("degraded: %s", session.fallback)
         if config.blur.reidentifiable:
             log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
         make_folder(config.store.folder)
         metrics = Metrics()
+        hashes = {member.name: member.detector.session.sha256 for member in further}
         store = ImageStore(
-            config.store, config.audit, settings=settings_of(config), detector=detector.session.sha256
+            config.store, config.audit, settings=settings_of(config, hashes), detector=detector.session.sha256
         )
         self.pipeline = Pipeline(
             config=config,

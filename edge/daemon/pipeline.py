@@ -21,7 +21,7 @@ from edge.daemon.shared import Shared
 from edge.daemon.temperature import hottest
 from edge.daemon.writer import Writer
 from edge.detection import known_face
-from edge.detection.joint import AnyDetector
+from edge.detection.joint import AnyDetector, further_of, labels_of
 from edge.errors import KnownFaceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
@@ -77,9 +77,7 @@ class Pipeline:
         self._threads: DetectorThreads[TimedDetections] = DetectorThreads(runs_at_once, self._ready.set)
         shared = Shared(config, detector, metrics, self.writer, self.load)
         self.lanes = {source.camera: CameraLane(source, shared, stop, self._ready) for source in sources}
-        metrics.set_detector(detector.session.name, detector.session.sha256, detector.session.provider)
-        for name in self.lanes:
-            metrics.add_camera(name)
+        _prepare(metrics, detector, list(self.lanes))
 
     def start(self) -> None:
         """Start the store and the cameras."""
@@ -239,3 +237,14 @@ class Pipeline:
         if self.load.level == LoadLevel.STOPPED:
             troubles.append(f"{LoadLevel.STOPPED.text} ({self.load.cause})")
         return troubles
+
+
+def _prepare(metrics: Metrics, detector: AnyDetector, cameras: Sequence[str]) -> None:
+    """Let all series begin: those of the detectors, and those of each camera."""
+    session = detector.session
+    metrics.set_detector(session.name, session.sha256, session.provider)
+    for member in further_of(detector):
+        session = member.detector.session
+        metrics.add_detector(session.name, session.sha256, session.provider)
+    for name in cameras:
+        metrics.add_camera(name, labels_of(detector))

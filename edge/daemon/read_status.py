@@ -9,8 +9,10 @@ from typing import cast
 import edge
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
+from edge.detection.joint import further_of
+from edge.detection.kinds import FACE
 from edge.status.metrics import STAGES, Stage
-from edge.status.schema import CameraStatus, LoadLevelName, StageTimes, Status
+from edge.status.schema import CameraStatus, DetectorStatus, LoadLevelName, StageTimes, Status
 
 TICK_LIMIT_SECONDS = 30.0
 """The process is unhealthy when no tick has ended for this long."""
@@ -43,6 +45,7 @@ def read_status(pipeline: Pipeline) -> Status:
         detector=session.name,
         detector_sha256=session.sha256,
         provider=session.provider,
+        detectors=_detectors(pipeline),
         known_face_seconds_ago=time.monotonic() - pipeline.last_known_face,
         last_look=pipeline.config.privacy.last_look,
         load_level=cast(LoadLevelName, pipeline.load.level.name.lower()),
@@ -62,11 +65,39 @@ def read_status(pipeline: Pipeline) -> Status:
     )
 
 
+def _detectors(pipeline: Pipeline) -> list[DetectorStatus]:
+    session = pipeline.detector.session
+    first = DetectorStatus(
+        name="detector",
+        label=FACE.label,
+        region=FACE.region,
+        file=session.name,
+        sha256=session.sha256,
+        provider=session.provider,
+        check="known face",
+    )
+    return [first] + [
+        DetectorStatus(
+            name=member.name,
+            label=member.kind.label,
+            region=member.kind.region,
+            file=member.detector.session.name,
+            sha256=member.detector.session.sha256,
+            provider=member.detector.session.provider,
+            check="unchecked" if member.example is None else "example",
+        )
+        for member in further_of(pipeline.detector)
+    ]
+
+
 def _degraded(pipeline: Pipeline) -> list[str]:
     degraded = []
     fallback = pipeline.detector.session.fallback
     if fallback:
         degraded.append(fallback)
+    for member in further_of(pipeline.detector):
+        if member.detector.session.fallback:
+            degraded.append(f"detectors.{member.name}: {member.detector.session.fallback}")
     if pipeline.load.level != LoadLevel.FULL:
         degraded.append(f"load: {pipeline.load.level.text} ({pipeline.load.cause})")
     if doubt := pipeline.store.clock_doubt:
@@ -94,6 +125,7 @@ def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
         dropped=by_reason("frames_dropped", name),
         covered_whole=by_reason("frames_covered_whole", name),
         regions=count("regions", name),
+        regions_by_label=pipeline.metrics.by_label(name),
         regions_held=count("regions_held", name),
         covered_share=pipeline.metrics.covered(name),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edge.config import Config
@@ -10,11 +11,16 @@ from edge.masking import label
 _SECTIONS = {"cameras", "detector", "detectors", "blur", "store", "audit", "load", "privacy"}
 
 
-def settings_of(config: Config) -> dict[str, Any]:
+def settings_of(config: Config, hashes: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The settings as JSON values. A URL is reduced to scheme, host and port; a GStreamer pipeline is left
-    out, since a password could stand anywhere in it."""
+    out, since a password could stand anywhere in it.
+
+    ``hashes`` adds to each section ``[detectors.NAME]`` the sha256 of its file.
+    """
     settings: dict[str, Any] = config.model_dump(mode="json", include=_SECTIONS)
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
         settings["cameras"][name]["source"] = kind if kind == "gstreamer" else label(camera.source)
+    for name, sha256 in (hashes or {}).items():
+        settings["detectors"][name]["sha256"] = sha256
     return settings

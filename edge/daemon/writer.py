@@ -215,7 +215,9 @@ class Writer:
         self.last_images[frame.camera] = path
         self._metrics.observe("encode", self._store.encode_seconds)
         self._metrics.observe("write", self._store.write_seconds)
-        self._metrics.written(frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns)
+        self._metrics.written(
+            frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns, frame.labels
+        )
 
     def _drop(self, entries: list[Entry], text: str) -> None:
         self._report_error(text)

@@ -90,6 +90,11 @@ def kinds_of(detector: AnyDetector, numbers: Ints) -> tuple[Kind, ...]:
     return tuple(detector.kinds[number] for number in numbers) if isinstance(detector, Detectors) else ()
 
 
+def further_of(detector: AnyDetector) -> tuple[Member, ...]:
+    """All but the first of several detectors; none of a single one."""
+    return detector.members[1:] if isinstance(detector, Detectors) else ()
+
+
 def labels_of(detector: AnyDetector) -> tuple[str, ...]:
     """What is found, each label once, that of the first detector first."""
     kinds = detector.kinds if isinstance(detector, Detectors) else (FACE,)

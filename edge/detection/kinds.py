@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.boxes import BoxRegion
+from edge.config.detectors import BoxRegion
 
 
 @dataclass(frozen=True)

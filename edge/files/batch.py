@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Literal
 from edge import blur
 from edge.boxes import Floats
 from edge.config import BlurConfig
-from edge.detection.detector import Detector
+from edge.detection.joint import AnyDetector, kinds_of
 from edge.errors import DetectionError, PictureError, StoreError
 from edge.files import video
 from edge.files.unread import UNREAD, why_unread
@@ -38,7 +39,8 @@ class Outcome:
     """What became of one file.
 
     ``faces`` holds, for the picture or each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and
-    scores float32 ``[N]``.
+    scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are faces.
+    ``by_label`` counts the regions by label.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Outcome:
     regions: int = 0
     is_video: bool = False
     faces: list[tuple[Floats, Floats]] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
+    by_label: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -137,7 +141,7 @@ class Options:
 
 def run(
     jobs: Sequence[Job],
-    detector: Detector,
+    detector: AnyDetector,
     config: BlurConfig,
     options: Options,
     advance: Callable[[int], None],
@@ -189,8 +193,8 @@ def _is_done(job: Job) -> bool:
 
 def _safely(
     job: Job,
-    work: Callable[[Job, Detector, BlurConfig, Options], Outcome],
-    detector: Detector,
+    work: Callable[[Job, AnyDetector, BlurConfig, Options], Outcome],
+    detector: AnyDetector,
     config: BlurConfig,
     options: Options,
 ) -> Outcome:
@@ -204,14 +208,15 @@ def _safely(
         return Outcome(name=job.name, state="refused", reason=f"{type(error).__name__}: {error}"[:300])
 
 
-def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options) -> Outcome:
+def _picture(job: Job, detector: AnyDetector, config: BlurConfig, options: Options) -> Outcome:
     picture = read_picture(job.source, convert=options.convert)
     wanted = SUFFIXES[job.source.suffix.lower()]
     if picture.format != wanted:
         raise PictureError(f"named {job.source.suffix}, but is {picture.format}; rename it")
     found = detector.detect(picture.pixels).at_least(detector.score_begin)
     raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
-    safe = blur.anonymize(raw, found.boxes, config)
+    kinds = kinds_of(detector, found.numbers)
+    safe = blur.anonymize(raw, found.boxes, config, kinds=kinds)
     write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
     return Outcome(
         name=job.name,
@@ -220,12 +225,14 @@ def _picture(job: Job, detector: Detector, config: BlurConfig, options: Options)
         height=raw.height,
         regions=safe.regions,
         faces=[(found.boxes, found.scores)],
+        labels=[tuple(kind.label for kind in kinds)],
+        by_label=Counter(safe.labels),
     )
 
 
 def _video(
     job: Job,
-    detector: Detector,
+    detector: AnyDetector,
     config: BlurConfig,
     options: Options,
     advance: Callable[[int], None],
@@ -249,4 +256,6 @@ def _video(
         regions=result.regions,
         is_video=True,
         faces=result.faces,
+        labels=result.labels,
+        by_label=result.by_label,
     )

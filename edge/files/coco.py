@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge.boxes import Floats
+from edge.detection.kinds import FACE
 from edge.errors import StoreError
 
 _INFO = {"description": "faces found by edge blur"}
-_CATEGORIES = [{"id": 1, "name": "face", "supercategory": "person"}]
+_FACE = FACE.label
 _KEYS = {"info", "images", "annotations", "categories"}
 
 Item = dict[str, Any]
 
 
 class CocoReport:
-    """Images, and faces in them. A video is one image entry per frame, with ``frame_index``."""
+    """Images, and what was found in them. A video is one image entry per frame, with ``frame_index``.
 
-    def __init__(self) -> None:
-        self._entries: dict[str, list[tuple[Item, list[Item]]]] = {}  # by file name: image and its faces
+    ``labels`` are what can be found; each is a category, with ids from 1 on in this order.
+    """
+
+    def __init__(self, labels: Sequence[str] = (_FACE,)) -> None:
+        self._labels = tuple(labels)
+        self._entries: dict[str, list[tuple[Item, list[Item]]]] = {}  # by file name: image and finds
 
     def __contains__(self, file_name: str) -> bool:
         return file_name in self._entries
@@ -33,20 +39,24 @@ class CocoReport:
         boxes: Floats,
         scores: Floats,
         frame_index: int | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
-        """Add one picture: boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels), scores float32 ``[N]``."""
+        """Add one picture: boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels), scores float32 ``[N]``, and
+        the label of each box (empty: all are faces)."""
         image: Item = {"file_name": file_name, "width": width, "height": height}
         if frame_index is not None:
             image["frame_index"] = frame_index
         faces = [
             {
-                "category_id": 1,
+                "category_id": self._labels.index(label) + 1,
                 "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
                 "area": round((x2 - x1) * (y2 - y1), 2),
                 "iscrowd": 0,
                 "score": round(score, 4),
             }
-            for (x1, y1, x2, y2), score in zip(boxes.tolist(), scores.tolist(), strict=True)
+            for (x1, y1, x2, y2), score, label in zip(
+                boxes.tolist(), scores.tolist(), labels or [_FACE] * len(boxes), strict=True
+            )
         ]
         self._entries.setdefault(file_name, []).append((image, faces))
 
@@ -63,21 +73,31 @@ class CocoReport:
                 images.append({"id": len(images) + 1, **image})
                 for face in faces:
                     annotations.append({"id": len(annotations) + 1, "image_id": len(images), **face})
-        report = {"info": _INFO, "images": images, "annotations": annotations, "categories": _CATEGORIES}
+        categories = _categories(self._labels)
+        report = {"info": _INFO, "images": images, "annotations": annotations, "categories": categories}
         return json.dumps(report, indent=1)
 
 
-def read_report(path: Path) -> CocoReport:
-    """The report that an earlier run wrote to ``path``; an empty one if there is no file.
+def _categories(labels: Sequence[str]) -> list[Item]:
+    return [
+        {"id": number, "name": label, "supercategory": "person" if label == _FACE else "object"}
+        for number, label in enumerate(labels, 1)
+    ]
 
-    Raises StoreError when the file cannot be read, or holds anything that a new report would lose.
+
+def read_report(path: Path, labels: Sequence[str] = (_FACE,)) -> CocoReport:
+    """The report that an earlier run wrote to ``path``; an empty one if there is no file. ``labels`` are what
+    this run can find.
+
+    Raises StoreError when the file cannot be read, is about other labels, or holds anything that a new report
+    would lose.
     """
     try:
         if not path.exists():
-            return CocoReport()
+            return CocoReport(labels)
         if not path.is_file():
             raise ValueError("not a regular file")
-        return _parsed(json.loads(path.read_text(encoding="utf-8")))
+        return _parsed(json.loads(path.read_text(encoding="utf-8")), labels)
     # RecursionError: lists nested too deeply
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
@@ -86,12 +106,15 @@ def read_report(path: Path) -> CocoReport:
         ) from error
 
 
-def _parsed(data: Any) -> CocoReport:
+def _parsed(data: Any, labels: Sequence[str]) -> CocoReport:
     if not isinstance(data, dict) or set(data) != _KEYS:
         raise ValueError("not a report of edge blur")
-    if data["info"] != _INFO or data["categories"] != _CATEGORIES:
+    names = [str(item.get("name")) for item in _items(data["categories"])]
+    if data["info"] != _INFO or data["categories"] != _categories(names):
         raise ValueError("a report of another program")
-    report = CocoReport()
+    if names != list(labels):
+        raise ValueError(f"its labels are {', '.join(names)}, but those of this run are {', '.join(labels)}")
+    report = CocoReport(labels)
     faces: dict[int, list[Item]] = {}
     for number, image in enumerate(_items(data["images"], id=int, file_name=str, width=int, height=int)):
         if image["id"] in faces:
@@ -99,7 +122,9 @@ def _parsed(data: Any) -> CocoReport:
         faces[image["id"]] = []
         kept = {key: value for key, value in image.items() if key != "id"}
         report._entries.setdefault(image["file_name"], []).append((kept, faces[image["id"]]))
-    for number, face in enumerate(_items(data["annotations"], image_id=int, bbox=list)):
+    for number, face in enumerate(_items(data["annotations"], image_id=int, category_id=int, bbox=list)):
+        if not 1 <= face["category_id"] <= len(labels):
+            raise ValueError(f"annotations[{number}]: its category does not exist")
         if face["image_id"] not in faces:
             raise ValueError(f"annotations[{number}]: its image does not exist")
         faces[face["image_id"]].append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,10 +17,11 @@ import numpy as np
 from edge import MAX_PICTURE_PIXELS, blur
 from edge.boxes import Floats
 from edge.config import BlurConfig
-from edge.detection.detector import Detections, Detector
+from edge.detection.detector import Detections
+from edge.detection.joint import AnyDetector, kinds_of
 from edge.errors import PictureError
 from edge.frames import Pixels, RawFrame
-from edge.hold import Held, Hold
+from edge.hold import Held, make_hold
 from edge.sources.orientation import Orientation, orientation_of, oriented
 
 try:
@@ -49,7 +50,8 @@ class VideoResult:
     """Size, counts and detections of a video that was written.
 
     ``faces`` holds, for each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) that begin regions
-    and their scores float32 ``[N]``.
+    and their scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are
+    faces. ``by_label`` counts the regions by label.
     """
 
     width: int = 0
@@ -57,6 +59,8 @@ class VideoResult:
     frames: int = 0
     regions: int = 0
     faces: list[tuple[Floats, Floats]] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)
+    by_label: Counter[str] = field(default_factory=Counter)
 
 
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
@@ -88,7 +92,7 @@ def count_frames(path: Path) -> int:
 def anonymize_video(
     source: Path,
     target: Path,
-    detector: Detector,
+    detector: AnyDetector,
     config: BlurConfig,
     *,
     workers: int,
@@ -112,20 +116,21 @@ def anonymize_video(
                 if not codec.startswith(AVI_SOUND):  # other codecs lose their times in this container
                     raise PictureError(f"sound as {codec} cannot be kept in AVI; leave out --keep-audio")
             result = VideoResult(reader.width, reader.height)
-            hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
             with open_video(
                 target, reader.width, reader.height, reader.rate, reader.time_base, replace=replace
             ) as writer:
                 if reader.audio is not None:
                     writer.copy_audio(reader.audio)
                 detected = _detected(reader.frames(), detector, workers)
-                for held in _held(detected, hold, detector.score_begin, result):
-                    safe = blur.anonymize(held.frame, held.boxes, config, in_place=True)
+                for held in _held(detected, detector, config, result):
+                    kinds = kinds_of(detector, held.numbers)
+                    safe = blur.anonymize(held.frame, held.boxes, config, kinds=kinds, in_place=True)
                     writer.write(safe, round(held.frame.media_seconds / reader.time_base))
                     for packet in reader.take_sound():
                         writer.write_audio(packet)
                     result.frames += 1
                     result.regions += safe.regions
+                    result.by_label.update(safe.labels)
                     advance(1)
                 reader.check_complete()
             return result
@@ -224,7 +229,7 @@ def _orientation(frame: Any) -> Orientation:
 
 
 def _detected(
-    frames: Iterator[RawFrame], detector: Detector, workers: int
+    frames: Iterator[RawFrame], detector: AnyDetector, workers: int
 ) -> Iterator[tuple[RawFrame, Detections]]:
     """Detect on several frames at once; yield them in order."""
     with ThreadPoolExecutor(workers) as pool:
@@ -239,10 +244,15 @@ def _detected(
 
 
 def _held(
-    detected: Iterator[tuple[RawFrame, Detections]], hold: Hold, begin: float, result: VideoResult
+    detected: Iterator[tuple[RawFrame, Detections]],
+    detector: AnyDetector,
+    config: BlurConfig,
+    result: VideoResult,
 ) -> Iterator[Held]:
+    hold = make_hold(detector, config)
     for frame, found in detected:
-        strong = found.at_least(begin)
+        strong = found.at_least(detector.score_begin)
         result.faces.append((strong.boxes, strong.scores))
+        result.labels.append(tuple(kind.label for kind in kinds_of(detector, strong.numbers)))
         yield from hold.push(frame, found)
     yield from hold.flush()

@@ -54,6 +54,10 @@ def box_state(status: Status) -> dict[str, Any]:
         "detector": status.detector,
         "detector_sha256": status.detector_sha256,
         "provider": status.provider,
+        "detectors": [
+            {"name": d.name, "label": d.label, "provider": d.provider, "check": d.check}
+            for d in status.detectors
+        ],
         "known_face_seconds_ago": _rounded(status.known_face_seconds_ago),
         "last_look": status.last_look,
         "load_level": status.load_level,
@@ -86,6 +90,7 @@ def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
         "covered_whole": sum(camera.covered_whole.values()),
         "covered_whole_by_reason": camera.covered_whole,
         "regions": camera.regions,
+        "regions_by_label": camera.regions_by_label,
         "regions_held": camera.regions_held,
         "covered_share": camera.covered_share,
         "regrown": camera.regrown,

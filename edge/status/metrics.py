@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from time import monotonic, perf_counter
@@ -27,6 +28,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 # Do not add a second series to each counter that says when it was created.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+FACE_LABEL = "face"
+"""What a region without a label is covered for."""
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _RECENT = 4096
 
@@ -48,6 +51,10 @@ class Metrics:
         self._written = counter("images_written", "images stored durably", "camera")
         self._dropped = counter("frames_dropped", "frames not stored", "camera", "reason")
         self._regions = counter("regions", "regions covered in stored images", "camera")
+        self._by_label = counter(
+            "regions_by_label", "regions covered in stored images, by what was found", "camera", "label"
+        )
+        self._labels: dict[str, tuple[str, ...]] = {}
         self._held = counter("regions_held", "regions in stored images that hold added", "camera")
         self._whole = counter("frames_covered_whole", "frames covered entirely", "camera", "reason")
         self._regrown = counter(
@@ -71,13 +78,16 @@ class Metrics:
         )
         self._recent: dict[Stage, deque[float]] = {stage: deque(maxlen=_RECENT) for stage in STAGES}
 
-    def add_camera(self, camera: str) -> None:
-        """Create all counters of a camera, so that they begin at 0."""
+    def add_camera(self, camera: str, labels: Sequence[str] = (FACE_LABEL,)) -> None:
+        """Create all counters of a camera, so that they begin at 0. ``labels`` are what is found."""
         self.cameras.append(camera)
+        self._labels[camera] = tuple(labels)
         by_reason = (self._dropped, self._whole)
         for counter in self._counters.values():
-            if counter not in by_reason:
+            if counter not in (*by_reason, self._by_label):
                 counter.labels(camera)
+        for label in labels:
+            self._by_label.labels(camera, label)
         for counter in by_reason:
             for reason in Reason:
                 counter.labels(camera, reason.value)
@@ -85,6 +95,10 @@ class Metrics:
     def set_detector(self, name: str, sha256: str, provider: str) -> None:
         """Set which detector runs, and on which execution provider."""
         self._info.clear()
+        self.add_detector(name, sha256, provider)
+
+    def add_detector(self, name: str, sha256: str, provider: str) -> None:
+        """Add a further detector that runs."""
         self._info.labels(name, sha256, provider).set(1)
 
     def captured(self, camera: str, frames: int) -> None:
@@ -96,10 +110,21 @@ class Metrics:
     def covered_whole(self, camera: str, reason: Reason) -> None:
         self._whole.labels(camera, reason.value).inc()
 
-    def written(self, camera: str, regions: int, held: int, covered: float, utc_ns: int) -> None:
-        """Count a stored image. ``covered`` is its covered share, 0..1; ``utc_ns`` its capture time."""
+    def written(
+        self,
+        camera: str,
+        regions: int,
+        held: int,
+        covered: float,
+        utc_ns: int,
+        labels: Sequence[str] = (),
+    ) -> None:
+        """Count a stored image. ``covered`` is its covered share, 0..1; ``utc_ns`` its capture time.
+        ``labels`` say what each region was covered for; empty: faces."""
         self._written.labels(camera).inc()
         self._regions.labels(camera).inc(regions)
+        for label, number in Counts(labels or [FACE_LABEL] * regions).items():
+            self._by_label.labels(camera, label).inc(number)
         self._held.labels(camera).inc(held)
         self._last_images[camera] = utc_ns / 1e9
         self._covered[camera] = covered
@@ -156,6 +181,14 @@ class Metrics:
         """Values of a counter by reason, without those that are 0."""
         counts = {reason.value: self.count(name, camera, reason) for reason in Reason}
         return {reason: number for reason, number in counts.items() if number}
+
+    def by_label(self, camera: str) -> dict[str, int]:
+        """Regions covered in stored images, by label; those that are 0, too."""
+        counts = {}
+        for label in self._labels.get(camera, ()):
+            (metric,) = self._by_label.labels(camera, label).collect()
+            counts[label] = int(metric.samples[0].value)
+        return counts
 
     def percentiles(self, stage: Stage) -> tuple[float, float] | None:
         """Median and 95th percentile of the recent times of a stage in seconds; None without any."""

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edge.config.detectors import BoxRegion
 from edge.sources.state import CameraState
 from edge.status.metrics import Stage
 
@@ -37,6 +38,9 @@ class CameraStatus(_Model):
     dropped: dict[str, int] = Field(description="frames not stored, by reason; docs/operations.md")
     covered_whole: dict[str, int] = Field(description="frames covered entirely, by reason")
     regions: int = Field(description="regions covered in stored images")
+    regions_by_label: dict[str, int] = Field(
+        default_factory=dict, description="these regions, by what was found: face, plate, ..."
+    )
     regions_held: int = Field(description="of these regions, added by hold")
     covered_share: float | None = Field(
         description="share of the last stored image that is covered, 0..1; null: none yet"
@@ -56,6 +60,20 @@ class StageTimes(_Model):
     p95_ms: float
 
 
+class DetectorStatus(_Model):
+    """One of the detectors."""
+
+    name: str = Field(description="of the section [detectors.NAME], or detector")
+    label: str = Field(description="what it finds")
+    region: BoxRegion = Field(description="what is covered for it: the head around a box, or the box")
+    file: str
+    sha256: str
+    provider: str
+    check: Literal["known face", "example", "unchecked"] = Field(
+        description="what it must find at the start and every privacy.known_face_interval_seconds"
+    )
+
+
 class Status(_Model):
     """The whole appliance."""
 
@@ -68,6 +86,9 @@ class Status(_Model):
     detector: str
     detector_sha256: str
     provider: str = Field(description="execution provider that actually runs")
+    detectors: list[DetectorStatus] = Field(
+        default_factory=list, description="all detectors; the first is that of the three fields above"
+    )
     known_face_seconds_ago: float | None = Field(description="since the detector last found the known face")
     last_look: str = Field(description="privacy.last_look: which images get a last look")
     load_level: LoadLevelName

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -275,8 +276,12 @@ def _image_record(
         "dropped": entry.dropped,
         "covered_whole": entry.covered_whole,
     }
+    if frame.labels:
+        record["labels"] = Counter(frame.labels)
     if boxes:
         record["boxes"] = frame.areas.tolist()
+        if frame.labels:
+            record["box_labels"] = list(frame.labels)
     return record
 
 

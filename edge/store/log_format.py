@@ -12,7 +12,8 @@ before it was changed). Records that were written while the wall clock could not
 Events, and the other fields of their records:
 
 * ``start``: a process began. ``version``, ``settings`` (the configuration, without passwords),
-  ``config`` (sha256 of the settings as they are written here), ``detector`` (sha256 of its file),
+  ``config`` (sha256 of the settings as they are written here), ``detector`` (sha256 of its file; those of
+  ``[detectors.NAME]`` have theirs in the settings),
   ``not_stored`` (images of earlier records that never got their names because the power failed),
   ``damaged`` (``[file, bytes]``: that many bytes at the end of that file are not records but the remains of
   an interrupted write; the chain continues from the last valid line before them). A ``not_stored`` record can
@@ -21,7 +22,9 @@ Events, and the other fields of their records:
   store), ``sha256`` and ``bytes`` of the file, ``captured`` (UTC), ``frame`` (its number), ``regions``,
   ``held`` (how many of these were added by hold), ``covered`` (share of the picture), ``whole``, ``regrown``,
   ``escalated``, ``detector``, ``config``, ``dropped`` and ``covered_whole`` (frames of this camera by reason
-  since the start), and ``boxes`` (``[x1, y1, x2, y2]`` in pixels) only with ``audit.boxes = true``.
+  since the start), and ``boxes`` (``[x1, y1, x2, y2]`` in pixels) only with ``audit.boxes = true``. With
+  several detectors also ``labels`` (how many regions were covered for a face, a plate, ...) and, beside
+  ``boxes``, ``box_labels`` (one for each); regions without a label are those of faces.
 * ``not_stored``: ``images`` of earlier records that could not be stored; ``why``.
 * ``purged``: ``images`` that are about to be removed; ``why``: age, quota, min_free, or known_face (the
   detector no longer found the known face after they were stored).

@@ -77,7 +77,7 @@ def test_what_the_options_accept_is_what_the_configuration_accepts() -> None:
             region="head",
             top_fraction=options.fraction(fraction),
             allow_reidentifiable=False,
-            detector=None,
+            detectors=(),
             provider="auto",
             size=options.size(size),
             tiles=options.tiles(tiles),
