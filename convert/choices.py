@@ -11,8 +11,9 @@ MIN_SIDE, MAX_SIDE = 32, 8192
 
 
 class Target(str, Enum):
-    """What a detector is built for."""
+    """What a detector is built for; ``any`` is one file for all of them."""
 
+    ANY = "any"
     CPU = "cpu"
     CUDA = "cuda"
     TENSORRT = "tensorrt"

@@ -38,7 +38,9 @@ OutFolder = Annotated[
 ]
 Targets = Annotated[
     list[choices.Target] | None,
-    typer.Option(help="What to build a detector for; repeat it for several. Default: cpu."),
+    typer.Option(
+        help="What to build a detector for; repeat it for several; any: one file for all. Default: cpu."
+    ),
 ]
 Precision = Annotated[
     choices.Precision, typer.Option(help="Arithmetic inside the detector; int8 needs --calibration.")

@@ -42,12 +42,13 @@ def optimize(
     offset: tuple[float, float, float],
     *,
     cast_first: bool = False,
+    read_rows: bool = True,
     free_sides: bool = False,
 ) -> Optimized:
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes, and leaves the first convolution as it is; ``free_sides`` leaves the sides of the
+    cannot move bytes; without ``read_rows`` the first convolution stays as it is; ``free_sides`` leaves the sides of the
     canvas free, which heads that predict maps allow. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
@@ -63,7 +64,7 @@ def optimize(
         # The picture's own Transpose sinks through the padding of the first convolution.
         passes += [SinkTransposes(free_sides=True), FuseConvolutions(), FoldConstants()]
         passes += [FreeSides()] if free_sides else []
-        passes += [decode] if cast_first else [ReadRows(), decode]
+        passes += [ReadRows(), decode] if read_rows else [decode]
     passes.append(FoldConstants())
     steps = []
     for rewrite in passes:

@@ -41,7 +41,8 @@ def rewrite(
         plan.head,
         plan.preprocessing.scale,
         plan.preprocessing.offset,
-        cast_first=target == "tensorrt",
+        cast_first=target in targets.CASTS_ONLY,
+        read_rows=target != "tensorrt",
         free_sides=plan.free_sides,
     )
     begin, before = time.perf_counter(), optimized.model.graph.num_nodes()

@@ -70,6 +70,9 @@ _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 OPERATORS = dict.fromkeys(TARGETS, _COMMON | _QUANTIZED)
 """Operators that may be in a detector, per target."""
 
+CASTS_ONLY = ("tensorrt", "any")
+"""Targets on which bytes may be cast and nothing else."""
+
 _INDEX_OPERATORS = frozenset({"TopK", "GatherND", "Gather", "Unsqueeze", "Reshape", "Squeeze"})
 """The only operators that may compute int64: TopK, for its index, and those that gather with it."""
 
@@ -89,7 +92,7 @@ def problems(model: ir.Model, target: str) -> list[str]:
                 found.append(f"{node.op_type} computes with int64")
             if value.dtype == ir.DataType.DOUBLE:
                 found.append(f"{node.op_type} computes with float64")
-            if target == "tensorrt" and value.dtype == ir.DataType.UINT8 and node.op_type != "QuantizeLinear":
+            if target in CASTS_ONLY and value.dtype == ir.DataType.UINT8 and node.op_type != "QuantizeLinear":
                 found.append(f"{node.op_type} moves bytes; TensorRT only casts them")
         if (
             node.op_type == "TopK"

@@ -86,7 +86,7 @@ def test_a_box_format_is_one_that_the_passes_know() -> None:
 
 
 def test_every_target_is_one_of_the_contract() -> None:
-    assert set(choices.TARGETS) == set(contract.TARGETS) - {"any"}
+    assert set(choices.TARGETS) == set(contract.TARGETS)
 
 
 @pytest.mark.parametrize(
