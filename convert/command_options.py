@@ -39,7 +39,7 @@ OutFolder = Annotated[
 Targets = Annotated[
     list[choices.Target] | None,
     typer.Option(
-        help="What to build a detector for; repeat it for several; any: one file for all. Default: cpu."
+        help="What to build a detector for; repeat it for several. any: one file for all. Default: cpu."
     ),
 ]
 Precision = Annotated[
