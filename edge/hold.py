@@ -142,7 +142,7 @@ class Hold:
         """The three figures are for what the first detector finds, ``others`` are those of further ones."""
         self._rules = (HoldRule(before_frames, after_seconds, score_begin), *others)
         self._begin = np.array([rule.score_begin for rule in self._rules], np.float32)
-        self._line_length = max(rule.before_frames for rule in self._rules)
+        self._before = max(rule.before_frames for rule in self._rules)
         self._line: deque[Held] = deque()
         self._regions: list[_Region] = []
         self._last: RawFrame | None = None
@@ -162,7 +162,7 @@ class Hold:
         except Exception:
             self._line.extendleft(reversed(due))  # the caller has not got them
             raise
-        while len(self._line) > self._line_length:
+        while len(self._line) > self._before:
             due.append(self._line.popleft())
         return due
 

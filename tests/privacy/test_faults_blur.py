@@ -18,7 +18,7 @@ from tests.privacy.faults_tools import BUGS, Act, Fault, Hook, raising
 from tests.privacy.faults_world import World, check_log, named
 
 
-def frame_number(frame: Any, *args: Any) -> int:
+def frame_number(frame: Any, *args: Any, **kwargs: Any) -> int:
     return int(frame.number)
 
 
