@@ -129,7 +129,7 @@ def test_a_blur_that_fails_when_it_shall_cover_more(
 ) -> None:
     calls: list[int] = []
 
-    def number(frame: Any, *args: Any) -> int | None:
+    def number(frame: Any, *args: Any, **kwargs: Any) -> int | None:
         calls.append(frame.number)
         return int(frame.number) if calls.count(frame.number) == 2 else None
 
