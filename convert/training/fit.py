@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -28,7 +29,7 @@ BFLOAT16_CAPABILITY = (8, 0)
 """Compute capability of NVIDIA GPUs from which bfloat16 is computed in hardware; it needs no loss scaling."""
 
 FACE = "face"
-"""Masks are drawn on objects with this word in their label."""
+"""Objects with this word in their label are those that the published networks find."""
 
 
 def fit(request: FitRequest, progress: Progress) -> FitResult:
@@ -50,7 +51,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
             return FitResult(folder.folder, result["figures"], result["seconds"], result["steps"])
         folder.examples.mkdir(exist_ok=True)
         progress("load the weights to begin with")
-        trainer, samples = _prepare(request, _suited(recipe, asked), folder, samples, progress)
+        trainer, samples = _prepare(request, _suited(recipe, request, asked), folder, samples, progress)
         schedule = Schedule(
             max(1, asked.epochs * len(samples) // recipe.batch),
             None if asked.minutes is None else asked.minutes * 60,
@@ -60,13 +61,24 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
         return train(run, resumed(run), progress)
 
 
-def _suited(recipe: Recipe, asked: Asked) -> Recipe:
-    """Only faces wear masks, and what begins with no weights has nothing to teach."""
+def _suited(recipe: Recipe, request: FitRequest, asked: Asked) -> Recipe:
+    """Only faces wear masks, and only weights that know the object can teach it or complete its labels."""
+    knows = _knows(request.weights, asked.label)
     return replace(
         recipe,
         masks=FACE in asked.label.casefold(),
-        has_teacher=recipe.has_teacher and asked.weights != weights.NONE,
+        has_teacher=recipe.has_teacher and knows,
+        completes=recipe.completes and knows,
     )
+
+
+def _knows(begin: str, label: str) -> bool:
+    """Whether the weights to begin with find objects of this label: the published files find faces."""
+    if begin in (weights.NONE, weights.IMAGENET):
+        return False
+    if Path(begin).is_dir():
+        return RunFolder(Path(begin)).read_asked().label.casefold() == label.casefold()
+    return FACE in label.casefold()
 
 
 def _use_threads(threads: int | None) -> None:
@@ -130,7 +142,7 @@ def _prepare(
     trainer = Trainer(recipe, network)
     if request.complete is not None:
         detect = open_model(request.complete)
-    elif recipe.completes and request.weights not in (weights.NONE, weights.IMAGENET):
+    elif recipe.completes:
         detect = NetworkDetector(trainer.mean, recipe).detect
     else:
         return trainer, samples
