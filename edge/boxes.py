@@ -162,7 +162,8 @@ def fit_native(
     """A canvas about as large as the frame itself, its sides rounded up to ``multiple``.
 
     The frame is scaled only when its longer side is not between the two limits (pixels). The shorter side of
-    the canvas is at least a third of ``min_long_side``, so that it holds enough cells.
+    the canvas is at least a third of ``min_long_side``: a graph may return more boxes than a narrow strip has
+    cells.
 
     >>> fit_native(1000, 500, 960, 1920, 32)
     Letterbox(scale_x=1.0, scale_y=1.0, inner_width=1000, inner_height=500, width=1024, height=512)

@@ -49,7 +49,7 @@ def make_status(*cameras: CameraStatus, **changes: Any) -> Status:
         healthy=True,
         problems=[],
         degraded=[],
-        detector="centerface",
+        detector="face-fast",
         detector_sha256="ab" * 32,
         provider="cpu",
         known_face_seconds_ago=12.0,

@@ -170,8 +170,12 @@ def scenes(
         ),
     ] = None,
     reference: Annotated[
-        str, typer.Option(help="FILE@CANVAS@SCORE to whose number of false boxes the others are compared.")
-    ] = "shipped@1920x1088@0.2",
+        str | None,
+        typer.Option(
+            help="FILE@CANVAS@SCORE to whose number of false boxes the others are compared (default: "
+            "CenterFace as published at 1920x1088 and 0.2)."
+        ),
+    ] = None,
     tools: Annotated[
         bool, typer.Option(help="Run edge and deface; without them, only --json keeps the result.")
     ] = True,
@@ -198,7 +202,7 @@ def scenes(
             size=_size(size),
             frames=frames,
             limit=limit,
-            reference=_reference(reference),
+            reference=_reference(reference) if reference else None,
             detectors=[detectors.parse(text) for text in detector or ()] or run.DEFAULT_LOOKS,
             tools=tools,
             scores=[_scores(pair) for pair in scores or ()],
@@ -216,16 +220,15 @@ def scenes(
 
 
 def deface_parity(
-    detector: Annotated[Path | None, typer.Option(help="Detector file (default: the shipped one).")] = None,
     data: options.TestData = None,
     venv: options.DefaceFolder = options.DEFACE_FOLDER,
     json: options.Json = None,
     raw: options.Raw = None,
 ) -> None:
-    """Boxes of the shipped detector against those of deface's own class."""
+    """Boxes of CenterFace as published, by our pipeline and by deface's own class."""
     from benchmarks.deface_parity import main
 
-    main(detector=detector, data=data, venv=venv, file=json, raw=raw)
+    main(data=data, venv=venv, file=json, raw=raw)
 
 
 def reference_models(

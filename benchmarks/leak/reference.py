@@ -1,9 +1,10 @@
 """The reference of ``python -m benchmarks leak-rate``: where two detectors together find faces in the clips.
 
 A stand-in for ground truth, made without the daemon's setting: MTCNN (weights of another project) on
-frames at twice their size, and the shipped CenterFace on a canvas of 1536x864, 5.4 times the pixels that
-the daemon gives it. The second is not independent in its weights; it only makes the reference stricter,
-because it adds faces that MTCNN misses. Hits are linked into tracks (``benchmarks.leak.tracks``).
+frames at twice their size, and CenterFace as published on a canvas of 1536x864, 5.4 times the pixels that
+the daemon gives its detector. The shipped detector began with the weights of the second, which is thus not
+independent of it; it only makes the reference stricter, because it adds faces that MTCNN misses. Hits are
+linked into tracks (``benchmarks.leak.tracks``).
 
 The file has one line per track, so that a difference between two of them can be read.
 """
@@ -35,6 +36,7 @@ from benchmarks.leak.tracks import (
     merge,
 )
 from benchmarks.leftover import MIN_SCORE, REQUIREMENTS, independent
+from benchmarks.published_centerface import published_centerface
 from edge.config import DetectorConfig
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
@@ -80,7 +82,7 @@ def build(clips: list[Path], venv: Path, file: Path) -> None:
     python = common.environment(venv, REQUIREMENTS)
     # A timeout would let a busy machine decide what is found.
     config = DetectorConfig(provider="cpu", size_pixels=CANVAS, timeout_seconds=120, **SCORES)
-    detector = open_detector(read_detector(None), config)
+    detector = open_detector(read_detector(published_centerface()), config)
     with independent(python, ["mtcnn"]) as (find, versions):
 
         def detect(frame: RawFrame) -> list[Hit]:

@@ -35,9 +35,6 @@ from benchmarks.pipeline.result import (
 from edge.boxes import Ints
 from edge.store import log_format
 
-DEFACE = ("deface==1.5.0", "onnxruntime>=1.19,<2")
-"""Packages of deface's environment."""
-
 
 @dataclass(eq=False)
 class Taken:

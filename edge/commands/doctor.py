@@ -244,7 +244,9 @@ def _known_face(detector: Detector) -> Check:
         overlap = known_face.check(detector)
     except EdgeError as error:
         return Check("known face", "fail", str(error), "use another detector or provider")
-    return Check("known face", "ok", f"found, overlap {overlap:.2f}")
+    smallest = detector.session.contract.smallest_face
+    reliable = f"; faces are found from {smallest} pixels on the canvas on" if smallest else ""
+    return Check("known face", "ok", f"found, overlap {overlap:.2f}{reliable}")
 
 
 def _source(name: str, camera: CameraConfig) -> Check:

@@ -11,7 +11,7 @@ from edge.config.section import Section
 
 Score = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-ShippedName = Literal["face"]
+ShippedName = Literal["face", "face-fast"]
 """The detectors that come with the program; their files are in edge/detection/shipped.py."""
 
 SIZE_PATTERN = r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$"
@@ -22,7 +22,8 @@ class DetectorConfig(Section):
     """The detector and how it runs."""
 
     name: ShippedName | None = Field(
-        None, description="a shipped detector; unset, like path: face, the shipped CenterFace"
+        None,
+        description="a shipped detector: face, or face-fast, which is faster; unset, like path: face",
     )
     path: Path | None = Field(None, description="a detector file (.onnx) in place of a shipped one")
     provider: Provider = Field(

@@ -49,7 +49,7 @@ def read_detector(path: Path | None, name: ShippedName | None = None) -> Detecto
     """
     target = path if path is not None else shipped_file(name)
     way_out = (
-        "install the wheel again: its build makes this file"
+        "install the wheel again, which contains this file"
         if path is None
         else "correct detector.path, or make the file with edge-convert"
     )

@@ -9,8 +9,8 @@ from edge.config.detector import ShippedName
 
 DEFAULT: ShippedName = "face"
 """The one that runs unless the configuration says otherwise."""
-FILES: dict[ShippedName, str] = {"face": "centerface.onnx"}
-"""Their files in edge/models."""
+FILES: dict[ShippedName, str] = {"face": "face.onnx", "face-fast": "face-fast.onnx"}
+"""Their files in edge/models, where NAME.json tells how each was made."""
 
 
 def shipped_file(name: ShippedName | None) -> Path:

@@ -1,10 +1,10 @@
 """Views: on which parts of a frame the detector runs, and at which scale.
 
 A face that is ``SMALLEST_FACE`` pixels wide in the frame must be at least ``SMALLEST_ON_CANVAS`` pixels wide
-on the canvas, the size from which CenterFace finds faces reliably (docs/measurements.md). One view of the
-whole frame is enough for that as long as the canvas is nearly as large as the frame. Larger frames get tiles
-as well. These overlap by more than the smallest face that the next coarser view finds, so that no face is
-both cut by the edges of tiles and too small for every other view.
+on the canvas, the size from which it is found reliably (docs/measurements.md). One view of the whole frame is
+enough for that as long as the canvas is nearly as large as the frame. Larger frames get tiles as well. These
+overlap by more than the smallest face that the next coarser view finds, so that no face is both cut by the
+edges of tiles and too small for every other view.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ SMALLEST_FACE = 20
 """Width in pixels of the frame from which a face must be found. People can be recognised from about there:
 125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
 SMALLEST_ON_CANVAS = 14
-"""Width in pixels of the canvas from which the detector finds a face reliably."""
+"""Width in pixels of the canvas from which a face is found reliably, as measured with CenterFace, from whose
+weights ``face`` was trained."""
 LONGEST_SIDE = 1920
 """Longest side of a canvas whose size neither the detector nor the configuration fixes, in pixels."""
 CLOSE_UP_SIDE = 480

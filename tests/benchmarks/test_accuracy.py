@@ -419,7 +419,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> AccuracyResult:
 
 def test_the_shipped_detector_end_to_end(shipped: AccuracyResult) -> None:
     (one,) = shipped.detectors
-    assert (one.name, one.size) == ("centerface", (640, 384))
+    assert (one.name, one.size) == ("face", (640, 384))
     assert one.own.score == 0.2
     assert one.own.all == Found(found=2, faces=2, recall=1.0)
     assert one.own.masked.faces == 0
@@ -445,7 +445,7 @@ def test_a_result_is_read_again_and_unknown_keys_are_refused(shipped: AccuracyRe
 def test_tables_and_plot_are_written(shipped: AccuracyResult, tmp_path: Path) -> None:
     text = accuracy_result.as_markdown(shipped)
     for part in (
-        "| centerface | 640x384 | 1.000 ",
+        "| face | 640x384 | 1.000 ",
         "own 0.2",
         "recommended 0.",
         "12-20 px",
@@ -454,7 +454,7 @@ def test_tables_and_plot_are_written(shipped: AccuracyResult, tmp_path: Path) ->
     ):
         assert part in text
     assert shipped.machine.line() in text
-    assert text.count("| centerface, threshold |") == 1
+    assert text.count("| face, threshold |") == 1
     twice = shipped.model_copy(update={"detectors": shipped.detectors * 2})
     file = tmp_path / "plots" / "accuracy.png"
     accuracy_result.plot(twice, file)

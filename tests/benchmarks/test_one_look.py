@@ -277,18 +277,18 @@ def test_one_look_without_tools(pictures: DataSet, tmp_path: Path) -> None:
     )
     assert (result.stills, result.clips, result.split, result.completed) == (1, 0, "eval", None)
     assert [(look.name, look.canvas) for look in result.looks] == [
-        ("centerface", (640, 384)),
-        ("centerface", (320, 192)),
+        ("face", (640, 384)),
+        ("face", (320, 192)),
     ]
     assert [look.points[0].share_missed(80, None) for look in result.looks] == [(0, 1), (0, 1)]
     assert ScenesResult.model_validate_json(result.model_dump_json()) == result
     text = as_markdown(result)
-    assert "| centerface | 320x192 | 0.5 | **0.0%** (0 of 1) |" in text
+    assert "| face | 320x192 | 0.5 | **0.0%** (0 of 1) |" in text
     plot(result, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
     (tmp_path / "scenes_faces_eval.json").write_text(result.model_dump_json(), encoding="utf-8")
     (row,) = figures.rows_of(tmp_path)
-    assert row[1].startswith("centerface at 640x384 0.0% with ")
+    assert row[1].startswith("face at 640x384 0.0% with ")
 
 
 def test_false_boxes_are_shown_once_and_by_their_place_in_the_picture(

@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib")
 
 from benchmarks.scenes import packing, tools
 from benchmarks.scenes import run as scenes
+from benchmarks.scenes.detectors import Wanted
 from benchmarks.scenes.judge import changed_beside, faces_left
 from benchmarks.scenes.page import as_markdown, plot
 from benchmarks.scenes.result import ScenesResult
@@ -111,6 +112,7 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
         command="python -m benchmarks scenes",
         size=(1200, 600),
         frames=3,
+        reference=Wanted(None, (640, 384), 0.2),
         scores=[(0.5, 0.4)],
         deface=None,
         folder=tmp_path,

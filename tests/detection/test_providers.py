@@ -25,11 +25,13 @@ import onnxruntime as ort
 import pytest
 
 from edge.config import DetectorConfig
+from edge.config.detector import ShippedName
 from edge.detection import known_face
 from edge.detection import providers as engines
 from edge.detection.detector import Detector, open_detector
 from edge.detection.providers import PROVIDERS, Settings
 from edge.detection.session import read_detector
+from edge.detection.shipped import FILES
 from edge.errors import DetectionError, DetectorError, ProviderError
 from tests.models import save, tiny
 
@@ -431,24 +433,24 @@ def test_the_version_is_that_of_the_library_which_the_provider_loads(
     assert engines.tensorrt_version() == "101300"
 
 
-def test_the_shipped_detector_suits_every_target() -> None:
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_shipped_detector_suits_every_target(name: ShippedName) -> None:
     ir = pytest.importorskip("onnx_ir", reason="the conversion is not installed")
     pytest.importorskip("onnxscript", reason="the conversion is not installed")
     import onnx
 
-    from convert.centerface import CANDIDATES
     from convert.choices import TARGETS
     from convert.passes.constants import FoldConstants
     from convert.passes.select import MAX_CANDIDATES
     from convert.targets import problems
 
-    proto = onnx.load_from_string(read_detector(None).data)
+    proto = onnx.load_from_string(read_detector(None, name).data)
     sides = proto.graph.input[0].type.tensor_type.shape.dim
     for side, value in zip(sides, (1, 384, 640), strict=False):
         side.dim_value = value
     for output in proto.graph.output:
         output.type.tensor_type.shape.dim[0].dim_value = 1
-        assert output.type.tensor_type.shape.dim[1].dim_value == CANDIDATES <= MAX_CANDIDATES
+        output.type.tensor_type.shape.dim[1].dim_value = MAX_CANDIDATES
     model = ir.from_proto(proto)
     FoldConstants()(model)
     assert {target: problems(model, target) for target in TARGETS} == {target: [] for target in TARGETS}

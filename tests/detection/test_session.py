@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from edge import contract
 from edge.config import DetectorConfig
@@ -128,9 +128,18 @@ def test_another_size_than_the_fixed_one_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "text"), [("650x384", "multiples of 32"), ("128x128", "640x384 or larger")])
-def test_a_size_that_cannot_work_is_refused(size: str, text: str) -> None:
+def test_a_size_that_cannot_work_is_refused(tmp_path: Path, size: str, text: str) -> None:
+    """The detector leaves the canvas open, but a smaller one has too few pixels for its graph."""
+    model = tiny(BOXES, [0.9, 0.1])
+    for side, symbol in zip(model.graph.input[0].type.tensor_type.shape.dim, contract.SYMBOLS, strict=False):
+        side.dim_param = symbol
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 384, 640, 3]), "shape"))
+    model.graph.node.insert(0, helper.make_node("Reshape", [contract.INPUT, "shape"], ["reshaped"]))
+    model.graph.node[1].input[0] = "reshaped"
+    path = save(model, tmp_path / "open.onnx")
     with pytest.raises(DetectorError, match=text):
-        open_detector(read_detector(None), DetectorConfig(provider="cpu", size_pixels=size))
+        open_file(path, size_pixels=size)
+    assert open_file(path, size_pixels="640x384").session.size == (640, 384)
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])

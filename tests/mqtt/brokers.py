@@ -88,7 +88,7 @@ class Box:
             healthy=True,
             problems=[] if self.live else ["no camera is live"],
             degraded=[],
-            detector="centerface",
+            detector="face-fast",
             detector_sha256="0" * 64,
             provider="cpu",
             known_face_seconds_ago=3.21,

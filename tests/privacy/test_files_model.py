@@ -26,7 +26,7 @@ from tests.models import GOOD, save, tiny
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import run_bare
 
-SHIPPED = DATA.parent / "models" / "centerface.onnx"
+SHIPPED = DATA.parent / "models" / "face.onnx"
 ROOT = Path(__file__).resolve().parents[2]
 BOXES, SCORES = [[4, 4, 20, 24], [30, 30, 50, 60]], [0.9, 0.1]
 CPU = DetectorConfig(provider="cpu", threads=1)

@@ -279,7 +279,7 @@ def test_onnx_runtime_by_itself_is_noticed(tmp_path: Path, env: dict[str, str]) 
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 29):
         pytest.skip("this ONNX Runtime sends no telemetry")
     code = "import onnxruntime as o; o.InferenceSession(__import__('sys').argv[1])"
-    model = DATA.parent / "models" / "centerface.onnx"
+    model = DATA.parent / "models" / "face.onnx"
     trace = alone([sys.executable, "-c", code, model], tmp_path, env)
     assert trace.returncode == 0, trace.stderr
     assert violations(trace.calls, home=tmp_path / "home") != []

@@ -95,9 +95,7 @@ def test_metrics_are_those_of_prometheus(appliance: Appliance) -> None:
     code, text, headers = get(appliance, "/metrics")
     assert code == 200
     assert headers["content-type"].startswith("text/plain")
-    assert re.search(
-        r'^edge_detector_info\{detector="centerface",provider="cpu",sha256="', text, re.MULTILINE
-    )
+    assert re.search(r'^edge_detector_info\{detector="face",provider="cpu",sha256="', text, re.MULTILINE)
     assert 'edge_camera_state{camera="cam",state="live"} 1.0' in text
     assert re.search(r'^edge_images_written_total\{camera="cam"\} [1-9]', text, re.MULTILINE)
     assert re.search(r'^edge_frames_dropped_total\{camera="cam",reason="stale"\} 0', text, re.MULTILINE)
@@ -206,10 +204,10 @@ def test_counters_of_a_camera() -> None:
 
 def test_only_the_provider_that_runs_now_is_shown() -> None:
     metrics = Metrics()
-    metrics.set_detector("centerface", "ab", "cuda")
-    metrics.set_detector("centerface", "ab", "cpu")
+    metrics.set_detector("face-fast", "ab", "cuda")
+    metrics.set_detector("face-fast", "ab", "cpu")
     lines = [line for line in metrics.text().decode().splitlines() if line.startswith("edge_detector_info")]
-    assert lines == ['edge_detector_info{detector="centerface",provider="cpu",sha256="ab"} 1.0']
+    assert lines == ['edge_detector_info{detector="face-fast",provider="cpu",sha256="ab"} 1.0']
 
 
 def image(folder: Path, name: str, size: int) -> None:

@@ -53,7 +53,7 @@ def test_page_and_health_need_no_token_and_reveal_little(locked: Box) -> None:
     assert get(locked, "/healthz").json() == {"healthy": True}
     page = get(locked, "/")
     assert page.status_code == 200
-    for secret in ("front", "192.0.2.10", "centerface", TOKEN):
+    for secret in ("front", "192.0.2.10", "face-fast", TOKEN):
         assert secret not in page.text
 
 

