@@ -44,7 +44,7 @@ with quick_runs():
 """
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """As if the power had gone."""
 
 
@@ -76,7 +76,7 @@ def stop_after(rows: int) -> Any:
         if text.startswith("epoch"):
             seen.append(text)
         if len(seen) == rows:
-            raise Interrupted
+            raise InterruptedRunError
 
     return progress
 
@@ -109,7 +109,7 @@ def test_a_run_leaves_everything_that_it_promises(whole: Path) -> None:
 @pytest.mark.parametrize("rows", [1, 3])
 def test_an_interrupted_run_ends_as_a_whole_one(data: Path, whole: Path, tmp_path: Path, rows: int) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(rows))
     assert not RunFolder(asked.out).ended()
     fit.fit(replace(asked, resume=True), lambda text: None)
@@ -175,7 +175,10 @@ def test_a_folder_with_something_in_it_is_left_alone(data: Path, whole: Path) ->
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"seed": 4}, "seed was 3 and is 4"), ({"epochs": 5, "rate": 0.5}, "epochs was 4 and is 5; rate was 0.001")],
+    [
+        ({"seed": 4}, "seed was 3 and is 4"),
+        ({"epochs": 5, "rate": 0.5}, "epochs was 4 and is 5; rate was 0.001"),
+    ],
 )
 def test_a_resumed_run_must_be_the_same(data: Path, whole: Path, more: dict[str, Any], told: str) -> None:
     with pytest.raises(ConvertError, match=told):
@@ -196,7 +199,7 @@ def test_what_is_no_run_cannot_be_resumed(data: Path, tmp_path: Path) -> None:
 def test_a_folder_in_which_only_a_draft_was_written_can_be_used(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json.part").write_text("{")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
@@ -204,7 +207,9 @@ def test_two_labels_are_one_too_many(tmp_path: Path) -> None:
     data = make_set(tmp_path / "set")
     file = data / "annotations.jsonl"
     file.write_text(file.read_text().replace('"FACE"', '"PLATE"', 1))
-    with pytest.raises(ConvertError, match="has the labels FACE, PLATE, .* merge them with edge-train merge"):
+    with pytest.raises(
+        ConvertError, match=r"has the labels FACE, PLATE, .* merge them with edge-train merge"
+    ):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
     assert not (tmp_path / "run").exists()
 
@@ -217,7 +222,7 @@ def test_pictures_to_watch_with_are_needed(tmp_path: Path) -> None:
 
 def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(2))
     told = "the run has not ended; go on with it: edge-train fit --resume"
     with pytest.raises(ConvertError, match=told):
@@ -229,7 +234,7 @@ def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp
 
 
 def test_a_run_can_begin_with_the_weights_of_another(data: Path, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(request(data, tmp_path / "run", weights=str(whole)), stop_after(1))
     start = checkpoint.in_order("mean", checkpoint.load(tmp_path / "run" / "start.npz"))
     for one, other in zip(start, RunFolder(whole).read_weights(), strict=True):
@@ -252,16 +257,21 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> No
     def broken(maps: Any, targets: Any, teacher: Any) -> dict[str, Any]:
         return {"box": tf.reduce_sum(maps["box_8"]) * float("nan")}
 
-    with quick_runs(loss=broken), pytest.raises(ConvertError, match="step 0: the loss is nan; .* lower --rate"):
+    with (
+        quick_runs(loss=broken),
+        pytest.raises(ConvertError, match=r"step 0: the loss is nan; .* lower --rate"),
+    ):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
 def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(2))
     (asked.out / "checkpoint.npz").write_bytes((asked.out / "checkpoint.npz").read_bytes()[:999])
-    with pytest.raises(ConvertError, match=r"checkpoint\.npz: .*was not written by edge-train fit, or is damaged"):
+    with pytest.raises(
+        ConvertError, match=r"checkpoint\.npz: .*was not written by edge-train fit, or is damaged"
+    ):
         fit.fit(replace(asked, resume=True), stop_after(1))
 
 
