@@ -106,7 +106,7 @@ def test_a_run_leaves_everything_that_it_promises(whole: Path) -> None:
     assert {"box", "class", "object", "loss", "rate"} <= set(losses(whole)[0])
 
 
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_a_whole_one(data: Path, whole: Path, tmp_path: Path, rows: int) -> None:
     asked = request(data, tmp_path / "run")
     with pytest.raises(InterruptedRunError):
@@ -114,7 +114,6 @@ def test_an_interrupted_run_ends_as_a_whole_one(data: Path, whole: Path, tmp_pat
     assert not RunFolder(asked.out).ended()
     fit.fit(replace(asked, resume=True), lambda text: None)
     assert furthest(asked.out, whole) < TOLERANCE
-    assert furthest(asked.out, whole) == pytest.approx(0, abs=TOLERANCE)
     assert [row["step"] for row in losses(asked.out)] == [2, 4, 6, 8]
     mine, others = ([row["loss"] for row in losses(run)] for run in (asked.out, whole))
     assert mine == pytest.approx(others, rel=1e-3)
@@ -196,6 +195,7 @@ def test_what_is_no_run_cannot_be_resumed(data: Path, tmp_path: Path) -> None:
         fit.fit(request(data, tmp_path / "none", resume=True), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_only_a_draft_was_written_can_be_used(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json.part").write_text("{")
@@ -220,6 +220,7 @@ def test_pictures_to_watch_with_are_needed(tmp_path: Path) -> None:
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
     with pytest.raises(InterruptedRunError):
@@ -233,6 +234,7 @@ def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp
         fit.fit(request(data, tmp_path / "next", weights=str(asked.out)), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_with_the_weights_of_another(data: Path, whole: Path, tmp_path: Path) -> None:
     with pytest.raises(InterruptedRunError):
         fit.fit(request(data, tmp_path / "run", weights=str(whole)), stop_after(1))
@@ -253,6 +255,7 @@ def test_one_process_at_a_time(data: Path, whole: Path, monkeypatch: pytest.Monk
         fit.fit(request(data, whole, resume=True), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> None:
     def broken(maps: Any, targets: Any, teacher: Any) -> dict[str, Any]:
         return {"box": tf.reduce_sum(maps["box_8"]) * float("nan")}
@@ -264,6 +267,7 @@ def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> No
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
     with pytest.raises(InterruptedRunError):
@@ -288,7 +292,7 @@ def test_a_checkpoint_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest
     assert checkpoint.load(file)["a"].tolist() == [0, 1, 2]
 
 
-def test_labels_are_not_faces_wear_no_masks_and_nothing_teaches_without_weights(
+def test_only_faces_wear_masks_and_nothing_teaches_without_weights(
     data: Path, whole: Path, tmp_path: Path
 ) -> None:
     asked = RunFolder(whole).read_asked()
@@ -299,6 +303,7 @@ def test_labels_are_not_faces_wear_no_masks_and_nothing_teaches_without_weights(
     assert not fit._suited(centre, asked.model_copy(update={"label": "PLATE"})).masks
 
 
+@pytest.mark.slow
 def test_half_precision_trains_and_its_weights_are_float32(data: Path, tmp_path: Path) -> None:
     before = keras.mixed_precision.global_policy()
     asked = request(data, tmp_path / "run", epochs=1)

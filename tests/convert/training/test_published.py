@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="needs the convert extra")
-onnx = pytest.importorskip("onnx", reason="needs the convert extra")
+pytest.importorskip("onnx", reason="needs the convert extra")
 
 import keras
+import onnx
 
 from convert.errors import ConvertError
 from convert.training import published
@@ -52,7 +53,7 @@ def file_of(made: Any, path: Path, *, bgr: bool = False, relus: bool = True) -> 
                 pads=pads,
                 strides=[2, 2] if number == 0 else [1, 1],
                 group=kernel.shape[0] if grouped else 1,
-            )  # fmt: skip
+            )
         )
         if inner != output:
             nodes.append(onnx.helper.make_node("Relu", [inner], [output]))
