@@ -65,4 +65,5 @@ def quick_runs(name: str = "tiny", **more: Any) -> Iterator[None]:
 
 
 def request(data: Path, out: Path, **more: Any) -> FitRequest:
-    return FitRequest(data, out=out, **({"model": "tiny", "weights": "none", "epochs": 4, "seed": 3} | more))
+    asked: dict[str, Any] = {"model": "tiny", "weights": "none", "epochs": 4, "seed": 3}
+    return FitRequest(data, out=out, **(asked | more))

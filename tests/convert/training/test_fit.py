@@ -27,6 +27,7 @@ from convert.training import checkpoint, fit, run_folder
 from convert.training.datasets import DatasetError
 from convert.training.export import export
 from convert.training.open_model import open_model
+from convert.training.recipes import recipe_of
 from convert.training.requests import ExportRequest, FitRequest
 from convert.training.run_folder import RunFolder
 from tests.convert.training.sets import make_set, quick_runs, request
@@ -296,7 +297,7 @@ def test_only_faces_wear_masks_and_nothing_teaches_without_weights(
     data: Path, whole: Path, tmp_path: Path
 ) -> None:
     asked = RunFolder(whole).read_asked()
-    centre = replace(fit.recipe_of("centre", "none"))
+    centre = recipe_of("centre", "none")
     assert not fit._suited(centre, asked).has_teacher
     assert fit._suited(centre, asked.model_copy(update={"weights": "0" * 64})).has_teacher
     assert fit._suited(centre, asked).masks

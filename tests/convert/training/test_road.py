@@ -50,7 +50,7 @@ def labelled(folder: Path) -> Path:
         canvas = cv2.resize(rng.integers(0, 256, (12, 16, 3), np.uint8), (256, 192))
         name = ("astronaut.jpg", "hopper.jpg")[number % 2]
         x1, y1, x2, y2 = FACES[name]
-        face = cv2.imread(str(DATA / name))[y1:y2, x1:x2]
+        face = np.asarray(cv2.imread(str(DATA / name)))[y1:y2, x1:x2]
         height = int(rng.integers(50, 120))
         width = round(height * (x2 - x1) / (y2 - y1))
         x, y = int(rng.integers(0, 256 - width)), int(rng.integers(0, 192 - height))

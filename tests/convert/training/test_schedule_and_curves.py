@@ -47,7 +47,7 @@ def test_curves_are_a_picture(tmp_path: Path) -> None:
     for rows in (ROWS, ROWS[:1], []):
         file = tmp_path / "curves.png"
         curves.draw(rows, file, "tiny")
-        drawn = cv2.imread(str(file))
+        drawn = np.asarray(cv2.imread(str(file)))
         assert drawn.shape[1] == 1320
         assert drawn.std() > 5
 
@@ -81,7 +81,7 @@ def test_examples_show_frames_in_their_colours(tmp_path: Path) -> None:
     boxes = np.tile(np.array([[[10, 10, 40, 50]]], np.float32), (3, 1, 1))
     kinds = np.array([[1], [2], [0]], np.int32)
     examples.draw_batch(Batch(pixels, boxes, kinds, {}), tmp_path / "batch.png")
-    sheet = cv2.imread(str(tmp_path / "batch.png"))[..., ::-1]
+    sheet = np.asarray(cv2.imread(str(tmp_path / "batch.png")))[..., ::-1]
     assert sheet.shape == (64, 256, 3)
     assert sheet[10, 20].tolist() == [60, 220, 60]
     assert sheet[10, 84].tolist() == [255, 170, 0]
@@ -96,7 +96,7 @@ def test_misses_are_shown_worst_first(tmp_path: Path) -> None:
     objects = tuple(LabelledObject(box) for box in ((20.0, 30.0, 60.0, 70.0), (140.0, 30.0, 180.0, 70.0)))
     found = Detections(np.array([[20, 30, 60, 70]], np.float32), np.array([0.9], np.float32))
     examples.draw_misses([Picture(path, objects)], [found], tmp_path / "misses.png")
-    sheet = cv2.imread(str(tmp_path / "misses.png"))
+    sheet = np.asarray(cv2.imread(str(tmp_path / "misses.png")))
     assert sheet.shape == (128, 128 * 8, 3)
     assert sheet[64, 64].min() > 200  # the white one was missed
     assert sheet[64, 192].max() < 50
