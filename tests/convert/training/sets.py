@@ -31,16 +31,25 @@ def make_set(folder: Path, count: int = 6, label: str = "FACE", splits: Sequence
         assert cv2.imwrite(str(folder / name), pixels)
         one = {"box": [x - 14, y - 18, 29, 37], "label": label, "masked": False, "ignore": False}
         lines.append(
-            {"image": name, "width": 120, "height": 96, "split": splits[number % len(splits)], "objects": [one]}
+            {
+                "image": name,
+                "width": 120,
+                "height": 96,
+                "split": splits[number % len(splits)],
+                "objects": [one],
+            }
         )
     text = "\n".join(map(json.dumps, lines)) + "\n"
     (folder / "annotations.jsonl").write_text(text, encoding="utf-8")
+    (folder / "merge.json").write_text(json.dumps({"into": label}), encoding="utf-8")
     return folder
 
 
 def small(name: str, **more: Any) -> Recipe:
     """A recipe with tiny canvases."""
-    return replace(recipes.RECIPES[name], **({"side": 64, "batch": 2, "smallest": 12.0, "largest": 40.0} | more))
+    return replace(
+        recipes.RECIPES[name], **({"side": 64, "batch": 2, "smallest": 12.0, "largest": 40.0} | more)
+    )
 
 
 @contextmanager
@@ -56,4 +65,5 @@ def quick_runs(name: str = "tiny", **more: Any) -> Iterator[None]:
 
 
 def request(data: Path, out: Path, **more: Any) -> FitRequest:
-    return FitRequest(data, out=out, **({"model": "tiny", "weights": "none", "epochs": 4, "seed": 3} | more))
+    asked: dict[str, Any] = {"model": "tiny", "weights": "none", "epochs": 4, "seed": 3}
+    return FitRequest(data, out=out, **(asked | more))

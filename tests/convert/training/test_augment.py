@@ -159,7 +159,9 @@ def test_what_wears_no_masks_gets_none(tmp_path: Path) -> None:
     with_masks, without = Scales(SIDE, 20, 60), Scales(SIDE, 20, 60, masks=False)
     kinds = {
         scales.masks: [
-            int((make_canvas(sample, [sample], Pictures(), scales, np.random.default_rng(s)).kinds == 2).sum())
+            int(
+                (make_canvas(sample, [sample], Pictures(), scales, np.random.default_rng(s)).kinds == 2).sum()
+            )
             for s in range(40)
         ]
         for scales in (with_masks, without)

@@ -27,6 +27,7 @@ from convert.training import checkpoint, fit, run_folder
 from convert.training.datasets import DatasetError
 from convert.training.export import export
 from convert.training.open_model import open_model
+from convert.training.recipes import recipe_of
 from convert.training.requests import ExportRequest, FitRequest
 from convert.training.run_folder import RunFolder
 from tests.convert.training.sets import make_set, quick_runs, request
@@ -44,7 +45,7 @@ with quick_runs():
 """
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """As if the power had gone."""
 
 
@@ -76,7 +77,7 @@ def stop_after(rows: int) -> Any:
         if text.startswith("epoch"):
             seen.append(text)
         if len(seen) == rows:
-            raise Interrupted
+            raise InterruptedRunError
 
     return progress
 
@@ -106,15 +107,14 @@ def test_a_run_leaves_everything_that_it_promises(whole: Path) -> None:
     assert {"box", "class", "object", "loss", "rate"} <= set(losses(whole)[0])
 
 
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_as_a_whole_one(data: Path, whole: Path, tmp_path: Path, rows: int) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(rows))
     assert not RunFolder(asked.out).ended()
     fit.fit(replace(asked, resume=True), lambda text: None)
     assert furthest(asked.out, whole) < TOLERANCE
-    assert furthest(asked.out, whole) == pytest.approx(0, abs=TOLERANCE)
     assert [row["step"] for row in losses(asked.out)] == [2, 4, 6, 8]
     mine, others = ([row["loss"] for row in losses(run)] for run in (asked.out, whole))
     assert mine == pytest.approx(others, rel=1e-3)
@@ -175,7 +175,10 @@ def test_a_folder_with_something_in_it_is_left_alone(data: Path, whole: Path) ->
 
 @pytest.mark.parametrize(
     ("more", "told"),
-    [({"seed": 4}, "seed was 3 and is 4"), ({"epochs": 5, "rate": 0.5}, "epochs was 4 and is 5; rate was 0.001")],
+    [
+        ({"seed": 4}, "seed was 3 and is 4"),
+        ({"epochs": 5, "rate": 0.5}, "epochs was 4 and is 5; rate was 0.001"),
+    ],
 )
 def test_a_resumed_run_must_be_the_same(data: Path, whole: Path, more: dict[str, Any], told: str) -> None:
     with pytest.raises(ConvertError, match=told):
@@ -193,10 +196,11 @@ def test_what_is_no_run_cannot_be_resumed(data: Path, tmp_path: Path) -> None:
         fit.fit(request(data, tmp_path / "none", resume=True), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_only_a_draft_was_written_can_be_used(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json.part").write_text("{")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
@@ -204,7 +208,9 @@ def test_two_labels_are_one_too_many(tmp_path: Path) -> None:
     data = make_set(tmp_path / "set")
     file = data / "annotations.jsonl"
     file.write_text(file.read_text().replace('"FACE"', '"PLATE"', 1))
-    with pytest.raises(ConvertError, match="has the labels FACE, PLATE, .* merge them with edge-train merge"):
+    with pytest.raises(
+        ConvertError, match=r"has the labels FACE, PLATE, .* merge them with edge-train merge"
+    ):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
     assert not (tmp_path / "run").exists()
 
@@ -215,9 +221,10 @@ def test_pictures_to_watch_with_are_needed(tmp_path: Path) -> None:
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(2))
     told = "the run has not ended; go on with it: edge-train fit --resume"
     with pytest.raises(ConvertError, match=told):
@@ -228,8 +235,9 @@ def test_a_run_that_has_not_ended_is_neither_exported_nor_judged(data: Path, tmp
         fit.fit(request(data, tmp_path / "next", weights=str(asked.out)), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_run_can_begin_with_the_weights_of_another(data: Path, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(request(data, tmp_path / "run", weights=str(whole)), stop_after(1))
     start = checkpoint.in_order("mean", checkpoint.load(tmp_path / "run" / "start.npz"))
     for one, other in zip(start, RunFolder(whole).read_weights(), strict=True):
@@ -248,20 +256,27 @@ def test_one_process_at_a_time(data: Path, whole: Path, monkeypatch: pytest.Monk
         fit.fit(request(data, whole, resume=True), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> None:
     def broken(maps: Any, targets: Any, teacher: Any) -> dict[str, Any]:
         return {"box": tf.reduce_sum(maps["box_8"]) * float("nan")}
 
-    with quick_runs(loss=broken), pytest.raises(ConvertError, match="step 0: the loss is nan; .* lower --rate"):
+    with (
+        quick_runs(loss=broken),
+        pytest.raises(ConvertError, match=r"step 0: the loss is nan; .* lower --rate"),
+    ):
         fit.fit(request(data, tmp_path / "run"), stop_after(1))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
     asked = request(data, tmp_path / "run")
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         fit.fit(asked, stop_after(2))
     (asked.out / "checkpoint.npz").write_bytes((asked.out / "checkpoint.npz").read_bytes()[:999])
-    with pytest.raises(ConvertError, match=r"checkpoint\.npz: .*was not written by edge-train fit, or is damaged"):
+    with pytest.raises(
+        ConvertError, match=r"checkpoint\.npz: .*was not written by edge-train fit, or is damaged"
+    ):
         fit.fit(replace(asked, resume=True), stop_after(1))
 
 
@@ -278,17 +293,18 @@ def test_a_checkpoint_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest
     assert checkpoint.load(file)["a"].tolist() == [0, 1, 2]
 
 
-def test_labels_are_not_faces_wear_no_masks_and_nothing_teaches_without_weights(
+def test_only_faces_wear_masks_and_nothing_teaches_without_weights(
     data: Path, whole: Path, tmp_path: Path
 ) -> None:
     asked = RunFolder(whole).read_asked()
-    centre = replace(fit.recipe_of("centre", "none"))
+    centre = recipe_of("centre", "none")
     assert not fit._suited(centre, asked).has_teacher
     assert fit._suited(centre, asked.model_copy(update={"weights": "0" * 64})).has_teacher
     assert fit._suited(centre, asked).masks
     assert not fit._suited(centre, asked.model_copy(update={"label": "PLATE"})).masks
 
 
+@pytest.mark.slow
 def test_half_precision_trains_and_its_weights_are_float32(data: Path, tmp_path: Path) -> None:
     before = keras.mixed_precision.global_policy()
     asked = request(data, tmp_path / "run", epochs=1)
