@@ -77,8 +77,6 @@ def test_weights_arrive_and_both_compute_the_same(tmp_path: Path, bgr: bool) -> 
     assert published.load(ours, file, NAMES, bgr=bgr) < 1e-5
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    with pytest.raises(ConvertError, match="computes something else"):
-        published.load(network(2), file, NAMES, bgr=not bgr)
 
 
 def test_other_files_are_refused_with_their_name(tmp_path: Path) -> None:
