@@ -87,8 +87,8 @@ Detectors = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME|FILE",
-        help="A shipped detector (face) or a detector file. Several may be given: the first must find faces, "
-        "and what the others find is covered too.",
+        help="A shipped detector (face, face-fast) or a detector file. Several may be given: the first must "
+        "find faces, and what the others find is covered too.",
     ),
 ]
 Jobs = Annotated[
