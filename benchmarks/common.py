@@ -17,7 +17,7 @@ import edge  # first of all: it switches telemetry off, also for the processes s
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 JSON_COLUMNS = 110
-DEFACE = ("deface==1.5.0", "onnxruntime>=1.19,<2")
+DEFACE = ("deface==1.5.0", "onnx>=1.17,<2", "onnxruntime>=1.19,<2")
 """Packages of deface's environment."""
 PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python-headless", "opencv-python")
 

@@ -3,7 +3,8 @@
 Places are given to objects by SimOTA (Ge et al. 2021, "YOLOX", arXiv:2107.08430, section 2.1): each object
 takes the few places that cost least, more of them the better they overlap. Boxes are trained by the overlap
 that EIoU measures (Zhang et al. 2021, arXiv:2101.08158); the class head learns that overlap, the object head
-which places were taken.
+which places were taken. Outside of labelled hard objects, both stay near what the published network saw
+(Hinton, Vinyals and Dean 2015, arXiv:1503.02531): most sets have few plain faces, and it knows more of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ MOST_TAKEN = 10
 FAR = 1e5
 """Cost of a place that does not lie both in the box and near its middle."""
 OVERLAP_COST = 3.0
-BOX, CLASS, OBJECT = 5.0, 1.0, 1.0
+SURE, SEEN = 0.3, 0.15
+"""Above the first score of the published network nothing is punished that nobody labelled; from the second
+on, its scores are kept."""
+BOX, CLASS, OBJECT, DISTILLED = 5.0, 1.0, 1.0, 1.0
 """Weights of the parts."""
 EPSILON = 1e-7
 
@@ -51,14 +55,32 @@ def loss(maps: Maps, targets: Maps, teacher: Maps) -> dict[str, Any]:
     count = tf.maximum(tf.reduce_sum(weight), 1.0)
     own = tf.gather(boxes, owner, batch_dims=1)
     iou, eiou = _eiou(found, own)
-    ignored = tf.reduce_any(_within(places, boxes) & (kinds == Kind.IGNORED)[..., None], axis=1)
-    judged = tf.cast(taken | ~ignored, tf.float32)
+    labelled, hard, ignored = (
+        tf.reduce_any(_within(places, boxes) & chosen[..., None], axis=1)
+        for chosen in (wanted, kinds == Kind.HARD, kinds == Kind.IGNORED)
+    )
     entropy = tf.nn.sigmoid_cross_entropy_with_logits
+    kept: dict[str, Any] = {}
+    if teacher:
+        before = _rows(teacher)[1:3]
+        score = tf.sqrt(tf.sigmoid(before[0]) * tf.sigmoid(before[1]))
+        ignored |= (score > SURE) & ~labelled
+        where = tf.cast((score > SEEN) & ~hard, tf.float32)
+        apart = sum(_divergence(old, new) for old, new in zip(before, (classes, objects), strict=True))
+        kept["distilled"] = DISTILLED * tf.reduce_sum(apart * where) / tf.maximum(tf.reduce_sum(where), 1.0)
+    judged = tf.cast(taken | ~ignored, tf.float32)
     return {
+        **kept,
         "box": BOX * tf.reduce_sum((1 - eiou) * weight) / count,
         "class": CLASS * tf.reduce_sum(entropy(tf.stop_gradient(iou), classes) * weight) / count,
         "object": OBJECT * tf.reduce_sum(entropy(weight, objects) * judged) / count,
     }
+
+
+def _divergence(old: Any, new: Any) -> Any:
+    """That of the scores of two logits."""
+    entropy, scores = tf.nn.sigmoid_cross_entropy_with_logits, tf.sigmoid(old)
+    return entropy(scores, new) - entropy(scores, old)
 
 
 def _rows(maps: Maps) -> tuple[Any, Any, Any, Any]:

@@ -64,5 +64,6 @@ RECIPE = Recipe(
     decode=decode,
     export=write_saved_model,
     start=start,
+    has_teacher=True,
     completes=True,
 )
