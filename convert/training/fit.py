@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 import edge
-from convert.errors import ConvertError
 from convert.training import checkpoint, weights
 from convert.training.complete import complete
 from convert.training.course import Run, resumed, train
@@ -48,7 +47,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
     with folder.locked():
         if folder.ended():
             result = folder.read_result()
-            return FitResult(folder.folder, result["figures"], result["seconds"], result["steps"])
+            return FitResult(folder.folder, result["figures"], result["seconds"], result["steps"], data.notes)
         folder.examples.mkdir(exist_ok=True)
         progress("load the weights to begin with")
         trainer, samples = _prepare(request, _suited(recipe, request, asked), folder, samples, progress)
@@ -58,7 +57,7 @@ def fit(request: FitRequest, progress: Progress) -> FitResult:
             asked.rate,
         )
         run = Run(trainer, samples, watched, schedule, asked.seed, folder)
-        return train(run, resumed(run), progress)
+        return replace(train(run, resumed(run), progress), notes=data.notes)
 
 
 def _suited(recipe: Recipe, request: FitRequest, asked: Asked) -> Recipe:
@@ -96,17 +95,11 @@ def _use_half_precision() -> None:
 
 
 def _asked(request: FitRequest, recipe: Recipe, data: DataSet) -> Asked:
-    labels = {found.label for picture in data.pictures for found in picture.objects}
-    if len(labels) != 1:
-        raise ConvertError(
-            f"{data.name} has the labels {', '.join(sorted(labels)) or 'none'}, but a detector finds one "
-            "kind of object: merge them with edge-train merge --into"
-        )
     return Asked(
         model=recipe.name,
         data=data.name,
         data_sha256=_hash(data),
-        label=labels.pop(),
+        label=next(one.label for picture in data.pictures for one in picture.objects),
         weights=weights.named(request.weights),
         complete=None if request.complete is None else weights.hash_at(request.complete, "--complete"),
         seed=request.seed,

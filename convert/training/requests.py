@@ -48,12 +48,14 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class FitResult:
-    """Figures at the end of a run, as ``result.json`` has them, and how long it took."""
+    """Figures at the end of a run, as ``result.json`` has them, and how long it took; ``notes`` say what of
+    the set was left out."""
 
     folder: Path
     figures: dict[str, float]
     seconds: float
     steps: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

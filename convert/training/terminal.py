@@ -63,7 +63,9 @@ def run(work: Callable[[Request, Progress], Result], request: Request, *, verbos
 
 
 def show_fit(result: FitResult) -> None:
-    """Print the figures at the end of a run, and where it lies."""
+    """Print what was left out of the set, the figures at the end of a run, and where it lies."""
+    for note in result.notes:
+        errors.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     _print_figures(result.figures)
     _print(
         f"{result.folder}: {result.steps} steps in {result.seconds / 60:.1f} min; see curves.png, examples/"

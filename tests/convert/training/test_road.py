@@ -87,7 +87,7 @@ def kill_in_the_middle(folder: RunFolder, arguments: list[str | Path]) -> None:
     assert not folder.ended()
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.timeout(600)
 def test_pictures_become_a_detector_that_edge_blur_uses(tmp_path: Path) -> None:
     data, merged, out = labelled(tmp_path / "raw"), tmp_path / "merged", tmp_path / "run"

@@ -40,7 +40,8 @@ def model() -> Any:
         layer.trainable = True
     canvas = tf.cast(tf.image.resize(sample_picture()[None], (SIDE, SIDE)), tf.float32)
     canvas = tf.concat([canvas, canvas[:, :, ::-1]], axis=0)
-    targets = assign([FACE, FACE @ MIRROR + [SIDE, 0, SIDE, 0]], [np.zeros(1, bool)] * 2, SIDE, SCALE)
+    mirrored = (FACE @ MIRROR + [SIDE, 0, SIDE, 0]).astype(np.float32)
+    targets = assign([FACE, mirrored], [np.zeros(1, bool)] * 2, SIDE, SCALE)
     optimizer = tf.keras.optimizers.AdamW(RATE)
     optimizer.build(made.trainable_variables)
 
@@ -70,7 +71,7 @@ def exported(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_the_signature_gives_what_the_network_does(exported: Path, model: Any) -> None:
     picture = tf.image.resize(sample_picture()[None], (SIDE, SIDE), antialias=True)
     picture = tf.cast(tf.round(picture), tf.uint8)
@@ -86,7 +87,7 @@ def test_the_signature_gives_what_the_network_does(exported: Path, model: Any) -
     assert found["detection_boxes"][0, 0].numpy() == pytest.approx(clipped, abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_edge_convert_takes_the_zip(exported: Path, tmp_path: Path) -> None:
     archive = write_zip(exported, tmp_path / "saved_model.zip")
     (built,) = conversion.build(BuildRequest(archive, tmp_path / "built")).detectors
