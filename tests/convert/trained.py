@@ -45,4 +45,5 @@ def network(name: str) -> Any:
 
 def trained(name: str, folder: Path) -> Path:
     """The SavedModel of ``network(name)`` in ``folder``; it states ``STATED_MORE`` and finds plates."""
-    return write_saved_model(network(name), folder, label="plate", stated=STATED_MORE)
+    write_saved_model(network(name), folder, "plate", STATED_MORE)
+    return folder
