@@ -48,9 +48,8 @@ def optimize(
     """Rewrite an export of ``convert.cut`` to the detector contract.
 
     ``scale`` and ``offset`` are those of ``convert.preprocessing``; ``cast_first`` is for targets that
-    cannot move bytes; without ``read_rows`` the first convolution stays as it is; ``free_sides`` leaves the
-    sides of the canvas free, which heads that predict maps allow. Raises ConvertError when a pass cannot keep
-    its promise.
+    cannot move bytes; ``read_rows`` changes the first convolution; ``free_sides`` leaves the sides of the
+    canvas free, which heads that predict maps allow. Raises ConvertError when a pass cannot keep its promise.
     """
     model = ir.from_proto(exported)
     take = TakeBytes(scale, offset, cast_first=cast_first)
