@@ -34,6 +34,8 @@ def _draw(network: Any, rng: np.random.Generator) -> None:
             weight.assign(np.full(shape, 0.4))
         elif weight.name == "beta":
             weight.assign(np.full(shape, 0.5))
+        elif weight.name == "bias":  # of the heads, which _settle sets
+            weight.assign(np.zeros(shape))
         elif weight.name == "fusion":
             weight.assign(rng.uniform(0.5, 1.5, shape))
         elif len(shape) == 4:

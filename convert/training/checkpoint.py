@@ -32,7 +32,7 @@ def save(file: Path, arrays: Mapping[str, Array]) -> None:
 def load(file: Path) -> dict[str, Array]:
     """Read what ``save`` wrote. Raises ConvertError."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return dict(stored)
     except (OSError, ValueError, BadZipFile, EOFError) as error:
         raise ConvertError(f"{file}: {error}; it was not written by edge-train fit, or is damaged") from error

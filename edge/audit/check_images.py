@@ -140,7 +140,8 @@ class ImageChecks:
     def _judge_score(self, path: str, score: float) -> None:
         self._findings.checked("faces")
         self.rescanned += 1
-        if score >= FACE_SCORE:
+        weakest = FACE_SCORE if self._rescan is None else self._rescan.detector.score_last_look
+        if score >= max(FACE_SCORE, weakest):
             self._findings.wrong("faces", path, f"a face (score {score:.2f})")
-        elif self._rescan is not None and score >= self._rescan.detector.score_last_look:
+        elif score >= weakest:
             self._findings.note("faces", path, f"perhaps a face; check by eye (score {score:.2f})")

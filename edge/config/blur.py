@@ -32,7 +32,7 @@ class BlurConfig(Section):
         0.6, gt=0, le=1, description="region = top: covered share of the box's height"
     )
     margin_sides: Share = Field(0.2, description="share of the box's width added left and right")
-    margin_top: Share = Field(0.4, description="share of the box's height added above")
+    margin_top: Share = Field(0.6, description="share of the box's height added above")
     margin_bottom: Share = Field(0.2, description="share of the box's height added below")
     solid_rgb: tuple[int, int, int] = Field(
         (128, 128, 128), description="fill = solid: the colour, as red, green and blue from 0 to 255"

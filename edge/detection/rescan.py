@@ -13,8 +13,8 @@ from edge.frames import Pixels
 from edge.pictures import read_picture
 
 FACE_SCORE = 0.5
-"""Lowest score of a hit that counts as a face. Weaker hits (from the detector's ``score_last_look`` on) are
-listed too; many are collars, or covered heads that still look like heads."""
+"""Lowest score of a hit that counts as a face, unless the detector's ``score_last_look`` is higher. Hits
+between the two are listed too; many are collars, or covered heads that still look like heads."""
 _TIMEOUT_SECONDS = 120.0  # no camera waits for the result, and the machine may be busy
 
 

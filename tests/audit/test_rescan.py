@@ -84,7 +84,12 @@ def test_a_picture_of_another_kind_is_wrong(little: Path, tmp_path: Path) -> Non
 @pytest.mark.usefixtures("shared_detector")
 def test_a_weak_hit_is_a_note(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.36, 0.34, 0.49, 0.5])
-    monkeypatch.setattr("edge.audit.check_image.best_score", lambda detector, pixels: next(scores))
+
+    def best_score(detector: Detector, pixels: Pixels) -> float:
+        detector.score_last_look = 0.35
+        return next(scores)
+
+    monkeypatch.setattr("edge.audit.check_image.best_score", best_score)
     result = audit(little, Options())
     assert len(wrongs(result)["faces"]) == 1
     assert [text.split(": ")[1] for text in notes(result, "faces")] == [

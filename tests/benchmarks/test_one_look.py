@@ -165,7 +165,7 @@ def test_a_file_that_is_no_detector_is_named(tmp_path: Path) -> None:
 def test_a_canvas_is_opened_once_with_all_its_scores() -> None:
     wanted = [Wanted(None, (640, 384), 0.2), Wanted(None, (640, 384)), Wanted(None, (640, 384), 0.5)]
     opened = detectors.open_finders(wanted)
-    assert [scores for _, scores in opened] == [[0.2, 0.35, 0.5]]
+    assert [scores for _, scores in opened] == [[0.2, opened[0][0].own_score, 0.35, 0.5]]
     found, complete, seconds = opened[0][0].find(read_picture(DATA / "astronaut.jpg").pixels)
     assert len(found.at_least(0.5).boxes) == 1
     assert complete == detectors.LOWEST_SCORES[0]

@@ -93,7 +93,7 @@ def test_every_target_is_one_of_the_contract() -> None:
     ("words", "completions"),
     [
         ("edge-convert ", {"build", "inspect", "verify"}),
-        ("edge-convert build --target ", {"cpu", "cuda", "tensorrt", "openvino"}),
+        ("edge-convert build --target ", {"any", "cpu", "cuda", "tensorrt", "openvino"}),
         ("edge-convert build --box-format c", {"cxcywh", "cycxhw"}),
     ],
 )
@@ -126,7 +126,10 @@ def test_completion_can_be_installed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
-        (["--target", "tpu"], ["'--target'", "'tpu' is not one of 'cpu', 'cuda', 'tensorrt', 'openvino'"]),
+        (
+            ["--target", "tpu"],
+            ["'--target'", "'tpu' is not one of 'any', 'cpu', 'cuda', 'tensorrt', 'openvino'"],
+        ),
         (["--precision", "fp8"], ["'--precision'", "'fp8' is not one of 'fp32', 'fp16', 'int8'"]),
         (
             ["--box-format", "zyx"],

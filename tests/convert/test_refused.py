@@ -51,7 +51,12 @@ REFUSED: dict[str, tuple[str, ModelOptions, DetectorOptions, str]] = {
         "--batch 4",
     ),
     "batch 0": ("pad", ModelOptions(), DetectorOptions(batch=0), "--batch 0: 1 to 64"),
-    "unknown target": ("pad", ModelOptions(), DetectorOptions(("tpu",)), "--target tpu: one of cpu, cuda"),
+    "unknown target": (
+        "pad",
+        ModelOptions(),
+        DetectorOptions(("tpu",)),
+        "--target tpu: one of any, cpu, cuda",
+    ),
     "unknown precision": (
         "pad",
         ModelOptions(),

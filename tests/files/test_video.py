@@ -41,6 +41,10 @@ def test_every_frame_has_pixels_of_its_own(tmp_path: Path, pix_fmt: str) -> None
             frame.pixels[:] = 255
 
 
+UNCOVERED = 40
+"""Percent of a frame that is surely not covered: there only coding changes anything."""
+
+
 def test_frames_size_times_and_rate_are_kept(plain: Path, anonymized: Path) -> None:
     before, after = play(plain), play(anonymized)
     assert [frame.shape for frame in after.frames] == [(360, 640, 3)] * 20
@@ -58,7 +62,7 @@ def test_what_shows_no_face_stays_as_it_was(plain: Path, anonymized: Path) -> No
     """Order and colours: where nothing was covered, each frame is the one that it was."""
     for before, after in zip(play(plain).frames, play(anonymized).frames, strict=True):
         difference = np.abs(before.astype(int) - after.astype(int)).mean(axis=2)
-        assert np.median(difference) < 4
+        assert np.percentile(difference, UNCOVERED) < 4
         assert (difference > 30).any()
 
 
@@ -178,7 +182,7 @@ def test_a_turned_video_is_written_upright(tmp_path: Path, quarters: int, detect
     for stored, upright in zip(play(source).frames, after.frames, strict=True):
         wanted = np.rot90(stored, -quarters)
         assert upright.shape == wanted.shape
-        assert np.median(np.abs(upright.astype(int) - wanted.astype(int))) < 4
+        assert np.percentile(np.abs(upright.astype(int) - wanted.astype(int)), UNCOVERED) < 4
 
 
 def test_the_colour_matrix_is_stated(anonymized: Path) -> None:
