@@ -26,6 +26,9 @@ This page is the output of `python -m benchmarks report`: the last result of eac
 [benchmarks/results](../benchmarks/results). Ratios compare rows that took turns in one run; other machines
 give other times. A result taken on a busy machine is marked so and does not count.
 
+The shipped detector is `face` since 2026-11-30 13:00 UTC. Results taken before are of the one before it,
+CenterFace as published, unless a row names another.
+
 Recall at camera resolution is what the scenes show. *Accuracy* enlarges pictures of about 400 pixels: that
 compares detectors, and says nothing about the faces that a camera sees.
 

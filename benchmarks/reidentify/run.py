@@ -47,7 +47,7 @@ LIMIT_SIGMA = 3.0
 STRONG = 0.9
 """Top-1 on uncovered faces below which the attack is too weak to say anything."""
 REGIONS = {
-    "head": (0.2, 0.4, 1.2),
+    "head": (0.2, 0.6, 1.2),
     "box": (0.0, 0.0, 1.0),
     "top 60 %": (0.0, 0.0, 0.6),
     "top 70 %": (0.0, 0.0, 0.7),

@@ -20,7 +20,7 @@ BACKGROUND, SECRET, FILL = (40, 200), (0, 255), (100, 150)
 """Blue of raw pixels outside and inside faces; lowest and highest blue of a fill."""
 RED, RED_STEP = 60, 5
 GREY = 128
-MARGIN_SIDES, MARGIN_TOP, MARGIN_BOTTOM = 0.2, 0.4, 0.2
+MARGIN_SIDES, MARGIN_TOP, MARGIN_BOTTOM = 0.2, 0.6, 0.2
 
 WHEN: dict[str, frozenset[int]] = {
     "first": frozenset({0}),

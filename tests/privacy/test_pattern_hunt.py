@@ -150,8 +150,8 @@ def without_pattern(frame: Bytes) -> Bytes:
 def test_what_is_stored_shows_the_frame_but_not_the_pattern(scene: Scene, hunter: Hunter) -> None:
     x1, y1, x2, y2 = FACE
     around = np.ones(scene.frames[0].shape[:2], np.bool_)
-    # A little more than the region, which is larger than the face by 48, 24 and 18 pixels
-    around[y1 - 50 : y2 + 26, x1 - 20 : x2 + 20] = False
+    # A little more than the region, which is larger than the face by 72, 24 and 18 pixels
+    around[y1 - 76 : y2 + 26, x1 - 20 : x2 + 20] = False
     for number, data in scene.undisturbed("png").items():
         pixels, frame = decode(data), scene.frames[number]
         assert np.array_equal(frame, draw(number))
