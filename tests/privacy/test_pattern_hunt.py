@@ -151,7 +151,7 @@ def test_what_is_stored_shows_the_frame_but_not_the_pattern(scene: Scene, hunter
     x1, y1, x2, y2 = FACE
     around = np.ones(scene.frames[0].shape[:2], np.bool_)
     # A little more than the region, which is larger than the face by 72, 24 and 18 pixels
-    around[y1 - 76 : y2 + 26, x1 - 20 : x2 + 20] = False
+    around[max(0, y1 - 76) : y2 + 26, x1 - 20 : x2 + 20] = False
     for number, data in scene.undisturbed("png").items():
         pixels, frame = decode(data), scene.frames[number]
         assert np.array_equal(frame, draw(number))
