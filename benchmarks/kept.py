@@ -22,13 +22,13 @@ from benchmarks.machine import Result, Strict, watched
 from benchmarks.scenes.detectors import Finder, Wanted, open_finders
 from edge import boxes as geometry
 from edge.boxes import Floats
+from edge.detection import views
 from edge.frames import Pixels
 from edge.pictures import SUFFIXES, read_picture
 
 SAME_IOU = 0.25
 CLIPS, PICTURES = "clips", ("pictures", "faces/images")
 MULTIPLE = 32
-LONGEST_SIDE = 1920
 
 
 class Lost(Strict):
@@ -126,7 +126,7 @@ def _frames(data: Path, every: int) -> Iterator[Shown]:
 
 def _canvas(pixels: Pixels) -> tuple[int, int]:
     height, width = pixels.shape[:2]
-    scale = min(1.0, LONGEST_SIDE / max(width, height))
+    scale = min(1.0, views.LONGEST_SIDE / max(width, height))
     sides = [-(-round(side * scale) // MULTIPLE) * MULTIPLE for side in (width, height)]
     return max(sides[0], 256), max(sides[1], 256)
 

@@ -10,7 +10,6 @@ import typer
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import edge
 from convert import child, choices, terminal
 from convert import command_options as given
 from convert.options import DetectorOptions, ModelOptions
@@ -27,19 +26,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(requested: bool) -> None:
-    if requested:
-        terminal.console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
-        raise typer.Exit
-
-
 @app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
+def main(version: given.Version = False) -> None:
     pass
 
 

@@ -1,4 +1,4 @@
-"""Arguments and options that the commands of ``edge-convert`` share, as types for Typer."""
+"""Arguments and options of ``edge-convert``, and those that ``edge-train`` has too, as types for Typer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
+import edge
 from convert import choices
 from convert.choices import Colour, Size
+from convert.terminal import console
 
 Parsed = TypeVar("Parsed")
 _GENERIC = "For models of no known exporter"
@@ -29,6 +31,16 @@ def parser(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
     return parse_or_refuse
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+]
 SavedModelPath = Annotated[
     Path,
     typer.Argument(metavar="SAVED_MODEL", help="Folder of a SavedModel, or its zip.", show_default=False),

@@ -37,12 +37,12 @@ from convert.training.figures import (
     tally,
     wider_precision,
 )
+from convert.training.overflow import detect_at_lowest
 from edge.config import DetectorConfig
 from edge.detection.detector import Detections, Detector, open_detector
 from edge.detection.session import read_detector
 from edge.errors import DetectionError, PictureError
 from edge.pictures import read_picture
-from edge.reasons import Reason
 
 LOWEST_SCORE = GRID[0]
 """At 0.02 the shipped detector overflows on 3 of the first 150 pictures of ``faces``."""
@@ -195,15 +195,12 @@ def detect(detector: Detector, pictures: Sequence[Picture]) -> tuple[list[Detect
                 f"{picture.path} is {size[0]}x{size[1]}, but its labels are for {picture.size}; take the "
                 "picture that was labelled, or label this one (pictures are turned upright as EXIF says)"
             )
-        for score in (lowest, *RAISED_SCORES):
-            detector.score_begin = detector.score_continue = score
-            try:
-                found.append(detector.detect(pixels))
-            except DetectionError as error:
-                if error.reason == Reason.OVERFLOW and score < RAISED_SCORES[-1]:
-                    continue
-                raise DetectionError(error.reason, f"{picture.path}, threshold {score}: {error}") from error
-            if score > lowest:
-                raised.append(score)
-            break
+        try:
+            detections, score = detect_at_lowest(detector, pixels, (lowest, *RAISED_SCORES))
+        except DetectionError as error:
+            where = f"{picture.path}, threshold {detector.score_begin}"
+            raise DetectionError(error.reason, f"{where}: {error}") from error
+        found.append(detections)
+        if score > lowest:
+            raised.append(score)
     return found, raised

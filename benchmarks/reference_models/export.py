@@ -13,7 +13,7 @@ from convert.graphs import Array
 from convert.sample import sample_pictures
 from convert.training.efficientdet.anchors import PER_PLACE
 from convert.training.efficientdet.network import FusedBatchNorm, check, make_network
-from convert.training.efficientdet.signature import make_canvas, refuse_existing, save, signed
+from convert.training.efficientdet.signature import make_canvas, save, signed
 
 PRIOR, HIGH_SCORE, HIGH_ANCHORS = 0.01, 0.3, 40
 """The score of a middling anchor; and a score that on average this many anchors of a picture exceed, as those
@@ -92,6 +92,7 @@ def export(variant: str, folder: Path, size: int | None = None, classes: int = 1
     Raises ValueError as ``build`` does, FileExistsError.
     """
     check(variant, size, classes)
-    refuse_existing(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; name a new folder, or remove it")
     save(build(variant, size, classes, seed), folder)
     return folder

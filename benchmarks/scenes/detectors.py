@@ -20,14 +20,14 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from benchmarks import common
+from convert.training.overflow import detect_at_lowest
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import DetectorConfig
 from edge.detection.detector import Detections, Detector, paint
 from edge.detection.session import Session, read_detector
-from edge.errors import DetectionError, DetectorError
+from edge.errors import DetectorError
 from edge.frames import Pixels
-from edge.reasons import Reason
 
 SHIPPED = "shipped"
 LOWEST_SCORES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7)
@@ -143,14 +143,8 @@ def _of_contract(path: Path | None, canvas: tuple[int, int] | None, name: str | 
     own_score = detector.score_begin
 
     def find(pixels: Pixels) -> tuple[Detections, float, float]:
-        for score in LOWEST_SCORES:
-            detector.score_begin = detector.score_continue = score
-            try:
-                return detector.detect(pixels), score, session.seconds
-            except DetectionError as error:
-                if error.reason != Reason.OVERFLOW or score == LOWEST_SCORES[-1]:
-                    raise
-        raise AssertionError("every score was tried")
+        found, score = detect_at_lowest(detector, pixels, LOWEST_SCORES)
+        return found, score, session.seconds
 
     return Finder(name or session.name, session.sha256, size, own_score, find)
 

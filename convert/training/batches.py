@@ -70,8 +70,9 @@ def make_batch(samples: Sequence[Sample], pictures: Pictures, recipe: Recipe, se
 
 def main_samples(count: int, batch: int, seed: int, step: int) -> list[int]:
     """The numbers of the pictures that the canvases of a step are about: each once an epoch, shuffled."""
-    found = []
-    for position in range(step * batch, (step + 1) * batch):
-        epoch, place = divmod(position, count)
-        found.append(int(np.random.default_rng([seed, epoch, 1]).permutation(count)[place]))
-    return found
+    places = [divmod(position, count) for position in range(step * batch, (step + 1) * batch)]
+    orders = {
+        epoch: np.random.default_rng([seed, epoch, 1]).permutation(count)
+        for epoch in range(places[0][0], places[-1][0] + 1)
+    }
+    return [int(orders[epoch][place]) for epoch, place in places]

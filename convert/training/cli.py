@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
 import typer
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import edge
-from convert.terminal import console
 from convert.training import child, terminal
 from convert.training import command_options as given
 from convert.training.merge.request import MergeRequest
@@ -26,19 +23,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(requested: bool) -> None:
-    if requested:
-        console.print(f"edge-anonymizer {edge.__version__}", highlight=False)
-        raise typer.Exit
-
-
 @app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
+def main(version: given.Version = False) -> None:
     pass
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convert.command_options import Verbose as Verbose
+from convert.command_options import Version as Version
 from convert.command_options import parser
 from convert.training import requests
 from convert.training.merge import request

@@ -12,7 +12,6 @@ import numpy as np
 from convert.training import checkpoint, curves, examples, watch
 from convert.training.batches import batches
 from convert.training.datasets import Picture
-from convert.training.detect import NetworkDetector
 from convert.training.requests import FitResult, Progress
 from convert.training.run_folder import RunFolder
 from convert.training.samples import Sample
@@ -111,12 +110,12 @@ def _log(run: Run, course: Course, rate: float, events: curves.EventWriter) -> N
 
 def _watch(run: Run, course: Course, events: curves.EventWriter) -> dict[str, float]:
     """Judge the running mean of the weights; draw the curves and what it misses."""
-    found = watch.detect_all(NetworkDetector(run.trainer.mean, run.trainer.recipe), run.watched)
+    found = watch.detect_all(run.trainer.detector, run.watched)
     figures = watch.judge(run.watched, found).row()
     course.rows.append({**_counters(run, course), **figures})
     events.write(course.rows[-1])
     examples.draw_misses(run.watched, found, run.folder.examples / "misses.jpg")
-    curves.draw(course.rows, run.folder.curves, run.folder.read_asked().model)
+    curves.draw(course.rows, run.folder.curves, run.trainer.recipe.name)
     return figures
 
 

@@ -19,6 +19,17 @@ MOST_BOXES = 500
 PADDING = (0, 0, 0)
 
 
+def best_of(boxes: Array, scores: Array, width: int, height: int) -> Detections:
+    """Candidates in a picture of this size, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and scores
+    float32 ``[N]``: from ``LOWEST_SCORE`` on, cut to the picture, without those that overlap better ones."""
+    likely = scores >= LOWEST_SCORE
+    boxes, scores = geometry.clip(boxes[likely], width, height), scores[likely]
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, scores = boxes[inside], scores[inside]
+    best = geometry.nms(boxes, scores, NMS_IOU)
+    return Detections(boxes[best], scores[best])
+
+
 class NetworkDetector:
     """``detect`` finds objects in a picture at its own size, or scaled to the canvas of a fixed network."""
 
@@ -38,12 +49,7 @@ class NetworkDetector:
         maps = self._run(tf.constant(canvas[None], tf.float32))
         boxes, scores = self._recipe.decode({name: np.asarray(value) for name, value in maps.items()})
         order = np.argsort(-scores[0], kind="stable")[:MOST_BOXES]
-        order = order[scores[0][order] >= LOWEST_SCORE]
-        found, kept = geometry.clip(letterbox.to_frame(boxes[0][order]), width, height), scores[0][order]
-        inside = (found[:, 2:] > found[:, :2]).all(axis=1)
-        found, kept = found[inside], kept[inside]
-        best = geometry.nms(found, kept, NMS_IOU)
-        return Detections(found[best], kept[best])
+        return best_of(letterbox.to_frame(boxes[0][order]), scores[0][order], width, height)
 
     def _letterbox(self, width: int, height: int) -> geometry.Letterbox:
         recipe = self._recipe

@@ -27,7 +27,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
         found.append(detect(read_rgb(picture.path)))
     if request.misses is not None:
         examples.draw_misses(pictures, found, request.misses)
-    counted = figures.tally([one.objects for one in pictures], found, figures.counts, watch.MATCH_IOU)
+    counted = figures.tally([one.objects for one in pictures], found, figures.counts)
     return EvaluateResult(
         data=data.name,
         split=split,

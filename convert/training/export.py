@@ -10,7 +10,6 @@ from typing import Any
 
 from convert.errors import ConvertError
 from convert.graphs import Array
-from convert.training import checkpoint
 from convert.training.recipes import RECIPES
 from convert.training.requests import ExportRequest, ExportResult, Progress
 from convert.training.run_folder import RunFolder, write_text
@@ -46,8 +45,8 @@ def _blended(folder: RunFolder, share: float) -> list[Array]:
     """The weights of a run, with this share of those that it began with."""
     if not 0 <= share < 1:
         raise ConvertError(f"--blend {share:g}: a share of the weights at the beginning, 0 to below 1")
-    trained, start = folder.read_weights(), checkpoint.in_order("mean", checkpoint.load(folder.start))
-    return [(1 - share) * new + share * old for new, old in zip(trained, start, strict=True)]
+    pairs = zip(folder.read_weights(), folder.read_start(), strict=True)
+    return [(1 - share) * new + share * old for new, old in pairs]
 
 
 def _stated(file: Path | None) -> dict[str, Any]:

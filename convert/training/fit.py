@@ -14,7 +14,6 @@ from convert.training import checkpoint, weights
 from convert.training.complete import complete
 from convert.training.course import Run, resumed, train
 from convert.training.datasets import DataSet, open_dataset
-from convert.training.detect import NetworkDetector
 from convert.training.open_model import open_model
 from convert.training.recipe import Recipe
 from convert.training.recipes import recipe_of
@@ -126,7 +125,7 @@ def _prepare(
     keras.utils.set_random_seed(request.seed)
     network = recipe.make_network()
     if folder.start.exists():
-        network.set_weights(checkpoint.in_order("mean", checkpoint.load(folder.start)))
+        network.set_weights(folder.read_start())
     else:
         weights.begin(recipe, network, request.weights)
         checkpoint.save(folder.start, checkpoint.numbered("mean", network.get_weights()))
@@ -136,7 +135,7 @@ def _prepare(
     if request.complete is not None:
         detect = open_model(request.complete)
     elif recipe.completes:
-        detect = NetworkDetector(trainer.mean, recipe).detect
+        detect = trainer.detector.detect
     else:
         return trainer, samples
     progress("look for objects that nobody labelled")

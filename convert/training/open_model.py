@@ -9,14 +9,13 @@ import numpy as np
 
 from convert.graphs import Array
 from convert.training.detect import LOWEST_SCORE, NetworkDetector
+from convert.training.overflow import detect_at_lowest
 from convert.training.recipes import RECIPES
 from convert.training.run_folder import RunFolder
 from convert.training.saved_detector import open_saved_model
 from edge.config import DetectorConfig
 from edge.detection.detector import Detections, open_detector
 from edge.detection.session import read_detector
-from edge.errors import DetectionError
-from edge.reasons import Reason
 
 Detect = Callable[[Array], Detections]
 """From a picture, uint8 ``[H, W, 3]`` RGB, to boxes in its pixels, best first."""
@@ -37,23 +36,11 @@ def open_model(path: Path) -> Detect:
 
 
 def _onnx(path: Path) -> Detect:
-    """A detector as the box runs it on a single view, but with the lowest threshold at which it can answer.
-
-    Its graph returns a fixed number of candidates, and the box refuses a picture on which all of them pass.
-    """
+    """A detector as the box runs it on a single view, but with the lowest threshold that it allows."""
     config = DetectorConfig(path=path, provider="cpu", tiles="1x1", timeout_seconds=600)
     detector = open_detector(read_detector(path), config)
 
     def detect(picture: Array) -> Detections:
-        pixels = np.ascontiguousarray(picture[..., ::-1])
-        for score in SCORES[:-1]:
-            detector.score_begin = detector.score_continue = score
-            try:
-                return detector.detect(pixels)
-            except DetectionError as error:
-                if error.reason != Reason.OVERFLOW:
-                    raise
-        detector.score_begin = detector.score_continue = SCORES[-1]
-        return detector.detect(pixels)
+        return detect_at_lowest(detector, np.ascontiguousarray(picture[..., ::-1]), SCORES)[0]
 
     return detect

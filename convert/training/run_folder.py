@@ -120,6 +120,10 @@ class RunFolder:
             )
         return checkpoint.in_order("mean", checkpoint.load(self.weights))
 
+    def read_start(self) -> list[Array]:
+        """The weights that the run began with, in the network's order. Raises ConvertError."""
+        return checkpoint.in_order("mean", checkpoint.load(self.start))
+
     def read_result(self) -> dict[str, Any]:
         """``figures``, ``steps`` and ``seconds`` of a run that has ended. Raises ConvertError."""
         try:

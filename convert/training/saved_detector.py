@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from convert.errors import ConvertError
 from convert.graphs import Array
+from convert.maps import MULTIPLE
 from convert.source import open_source
 from convert.training.centre import recipe as centre
-from convert.training.detect import LOWEST_SCORE, NMS_IOU
+from convert.training.detect import best_of
 from convert.training.tiny import recipe as tiny
-from edge import boxes as geometry
 from edge.detection.detector import Detections
 
-MULTIPLE = 32
 SIGNATURE = "serving_default"
 
 
@@ -52,17 +50,8 @@ def open_saved_model(path: Path) -> Callable[[Array], Detections]:
         else:
             sides = np.array([width, height, width, height], np.float32)
             boxes, scores = found["detection_boxes"][0][:, [1, 0, 3, 2]] * sides, found["detection_scores"][0]
-        return _best(boxes, scores, width, height)
+        return best_of(boxes.astype(np.float32), scores, width, height)
 
     # The functions of a SavedModel live as long as it does
     detect.model = model  # type: ignore[attr-defined]
     return detect
-
-
-def _best(boxes: Any, scores: Any, width: int, height: int) -> Detections:
-    likely = scores >= LOWEST_SCORE
-    boxes, scores = geometry.clip(boxes[likely].astype(np.float32), width, height), scores[likely]
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    boxes, scores = boxes[inside], scores[inside]
-    best = geometry.nms(boxes, scores, NMS_IOU)
-    return Detections(boxes[best], scores[best])

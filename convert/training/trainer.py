@@ -13,6 +13,7 @@ from convert.errors import ConvertError
 from convert.graphs import Array
 from convert.training import checkpoint
 from convert.training.batches import Batch
+from convert.training.detect import NetworkDetector
 from convert.training.layers import floats
 from convert.training.recipe import Recipe
 
@@ -24,13 +25,15 @@ CLIP = 10.0
 
 
 class Trainer:
-    """``network`` is trained, ``mean`` is the running mean of it, ``teacher`` what it was before."""
+    """``network`` is trained, ``mean`` is the running mean of it, ``detector`` finds objects with that, and
+    ``teacher`` is what the network was before."""
 
     def __init__(self, recipe: Recipe, network: Any) -> None:
         """``network`` has the weights to begin with, and is left as it is."""
         self.recipe = recipe
         self.network = self._copy(network)
         self.mean = self._copy(network)
+        self.detector = NetworkDetector(self.mean, recipe)  # one for all: its graph is traced once a size
         self.teacher = self._copy(network) if recipe.has_teacher else None
         self.optimizer = keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.decay, global_clipnorm=CLIP)
         self.optimizer.build(self.network.trainable_variables)

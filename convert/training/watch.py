@@ -9,11 +9,8 @@ from convert.sample import read_rgb
 from convert.training import figures
 from convert.training.datasets import Picture
 from convert.training.detect import NetworkDetector
+from convert.training.figure_forms import FALSE_RATES
 from edge.detection.detector import Detections
-
-FALSE_RATES = (0.1, 0.3, 1.0)
-MATCH_IOU = 0.4
-"""Overlap from which a box finds an object, but for the average precisions, which say theirs."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def judge(pictures: Sequence[Picture], found: Sequence[Detections]) -> Watched:
         figures.average_precision(figures.tally(truth, found, lambda one: not one.ignore, iou))
         for iou in (0.5, 0.75)
     ]
-    counted = figures.tally(truth, found, figures.counts, MATCH_IOU)
+    counted = figures.tally(truth, found, figures.counts)
     rates = [figures.at_rate(counted, rate) for rate in FALSE_RATES]
     kinds = {"all": (True, False), "masked": (True,), "unmasked": (False,)}
     recall = {

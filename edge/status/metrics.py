@@ -20,6 +20,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from edge.detection.kinds import FACE
 from edge.reasons import Reason
 
 Stage = Literal["detect", "hold", "blur", "last_look", "encode", "write"]
@@ -28,8 +29,6 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 # Do not add a second series to each counter that says when it was created.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-FACE_LABEL = "face"
-"""What a region without a label is covered for."""
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _RECENT = 4096
 
@@ -78,7 +77,7 @@ class Metrics:
         )
         self._recent: dict[Stage, deque[float]] = {stage: deque(maxlen=_RECENT) for stage in STAGES}
 
-    def add_camera(self, camera: str, labels: Sequence[str] = (FACE_LABEL,)) -> None:
+    def add_camera(self, camera: str, labels: Sequence[str] = (FACE.label,)) -> None:
         """Create all counters of a camera, so that they begin at 0. ``labels`` are what is found."""
         self.cameras.append(camera)
         self._labels[camera] = tuple(labels)
@@ -123,7 +122,7 @@ class Metrics:
         ``labels`` say what each region was covered for; empty: faces."""
         self._written.labels(camera).inc()
         self._regions.labels(camera).inc(regions)
-        for label, number in Counts(labels or [FACE_LABEL] * regions).items():
+        for label, number in Counts(labels or [FACE.label] * regions).items():
             self._by_label.labels(camera, label).inc(number)
         self._held.labels(camera).inc(held)
         self._last_images[camera] = utc_ns / 1e9

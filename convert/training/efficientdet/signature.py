@@ -65,12 +65,6 @@ def save(module: tf.Module, folder: Path) -> None:
     tf.saved_model.save(kept, str(folder), signatures=kept.detect)
 
 
-def refuse_existing(folder: Path) -> None:
-    """Raise FileExistsError if there is anything at ``folder``."""
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already; name a new folder, or remove it")
-
-
 def _suppress(boxes: Any, scores: Any, filled: Any) -> dict[str, Any]:
     """The best of ``boxes`` ``[N, 4]`` by ``scores`` ``[N, classes]``: per class, then of all classes."""
     kept, kept_scores, kept_classes = [], [], []
