@@ -121,8 +121,12 @@ class Link:
         self._client.disconnect()
 
     def join(self) -> None:
-        """Wait for paho's thread to end, which may take as long as an attempt to connect."""
+        """Wait for paho's thread to end, which may take as long as an attempt to connect.
+
+        The link cannot be used after that.
+        """
         self._client.loop_stop()
+        del self._client  # at once, and not in the garbage collector: only paho's __del__ closes its sockets
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

@@ -178,6 +178,7 @@ class Watcher:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.on_subscribe = self.client.on_message = None  # see Link.join
 
 
 @contextmanager
