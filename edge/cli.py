@@ -94,8 +94,8 @@ def blur(
     allow_reidentifiable: options.AllowReidentifiable = False,
     detector: options.Detectors = [],  # noqa: B006
     provider: options.ProviderChoice = "auto",
-    size: options.DetectionSize = "native",
-    tiles: options.TileGrid = "auto",
+    smallest_face: options.SmallestFace = 12,
+    any_orientation: options.AnyOrientation = False,
     score: options.ScoreFrom = None,
     quality: options.Quality = 95,
     jobs: options.Jobs = 0,
@@ -117,8 +117,8 @@ def blur(
         allow_reidentifiable=allow_reidentifiable,
         detectors=detector,
         provider=provider,
-        size=size,
-        tiles=tiles,
+        smallest_face=smallest_face,
+        any_orientation=any_orientation,
         score=score,
     )
     work = blur_options(resume=resume, convert=convert, keep_audio=keep_audio, quality=quality, jobs=jobs)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from edge.commands.progress import progress_bar
 from edge.commands.terminal import print_plain
-from edge.config import Config, make_config
+from edge.config import Config, PrivacyConfig, make_config
 from edge.config.blur import REIDENTIFIABLE_FILLS, Fill, Region
 from edge.config.detector import Provider
 from edge.config.detectors import LABEL_PATTERN
@@ -46,19 +46,25 @@ def blur_config(
     allow_reidentifiable: bool,
     detectors: Sequence[str],
     provider: Provider,
-    size: str,
-    tiles: str,
+    smallest_face: int,
+    any_orientation: bool,
     score: float | None,
 ) -> Config:
     """The configuration that the options of ``edge blur`` stand for; the environment overrides it.
 
-    ``detectors`` are names of shipped ones or files. The first takes the place of ``[detector]``, to which
-    size and score apply.
+    ``detectors`` are names of shipped ones or files. The first takes the place of ``[detector]``, and the
+    score applies to it. ``smallest_face`` is in pixels.
 
     Raises typer.BadParameter when a fill or region leaves people recognisable and neither the option nor the
     environment accepts that, ConfigError when a variable in the environment is wrong.
     """
-    table: dict[str, Any] = {"privacy": {"allow_reidentifiable": allow_reidentifiable}}
+    table: dict[str, Any] = {
+        "privacy": {
+            "allow_reidentifiable": allow_reidentifiable,
+            "smallest_face_pixels": smallest_face,
+            "any_orientation": any_orientation,
+        }
+    }
     allowed = make_config(table, "edge blur").privacy.allow_reidentifiable
     for option, value, weak in (("--fill", fill, REIDENTIFIABLE_FILLS), ("--region", region, ("top",))):
         if value in weak and not allowed:
@@ -71,9 +77,6 @@ def blur_config(
     table["detector"] = {
         **first,
         "provider": provider,
-        # A fixed size belongs to the detector file; native suits the shipped one.
-        "size_pixels": "auto" if size == "native" and "path" in first else size,
-        "tiles": tiles,
         "threads": 1,
         "score_begin": score,
         "timeout_seconds": DETECTION_TIMEOUT_SECONDS,
@@ -136,7 +139,7 @@ def blur_files(
             update(done, total)
 
         try:
-            outcomes += batch.run(plan.jobs, detector, config.blur, options, advance)
+            outcomes += batch.run(plan.jobs, detector, config, options, advance)
         except KeyboardInterrupt:
             # --resume will skip what is done and needs it in the report; another run's report is left alone
             if report is not None and (options.resume or not report.exists()):
@@ -146,7 +149,7 @@ def blur_files(
     if report is not None:
         missing = [o.name for o in outcomes if o.state == "skipped" and o.name not in coco]
         _write_report(report, coco, outcomes)
-    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, console)
+    _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, config.privacy, console)
     if missing:
         print_plain(console, _missing_text(sorted(missing)), style="red")
     return not missing and not any(outcome.state == "refused" for outcome in outcomes)
@@ -179,6 +182,7 @@ def _summary(
     seconds: float,
     out: Path,
     labels: Sequence[str],
+    privacy: PrivacyConfig,
     console: Console,
 ) -> None:
     refused = sorted((o for o in outcomes if o.state == "refused"), key=lambda o: o.name)
@@ -195,6 +199,11 @@ def _summary(
     by_label = sum((outcome.by_label for outcome in written), Counter[str]())
     each = ", ".join(f"{label} {by_label[label]}" for label in labels)
     parts.append(f"{regions} regions covered{f' ({each})' if len(labels) > 1 else ''}")
+    parts.append(f"faces of {privacy.smallest_face_pixels} pixels and more looked for")
+    if regrown := sum(outcome.regrown for outcome in written):
+        whole = sum(outcome.escalated for outcome in written)
+        all_of = f", all of {whole}" if whole else ""
+        parts.append(f"more covered on {regrown} after the last look{all_of}")
     if states["skipped"]:
         parts.append(f"{states['skipped']} done before")
     if ignored:

@@ -13,34 +13,7 @@ import typer
 
 from edge.commands.install import DropIn
 from edge.config.blur import Fill, Region
-from edge.config.detector import SIZE_PATTERN, TILES_PATTERN, Provider
-
-
-def size(text: str) -> str:
-    """The value of --size, unchanged.
-
-    >>> size("640x384"), size("native")
-    ('640x384', 'native')
-    """
-    if re.fullmatch(SIZE_PATTERN, text) is None:
-        raise typer.BadParameter(
-            f"{text!r} is not a size: use native, or WIDTHxHEIGHT such as 640x384, "
-            "with 100 to 9999 pixels on each side"
-        )
-    return text
-
-
-def tiles(text: str) -> str:
-    """The value of --tiles, unchanged.
-
-    >>> tiles("3x2"), tiles("auto")
-    ('3x2', 'auto')
-    """
-    if re.fullmatch(TILES_PATTERN, text) is None:
-        raise typer.BadParameter(
-            f"{text!r} is not a grid of tiles: use auto, or COLUMNSxROWS such as 3x2, with 1 to 8 of each"
-        )
-    return text
+from edge.config.detector import Provider
 
 
 def score(text: str | float) -> float:
@@ -150,23 +123,21 @@ AllowReidentifiable = Annotated[
     ),
 ]
 ProviderChoice = Annotated[Provider, typer.Option("--provider", help="What runs the detector.")]
-DetectionSize = Annotated[
-    str,
+SmallestFace = Annotated[
+    int,
     typer.Option(
-        "--size",
-        parser=size,
-        metavar="native|WIDTHxHEIGHT",
-        help="native: detect at the picture's own size, in tiles above 1920 pixels. A fixed size is faster, "
-        "but misses small faces.",
+        "--smallest-face",
+        min=8,
+        max=1000,
+        metavar="PIXELS",
+        help="Width of the smallest face to look for, in pixels of the picture; the smaller, the slower.",
     ),
 ]
-TileGrid = Annotated[
-    str,
+AnyOrientation = Annotated[
+    bool,
     typer.Option(
-        "--tiles",
-        parser=tiles,
-        metavar="auto|COLUMNSxROWS",
-        help="Detect on each tile too, to find small faces; auto: where the picture's size requires it.",
+        "--any-orientation",
+        help="Also look for faces that lie or hang upside down; takes four times as long.",
     ),
 ]
 ScoreFrom = Annotated[

@@ -51,6 +51,15 @@ class CameraConfig(Section):
     crop: tuple[Portion, Portion, Portion, Portion] | None = Field(
         None, description="keep [left, top, right, bottom] of the rotated frame, as shares from 0 to 1"
     )
+    mounting: Literal["wall", "ceiling"] = Field(
+        "wall", description="where it hangs; edge doctor says what a ceiling needs"
+    )
+    smallest_face_pixels: int | None = Field(
+        None, ge=8, le=1000, description="as in [privacy], for this camera; unset: that of [privacy]"
+    )
+    any_orientation: bool | None = Field(
+        None, description="as in [privacy], for this camera; unset: that of [privacy]"
+    )
     privacy_zones: tuple[tuple[tuple[Portion, Portion], ...], ...] = Field(
         (),
         description="polygons [[x, y], ...] that are always covered, in shares of the rotated, cropped frame",

@@ -14,8 +14,7 @@ Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 ShippedName = Literal["face", "face-fast"]
 """The detectors that come with the program; their files are in edge/detection/shipped.py."""
 
-SIZE_PATTERN = r"^(auto|native|[1-9]\d{2,3}x[1-9]\d{2,3})$"
-TILES_PATTERN = r"^(auto|[1-8]x[1-8])$"
+CANVAS_PATTERN = r"^[1-9]\d{2,3}x[1-9]\d{2,3}$"
 
 
 class DetectorConfig(Section):
@@ -35,27 +34,17 @@ class DetectorConfig(Section):
     cache_folder: Path = Field(
         Path("engines"), description="tensorrt: folder that keeps built engines for the next start"
     )
-    size_pixels: str = Field(
-        "auto",
-        pattern=SIZE_PATTERN,
-        description="WIDTHxHEIGHT: scale frames to this size, which is faster but misses small faces; auto: "
-        "the detector's own size or, if it has none, the frame's, at most 1920 pixels long; native: the "
-        "same, but at least 960 pixels long",
+    canvas: str | None = Field(
+        None,
+        pattern=CANVAS_PATTERN,
+        description="WIDTHxHEIGHT in pixels to which every view is scaled, for a detector without a size of "
+        "its own; unset: what privacy.smallest_face_pixels needs",
     )
     score_begin: Score | None = Field(
         None, description="lowest score that begins a region; unset: the detector's own"
     )
     score_continue: Score | None = Field(
         None, description="lowest score that continues a region; unset: the detector's own"
-    )
-    tiles: str = Field(
-        "auto",
-        pattern=TILES_PATTERN,
-        description="COLUMNSxROWS: detect on each tile too, to find small faces (slower); auto: if a face of "
-        "20 pixels would otherwise shrink to less than 14, unless size_pixels is WIDTHxHEIGHT; 1x1: never",
-    )
-    tile_overlap: float = Field(
-        0.2, ge=0, le=0.5, description="share of a tile that its neighbour covers too"
     )
     timeout_seconds: float = Field(10, gt=0, le=600, description="longest time for one run of the detector")
     threads: int = Field(
@@ -66,20 +55,12 @@ class DetectorConfig(Section):
     )
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """Width and height in pixels, or None for ``auto`` and ``native``."""
-        if self.size_pixels in ("auto", "native"):
+    def canvas_size(self) -> tuple[int, int] | None:
+        """Width and height of ``canvas`` in pixels, or None."""
+        if self.canvas is None:
             return None
-        width, height = self.size_pixels.split("x")
+        width, height = self.canvas.split("x")
         return int(width), int(height)
-
-    @property
-    def grid(self) -> tuple[int, int] | None:
-        """Columns and rows of tiles, or None for ``auto``."""
-        if self.tiles == "auto":
-            return None
-        columns, rows = self.tiles.split("x")
-        return int(columns), int(rows)
 
     @model_validator(mode="after")
     def _ordered(self) -> DetectorConfig:

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config.detector import (
-    SIZE_PATTERN,
-    TILES_PATTERN,
+    CANVAS_PATTERN,
     DetectorConfig,
     Provider,
     Score,
@@ -25,7 +24,7 @@ LABEL_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
 
 _INHERITED = (
-    "provider", "provider_fallback", "cache_folder", "tiles", "tile_overlap", "timeout_seconds", "threads",
+    "provider", "provider_fallback", "cache_folder", "timeout_seconds", "threads",
 )  # fmt: skip
 """Keys that are taken from ``[detector]`` where they are not set."""
 
@@ -70,18 +69,12 @@ class FurtherDetectorConfig(Section):
         description="picture on which it must find something, at the start and every "
         "privacy.known_face_interval_seconds; unset: it is not checked, and the status says so",
     )
-    size_pixels: str | None = Field(
-        None, pattern=SIZE_PATTERN, description="as in [detector]; unset: auto, whatever [detector] has"
+    canvas: str | None = Field(
+        None, pattern=CANVAS_PATTERN, description="as in [detector], whatever [detector] has"
     )
     provider: Provider | None = Field(None, description="as in [detector]; unset: that of [detector]")
     provider_fallback: bool | None = Field(None, description="as in [detector]; unset: that of [detector]")
     cache_folder: Path | None = Field(None, description="as in [detector]; unset: that of [detector]")
-    tiles: str | None = Field(
-        None, pattern=TILES_PATTERN, description="as in [detector]; unset: those of [detector]"
-    )
-    tile_overlap: float | None = Field(
-        None, ge=0, le=0.5, description="as in [detector]; unset: that of [detector]"
-    )
     timeout_seconds: float | None = Field(
         None, gt=0, le=600, description="as in [detector]; unset: that of [detector]"
     )
@@ -98,7 +91,7 @@ class FurtherDetectorConfig(Section):
             | {
                 "name": self.name,
                 "path": self.path,
-                "size_pixels": self.size_pixels or "auto",
+                "canvas": self.canvas,
                 "score_begin": self.score_begin,
                 "score_continue": self.score_continue,
             }

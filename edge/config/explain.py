@@ -21,6 +21,12 @@ RENAMED = {
 }
 """Keys that once had another name: old name and new one."""
 
+REMOVED = {
+    ("detector", "size_pixels"), ("detector", "tiles"), ("detector", "tile_overlap"),
+}  # fmt: skip
+"""Keys that are gone since ``privacy.smallest_face_pixels`` says the same in pixels of the camera's picture;
+those of ``[detectors.NAME]`` too."""
+
 _NAMED = (CameraConfig, FurtherDetectorConfig)
 """Sections of which there can be several, each with a name."""
 
@@ -54,6 +60,11 @@ def _way_out(location: list[str]) -> str:
     new = RENAMED.get(".".join(location))
     if new is not None:
         return f": it is called {new} now"
+    if (location[0].removesuffix("s"), location[-1]) in REMOVED:
+        return (
+            "; leave it out: sizes and tiles now follow from privacy.smallest_face_pixels, the smallest face "
+            "to look for in pixels of the camera's picture"
+        )
     return nearest(location[-1], _known_keys(location[:-1]))
 
 

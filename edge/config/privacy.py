@@ -12,6 +12,25 @@ from edge.config.section import Section
 class PrivacyConfig(Section):
     """The checks behind the promise that no raw face is stored, and what happens when one fails."""
 
+    smallest_face_pixels: int = Field(
+        20,
+        ge=8,
+        le=1000,
+        description="width of the smallest face to look for, in pixels of the camera's (rotated, cropped) "
+        "picture; the smaller, the slower",
+    )
+    any_orientation: bool = Field(
+        False,
+        description="also look for faces that lie or hang upside down (ceiling and fisheye cameras), which "
+        "takes four times as long",
+    )
+    sweep_seconds: float = Field(
+        2,
+        ge=0,
+        le=60,
+        description="parts of the picture in which nothing has changed are searched again after this time at "
+        "the latest; 0: all of every frame is searched",
+    )
     allow_reidentifiable: bool = Field(
         False, description="accept fills and regions that leave people recognisable"
     )

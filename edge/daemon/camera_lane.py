@@ -20,7 +20,9 @@ from edge.daemon.load import LoadLevel
 from edge.daemon.shared import Shared
 from edge.detection import visibility
 from edge.detection.detector import Detections
+from edge.detection.gate import Gate, Plan
 from edge.detection.motion import Motion
+from edge.detection.views import Search
 from edge.errors import DetectionError
 from edge.frames import RawFrame
 from edge.hold import make_hold
@@ -31,10 +33,10 @@ from edge.sources.capture import Capture, age_seconds
 log = logging.getLogger(__name__)
 
 
-class TimedDetections(NamedTuple):
-    """What a run of the detector gave, None where it failed, and how many seconds it took."""
+class Run(NamedTuple):
+    """What was found in the views that a plan looks at, None if that failed, and how many seconds it took."""
 
-    found: Detections | None
+    found: list[Detections] | None
     seconds: float
 
 
@@ -53,7 +55,11 @@ class CameraLane:
         self._shared = shared
         self._hold = make_hold(shared.detector, shared.config.blur, continuous=source.continuous)
         self._motion = Motion()
-        self._finisher = Finisher(shared, live=source.live, zones=source.config.privacy_zones)
+        privacy, camera = shared.config.privacy, source.config
+        in_parts = source.continuous and privacy.sweep_seconds > 0
+        self.search = Search.of(privacy, camera, in_parts=in_parts)
+        self.gate = Gate(shared.detector, self.search, privacy.sweep_seconds if in_parts else 0)
+        self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
 
     @property
@@ -83,36 +89,70 @@ class CameraLane:
                 return False
         return True
 
-    def detect(self, frame: RawFrame, level: LoadLevel) -> TimedDetections:
-        """Find faces. A failure is counted, and gives None. May run in any thread at ``LoadLevel.FULL``."""
+    def plan(self, frame: RawFrame) -> Plan | None:
+        """Which views of this frame to look at; None, and counted, when that fails."""
+        try:
+            return self.gate.plan(frame.pixels, frame.media_seconds)
+        # As in detect: whatever went wrong, nothing can be detected on this frame.
+        except Exception as error:
+            self._failed(frame, error)
+            self.gate.forget()
+            if self._shared.config.privacy.on_failure == "cover":
+                self._hold_frame(frame, None)
+            return None
+
+    def detect(self, frame: RawFrame, plan: Plan) -> Run:
+        """Look at the views of a plan. A failure is counted. May run in any thread at ``LoadLevel.FULL``."""
         begin = time.monotonic()
-        found: Detections | None = None
+        found: list[Detections] | None = None
         try:
             with self._shared.metrics.timed("detect"):
-                found = self._find_faces(frame, level)
-        except DetectionError as error:
-            log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, error.reason.value, error)
-            self._shared.count_failure(frame, error.reason)
-        # Whatever else went wrong, nothing was detected on this frame; nothing more matters here.
+                if self._visible(frame):
+                    found = self._shared.detector.look(frame.pixels, plan.views)
+        # Whatever went wrong, nothing was detected on this frame; nothing more matters here.
         except Exception as error:
-            log.warning(
-                "camera %s: frame %d: %s: %s", frame.camera, frame.number, type(error).__name__, error
-            )
-            self._shared.count_failure(frame, Reason.DETECTOR_ERROR)
-        return TimedDetections(found, time.monotonic() - begin)
+            self._failed(frame, error)
+        return Run(found, time.monotonic() - begin)
 
-    def _find_faces(self, frame: RawFrame, level: LoadLevel) -> Detections | None:
-        shared = self._shared
-        if shared.config.privacy.check_visibility:
-            problem = visibility.problem(frame.pixels)
-            if problem is not None:
-                shared.count_failure(frame, problem)
-                return None
-        if level < LoadLevel.NO_TILES:
-            return shared.detector.detect(frame.pixels)
-        self._finisher.newest_without_tiles = frame.number
-        found = shared.detector.detect(frame.pixels, tiles=False)
-        return self._add_motion(frame, found) if level == LoadLevel.MOTION_MASK else found
+    def _visible(self, frame: RawFrame) -> bool:
+        """Whether a face could be seen in this frame; if not, that is counted."""
+        problem = visibility.problem(frame.pixels) if self._shared.config.privacy.check_visibility else None
+        if problem is not None:
+            self._shared.count_failure(frame, problem)
+        return problem is None
+
+    def _failed(self, frame: RawFrame, error: Exception) -> None:
+        """Count a frame on which detection failed."""
+        known = isinstance(error, DetectionError)
+        reason = error.reason if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
+        what = reason.value if known else type(error).__name__
+        log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, what, error)
+        self._shared.count_failure(frame, reason)
+
+    def after_detection(self, frame: RawFrame, plan: Plan, level: LoadLevel, run: Run) -> None:
+        """Hold a frame whose views were looked at, and finish the frames that are due."""
+        begin = time.monotonic()
+        found = self._everything(frame, plan, level, run)
+        if found is not None or self._shared.config.privacy.on_failure == "cover":
+            self._finisher.planned(frame, plan)
+            self._hold_frame(frame, found)
+        self.last_detection = time.monotonic()
+        self.seconds_per_frame = run.seconds + self.last_detection - begin
+
+    def _everything(self, frame: RawFrame, plan: Plan, level: LoadLevel, run: Run) -> Detections | None:
+        """What is to cover in a frame, views that were left out included; None, and counted, if unknown."""
+        if run.found is None:
+            self.gate.fail(plan)
+            return None
+        try:
+            found = self.gate.settle(plan, run.found)
+            whole = self._shared.detector.combine(found, frame.width, frame.height)
+            self._shared.metrics.looked(frame.camera, plan.looked, plan.kept, plan.swept)
+            return self._add_motion(frame, whole) if level == LoadLevel.MOTION_MASK else whole
+        # As in detect: without all detections, nothing is known about this frame.
+        except Exception as error:
+            self._failed(frame, error)
+            return None
 
     def _add_motion(self, frame: RawFrame, found: Detections) -> Detections | None:
         """Add all that moves to what was found; None, and counted, without an earlier frame to compare."""
@@ -123,14 +163,6 @@ class CameraLane:
         scores = np.concatenate([np.ones(len(moving), np.float32), found.scores])
         by = None if found.by is None else np.concatenate([np.zeros(len(moving), np.int64), found.by])
         return Detections(np.concatenate([moving, found.boxes]), scores, by)
-
-    def after_detection(self, frame: RawFrame, run: TimedDetections) -> None:
-        """Hold a frame on which the detector has run, and finish the frames that are due."""
-        begin = time.monotonic()
-        if run.found is not None or self._shared.config.privacy.on_failure == "cover":
-            self._hold_frame(frame, run.found)
-        self.last_detection = time.monotonic()
-        self.seconds_per_frame = run.seconds + self.last_detection - begin
 
     def _hold_frame(self, frame: RawFrame, found: Detections | None) -> None:
         """Hold a frame; ``found`` is None for one that must be covered whole."""
@@ -150,9 +182,11 @@ class CameraLane:
         self._finisher.finish(self._hold.flush())
 
     def drop_waiting(self, reason: Reason) -> None:
-        """Drop all frames that wait in hold."""
+        """Drop all frames that wait in hold, and forget what was found so far."""
         for waiting in self._hold.flush():
             self.drop(waiting.frame, reason)
+        self.gate.forget()
+        self._finisher.forget()
 
     def drop(self, frame: RawFrame, reason: Reason) -> None:
         """Count a frame that will not be stored."""

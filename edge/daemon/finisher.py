@@ -6,37 +6,53 @@ import logging
 
 from edge import blur
 from edge.daemon.shared import Shared
+from edge.detection.blocks import Blocks
+from edge.detection.gate import Plan
 from edge.detection.joint import kinds_of
+from edge.detection.views import Search
 from edge.errors import BlurError, DetectionError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held
-from edge.last_look import LastLook, take_last_look
+from edge.last_look import LastLook, Unpassed, take_last_look
 from edge.reasons import Reason
 
 log = logging.getLogger(__name__)
 
 
 class Finisher:
-    """Makes images of the frames that leave one camera's hold.
+    """Makes images of the frames that leave one camera's hold."""
 
-    ``newest_without_tiles`` is the number of the newest frame on which the detector ran without the tiles of
-    the configuration, -1 at first; the lane sets it.
-    """
-
-    def __init__(self, shared: Shared, *, live: bool, zones: blur.Zones) -> None:
-        self.newest_without_tiles = -1
+    def __init__(self, shared: Shared, search: Search, *, live: bool, zones: blur.Zones) -> None:
         self._shared = shared
+        self._search = search
+        self._blocks = Blocks(search.smallest_face)
         self._live = live
         self._zones = zones
         self._last_image = float("-inf")  # media seconds of its frame
         self._covered_frames = 0
+        self._plans: dict[int, Plan] = {}
+        self._unpassed = Unpassed()
+
+    def planned(self, frame: RawFrame, plan: Plan) -> None:
+        """Remember which views of a frame were looked at, until it is finished."""
+        self._plans[frame.number] = plan
+
+    def forget(self) -> None:
+        """Forget which views were looked at: the frames that wait are dropped."""
+        self._plans.clear()
+        self._unpassed.forget()
 
     def finish(self, due: list[Held]) -> None:
         """Cover and check the frames that are due, and hand them over; what fails is dropped and counted."""
         for held in due:
+            plan = self._plans.pop(held.frame.number, None)
+            if plan is None:
+                self._unpassed.forget()
+            else:
+                self._unpassed.add(plan)
             if not self._wanted(held):
                 continue
-            image = self._cover_and_check(held)
+            image = self._cover_and_check(held, plan)
             if image is not None:
                 self._hand_over(held, image)
 
@@ -54,7 +70,7 @@ class Finisher:
             return False
         return True
 
-    def _cover_and_check(self, held: Held) -> LastLook | None:
+    def _cover_and_check(self, held: Held, plan: Plan | None) -> LastLook | None:
         """Cover a frame and take the last look where one is due; None, and counted, when that fails."""
         frame = held.frame
         image = self._cover(frame, None if held.whole else held)
@@ -63,7 +79,7 @@ class Finisher:
         if image.whole or not self._last_look_is_due(image):
             return LastLook(image)
         try:
-            return self._last_look(held, image)
+            return self._last_look(held, image, plan)
         # An image without its last look is not stored, whatever the cause.
         except Exception as error:
             log.warning("camera %s: last look: %s: %s", frame.camera, type(error).__name__, error)
@@ -91,17 +107,35 @@ class Finisher:
         privacy = self._shared.config.privacy
         self._covered_frames += 1
         if privacy.last_look == "covered":
-            # With nothing covered, the detector has just run on the very same pixels; with its tiles, too?
-            return image.covered > 0 or image.number <= self.newest_without_tiles
+            # With nothing covered, the detector has just run on the very same pixels.
+            return image.covered > 0
         every = {"always": 1, "sampled": privacy.last_look_every_images, "off": 0}[privacy.last_look]
         return every > 0 and (self._covered_frames - 1) % every == 0
 
-    def _last_look(self, held: Held, image: AnonymizedFrame) -> LastLook:
-        """Take the last look and count what it changed. Raises what ``take_last_look`` raises."""
+    def _last_look(self, held: Held, image: AnonymizedFrame, plan: Plan | None) -> LastLook:
+        """Take the last look and count what it changed. Raises what ``take_last_look`` raises.
+
+        It searches what was looked at since it last passed and where something else is covered now; the whole
+        image where no plan says what that is.
+        """
         shared, frame = self._shared, held.frame
-        detector, kinds = shared.detector, kinds_of(shared.detector, held.numbers)
+        detector = shared.detector
+        kinds = kinds_of(detector, held.numbers)
+        views = None if plan is None else self._unpassed.views(image, detector, self._blocks)
         with shared.metrics.timed("last_look"):
-            last = take_last_look(frame, image, held.boxes, detector, shared.config.blur, self._zones, kinds)
+            last = take_last_look(
+                frame,
+                image,
+                held.boxes,
+                detector,
+                shared.config.blur,
+                self._zones,
+                kinds,
+                views,
+                self._search,
+            )
+        if not last.regrown:
+            self._unpassed.passed()
         if last.regrown:
             shared.metrics.regrown(frame.camera)
         if last.escalated:

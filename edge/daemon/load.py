@@ -4,9 +4,11 @@ The status shows the level, and on none of them is a frame stored that was not d
 
 1. lower rate: the box is busy with detection half of the time, and images are at least twice
    ``store.interval_seconds`` apart;
-2. no tiles: small faces are only searched for in the whole frame;
-3. motion mask: a quarter of the time; all that moves is covered too, since small faces may be missed;
-4. stopped: nothing is detected on or stored.
+2. motion mask: a quarter of the time; all that moves is covered too, since hold knows little of what happens
+   between frames that are so far apart;
+3. stopped: nothing is detected on or stored.
+
+Faces of ``privacy.smallest_face_pixels`` are looked for on all of them: the pixels are never fewer.
 
 Getting better needs a margin and takes longer than getting worse, so that the level does not flutter.
 """
@@ -31,19 +33,18 @@ class LoadLevel(IntEnum):
 
     FULL = 0
     LOWER_RATE = 1
-    NO_TILES = 2
-    MOTION_MASK = 3
-    STOPPED = 4
+    MOTION_MASK = 2
+    STOPPED = 3
 
     @property
     def busy_share(self) -> float:
         """Share of the time that may be spent on detection."""
-        return (1.0, 0.5, 0.5, 0.25, 0.0)[self]
+        return (1.0, 0.5, 0.25, 0.0)[self]
 
     @property
     def interval_factor(self) -> int:
         """Factor by which the intervals between images are longer."""
-        return (1, 2, 2, 4, 4)[self]
+        return (1, 2, 4, 4)[self]
 
     @property
     def text(self) -> str:
@@ -51,8 +52,7 @@ class LoadLevel(IntEnum):
         return (
             "everything as configured",
             "lower rate",
-            "lower rate, no tiles",
-            "a quarter of the rate, no tiles, all that moves is covered",
+            "a quarter of the rate, all that moves is covered",
             "stopped: too slow or too hot even for that",
         )[self]
 
@@ -60,12 +60,10 @@ class LoadLevel(IntEnum):
 class LoadControl:
     """Decides the load level. ``cause`` says why it is not ``FULL``."""
 
-    def __init__(self, config: LoadConfig, interval_seconds: float, runs_per_frame: int) -> None:
-        """``interval_seconds`` is the configured time between two images of a camera; ``runs_per_frame`` is
-        how often the detector runs on a frame with tiles, against once without."""
+    def __init__(self, config: LoadConfig, interval_seconds: float) -> None:
+        """``interval_seconds`` is the configured time between two images of a camera."""
         self._config = config
         self._allowed = max(config.slowest_interval_seconds, interval_seconds)
-        self._runs_per_frame = runs_per_frame
         self.level = LoadLevel.FULL
         self.cause = ""
         self._bad_since: float | None = None
@@ -113,8 +111,7 @@ class LoadControl:
         if self.level == LoadLevel.STOPPED:  # nothing is measured here, so the next level has to be tried
             return 0.0
         better = LoadLevel(self.level - 1)
-        estimate = round_seconds * (self._runs_per_frame if self.level == LoadLevel.NO_TILES else 1)
-        return estimate / (self._allowed * better.interval_factor)
+        return round_seconds / (self._allowed * better.interval_factor)
 
 
 def _begin(since: float | None, now: float, holds: bool) -> float | None:

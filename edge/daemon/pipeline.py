@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from edge.config import Config
-from edge.daemon.camera_lane import CameraLane, TimedDetections
+from edge.daemon.camera_lane import CameraLane, Run
 from edge.daemon.detector_threads import DetectorThreads
 from edge.daemon.load import LoadControl, LoadLevel
 from edge.daemon.shared import Shared
@@ -68,13 +68,13 @@ class Pipeline:
         self.last_tick = self.last_known_face = time.monotonic()
         self.known_face_error = ""
         self.writer = Writer(store, metrics)
-        self.load = LoadControl(config.load, config.store.interval_seconds, detector.runs_per_frame)
+        self.load = LoadControl(config.load, config.store.interval_seconds)
         self.celsius = hottest()
         self._next_known_face = self.last_known_face + config.privacy.known_face_interval_seconds
         self._next_celsius = self.last_known_face + TEMPERATURE_SECONDS
         self._stop = stop
         self._ready = threading.Event()
-        self._threads: DetectorThreads[TimedDetections] = DetectorThreads(runs_at_once, self._ready.set)
+        self._threads: DetectorThreads[Run] = DetectorThreads(runs_at_once, self._ready.set)
         shared = Shared(config, detector, metrics, self.writer, self.load)
         self.lanes = {source.camera: CameraLane(source, shared, stop, self._ready) for source in sources}
         _prepare(metrics, detector, list(self.lanes))
@@ -123,11 +123,13 @@ class Pipeline:
             lane.drop(frame, blocked)
         elif lane.admit(frame, self._pause_seconds(time.monotonic())):
             level = self.load.level
-            self._threads.begin(
-                partial(lane.detect, frame, level),
-                partial(lane.after_detection, frame),
-                alone=level != LoadLevel.FULL,
-            )
+            plan = lane.plan(frame)
+            if plan is not None:
+                self._threads.begin(
+                    partial(lane.detect, frame, plan),
+                    partial(lane.after_detection, frame, plan, level),
+                    alone=level != LoadLevel.FULL,
+                )
 
     @property
     def _blocked(self) -> Reason | None:

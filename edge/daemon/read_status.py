@@ -106,7 +106,8 @@ def _degraded(pipeline: Pipeline) -> list[str]:
 
 
 def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
-    capture = pipeline.lanes[name].capture
+    lane = pipeline.lanes[name]
+    capture, pace = lane.capture, pipeline.metrics.pace(name)
     count, by_reason = pipeline.metrics.count, pipeline.metrics.by_reason
     return CameraStatus(
         name=name,
@@ -127,5 +128,13 @@ def _camera(pipeline: Pipeline, name: str) -> CameraStatus:
         regions=count("regions", name),
         regions_by_label=pipeline.metrics.by_label(name),
         regions_held=count("regions_held", name),
+        smallest_face_pixels=lane.search.smallest_face,
+        any_orientation=lane.search.any_orientation,
+        frames_per_second=pace.frames,
+        parts_looked_per_second=pace.looked,
+        parts_kept_per_second=pace.kept,
+        parts_swept_per_second=pace.swept,
+        noise_levels=lane.gate.noise,
+        change_limit_levels=lane.gate.limit,
         covered_share=pipeline.metrics.covered(name),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import boxes as geometry
-from edge.boxes import Floats, Ints, Letterbox
+from edge.boxes import NO_BOXES, Floats, Ints, Letterbox
 from edge.config import DetectorConfig
 from edge.detection import views
 from edge.detection.session import DetectorFile, Session
-from edge.detection.views import View
+from edge.detection.views import Search, View
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 
-NATIVE_SIDE = 960
-"""Longer side to which smaller frames are enlarged with ``size_pixels = "native"``, in pixels."""
+FOREHEAD = 0.4
+"""By how much of its height the box of a face that does not stand upright is extended above the forehead. The
+margins of ``[blur]`` reach furthest above the box; for such a face, "above" is another side."""
 
 BAND_BYTES = 3 << 18
 """Frames are averaged in bands, so that intermediate results take about this many bytes: less than
@@ -48,6 +50,15 @@ class Detections:
             self.boxes[strong], self.scores[strong], None if self.by is None else self.by[strong]
         )
 
+    def of(self, number: int) -> Detections:
+        """What the detector of this number found."""
+        own = self.numbers == number
+        return Detections(self.boxes[own], self.scores[own])
+
+
+EVERYTHING = Search()
+"""Faces of the default smallest size, upright, in all of the frame."""
+
 
 class Detector:
     """A session with its thresholds. ``detect`` may be called from several threads."""
@@ -58,47 +69,37 @@ class Detector:
         self.score_begin = config.score_begin or contract.score_begin
         self.score_continue = min(config.score_continue or contract.score_continue, self.score_begin)
         self.score_last_look = max(contract.score_last_look, self.score_begin)
-        self._grid = config.grid
-        self._overlap = config.tile_overlap
-        # Whoever configures a size has also chosen which faces are too small for it.
-        self._tiles = config.grid is None and config.size is None
-        self._shape: views.Canvas | views.OwnSize = (
+        self._canvas: views.Canvas | views.FreeCanvas = (
             views.Canvas.of(contract, session.size)
             if session.size is not None
-            else views.OwnSize(
-                contract.letterbox_multiple,
-                NATIVE_SIDE if config.size_pixels == "native" else views.CLOSE_UP_SIDE,
-            )
+            else views.FreeCanvas(contract.letterbox_multiple)
         )
 
-    @property
-    def runs_per_frame(self) -> int:
-        """Runs of the detector on a frame with the tiles of ``detector.tiles``; it is 1 without them."""
-        columns, rows = self._grid or (1, 1)
-        return 1 + (columns * rows if columns * rows > 1 else 0)
+    def views(self, width: int, height: int, search: Search = EVERYTHING) -> list[View]:
+        """The views of a frame of this size (pixels) in which the faces of ``search`` are looked for."""
+        smallest = self.session.contract.smallest_face or views.SMALLEST_ON_CANVAS
+        return views.views_of(width, height, search, smallest, self._canvas)
 
-    def views(self, width: int, height: int, *, tiles: bool = True) -> list[View]:
-        """The views of a frame of this size (pixels) on which the detector runs.
+    def part(self, view: View, x1: int, y1: int, x2: int, y2: int) -> View:
+        """What to look at to see ``x1 y1 x2 y2`` (pixels of the frame) of a view at its scale.
 
-        ``tiles`` is about those of ``detector.tiles``; tiles that the size of the frame requires are always
-        included.
+        That is the whole view unless canvases of any size cost only their pixels, as on the CPU.
         """
-        chosen = views.whole(width, height, self._shape)
-        if self._tiles:
-            chosen += views.tiles(width, height, self._shape)
-        elif tiles and self._grid is not None and self._grid != (1, 1):
-            chosen += views.grid(width, height, self._shape, *self._grid, self._overlap)
-        return chosen
+        if isinstance(self._canvas, views.Canvas) or self.session.provider != "cpu":
+            return view
+        return views.part_of(view, x1, y1, x2, y2, self._canvas)
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
-        """Find faces in uint8 ``[H, W, 3]`` BGR; without ``tiles``, those of ``detector.tiles`` are left out.
+    def look(self, pixels: Pixels, looked_at: Sequence[View]) -> list[Detections]:
+        """What is found in each of these views of uint8 ``[H, W, 3]`` BGR, before suppression.
 
-        Raises DetectionError.
+        Boxes are in pixels of the frame. Raises DetectionError.
         """
-        height, width = pixels.shape[:2]
-        found = [self._candidates(pixels, view) for view in self.views(width, height, tiles=tiles)]
-        boxes = np.concatenate([b for b, _ in found])
-        scores = np.concatenate([s for _, s in found])
+        return [self._candidates(pixels, view) for view in looked_at]
+
+    def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
+        """What ``look`` found in the views of one frame of this size (pixels), each face once."""
+        boxes = np.concatenate([NO_BOXES, *(each.boxes for each in found)])
+        scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
         clipped = geometry.clip(boxes, width, height)
         # A box outside the frame covers nothing, so it must not suppress one that does.
         inside = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
@@ -106,10 +107,16 @@ class Detector:
         best = geometry.nms(boxes, scores, self.session.contract.nms_iou)
         return Detections(clipped[best], scores[best])
 
-    def _candidates(self, pixels: Pixels, view: View) -> tuple[Floats, Floats]:
-        """Boxes (pixels of the frame) and scores in one view, before suppression."""
+    def detect(self, pixels: Pixels, search: Search = EVERYTHING) -> Detections:
+        """Find the faces of ``search`` in uint8 ``[H, W, 3]`` BGR. Raises DetectionError."""
+        height, width = pixels.shape[:2]
+        return self.combine(self.look(pixels, self.views(width, height, search)), width, height)
+
+    def _candidates(self, pixels: Pixels, view: View) -> Detections:
         contract = self.session.contract
         inside = pixels[view.y1 : view.y2, view.x1 : view.x2]
+        if view.turn:
+            inside = np.ascontiguousarray(np.rot90(inside, -view.turn))
         canvas = paint(inside, view.letterbox, contract.interpolation, contract.padding)
         boxes, scores = self.session.run(canvas)
         count = int((scores >= self.score_continue).sum())
@@ -117,8 +124,26 @@ class Detector:
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
         if (boxes[:count, 2:] <= boxes[:count, :2]).any():  # it would cover nothing
             raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
+        found = view.letterbox.to_frame(boxes[:count])
+        large = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0) >= view.least
+        found = found[large]
+        if view.turn:
+            found = _turned_back(found, view)
         offset = np.array([view.x1, view.y1, view.x1, view.y1], np.float32)
-        return view.letterbox.to_frame(boxes[:count]) + offset, scores[:count]
+        return Detections(found + offset, scores[:count][large])
+
+
+def _turned_back(boxes: Floats, view: View) -> Floats:
+    """Boxes of a view that was turned, as they lie in the view, with room above the forehead."""
+    x1, y1, x2, y2 = boxes.T
+    y1 = y1 - np.float32(FOREHEAD) * (y2 - y1)
+    width, height = view.x2 - view.x1, view.y2 - view.y1
+    sides = {
+        1: (y1, height - x2, y2, height - x1),
+        2: (width - x2, height - y2, width - x1, height - y1),
+        3: (width - y2, x1, width - y1, x2),
+    }[view.turn]
+    return np.stack(sides, axis=1).astype(np.float32)
 
 
 def paint(
@@ -192,8 +217,7 @@ def open_detector(file: DetectorFile, config: DetectorConfig) -> Detector:
     session = Session(
         file,
         provider=config.provider,
-        size=config.size,
-        native=config.size_pixels == "native",
+        size=config.canvas_size,
         threads=config.threads,
         timeout_seconds=config.timeout_seconds,
         provider_fallback=config.provider_fallback,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from edge.boxes import Floats, Ints
 from edge.config import BlurConfig, Config, DetectorConfig, FurtherDetectorConfig
 from edge.config.detectors import LABEL_PATTERN
-from edge.detection.detector import Detections, Detector, open_detector
+from edge.detection.detector import EVERYTHING, Detections, Detector, open_detector
 from edge.detection.kinds import FACE, Kind
 from edge.detection.session import Session, read_detector
+from edge.detection.views import Search, View
 from edge.errors import DetectionError, DetectorError, PictureError
 from edge.frames import Pixels
 from edge.pictures import read_picture
@@ -60,22 +61,47 @@ class Detectors:
         """The session of the first detector."""
         return self.members[0].detector.session
 
-    @property
-    def runs_per_frame(self) -> int:
-        """The most runs of one of them on a frame with the tiles of ``tiles``; it is 1 without them."""
-        return max(member.detector.runs_per_frame for member in self.members)
+    def views(self, width: int, height: int, search: Search = EVERYTHING) -> list[View]:
+        """The views of all detectors on a frame of this size (pixels); each names its detector."""
+        return [
+            replace(view, detector=number)
+            for number, member in enumerate(self.members)
+            for view in member.detector.views(width, height, search)
+        ]
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def part(self, view: View, x1: int, y1: int, x2: int, y2: int) -> View:
+        """What to look at to see ``x1 y1 x2 y2`` (pixels of the frame) of a view at its scale."""
+        return self.members[view.detector].detector.part(view, x1, y1, x2, y2)
+
+    def look(self, pixels: Pixels, looked_at: Sequence[View]) -> list[Detections]:
+        """What is found in each of these views of uint8 ``[H, W, 3]`` BGR, before suppression.
+
+        Raises DetectionError, which names the detector, when any of them fails.
+        """
+        return [_look(self.members[view.detector], view, pixels) for view in looked_at]
+
+    def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
+        """What ``look`` found in the views of one frame of this size (pixels), each detector's finds once.
+
+        They come one detector after the other, each best first.
+        """
+        parts = [
+            member.detector.combine([each.of(number) for each in found], width, height)
+            for number, member in enumerate(self.members)
+        ]
+        return Detections(
+            np.concatenate([each.boxes for each in parts]),
+            np.concatenate([each.scores for each in parts]),
+            np.repeat(np.arange(len(parts), dtype=np.int64), [len(each.boxes) for each in parts]),
+        )
+
+    def detect(self, pixels: Pixels, search: Search = EVERYTHING) -> Detections:
         """What each finds in uint8 ``[H, W, 3]`` BGR, one detector after the other, each best first.
 
         Raises DetectionError, which names the detector, when any of them fails.
         """
-        found = [_detect(member, pixels, tiles) for member in self.members]
-        return Detections(
-            np.concatenate([each.boxes for each in found]),
-            np.concatenate([each.scores for each in found]),
-            np.repeat(np.arange(len(found), dtype=np.int64), [len(each.boxes) for each in found]),
-        )
+        height, width = pixels.shape[:2]
+        return self.combine(self.look(pixels, self.views(width, height, search)), width, height)
 
 
 AnyDetector = Detector | Detectors
@@ -149,15 +175,16 @@ def open_member(name: str, config: FurtherDetectorConfig, base: DetectorConfig, 
     )
 
 
-def _detect(member: Member, pixels: Pixels, tiles: bool) -> Detections:
+def _look(member: Member, view: View, pixels: Pixels) -> Detections:
     try:
-        return member.detector.detect(pixels, tiles=tiles)
+        found = member.detector.look(pixels, [view])[0]
     except DetectionError as error:
         raise DetectionError(error.reason, f"detector {member.name}: {error}") from error
     # Whatever went wrong in one of them, the frame was not checked, and the message must name it.
     except Exception as error:
         text = f"detector {member.name}: {type(error).__name__}: {error}"
         raise DetectionError(Reason.DETECTOR_ERROR, text) from error
+    return replace(found, by=np.full(len(found.boxes), view.detector, np.int64))
 
 
 def _own_label(detector: Detector) -> str:

@@ -94,14 +94,13 @@ class Session:
         *,
         provider: str,
         size: tuple[int, int] | None,
-        native: bool,
         threads: int,
         timeout_seconds: float,
         provider_fallback: bool = False,
         cache_folder: Path = Path("engines"),
     ) -> None:
         """Open the session. With ``size`` None, width and height stay free; TensorRT gets a fixed canvas
-        instead, and does not accept ``native``.
+        instead.
 
         Raises ContractError, DetectorError, ProviderError.
         """
@@ -109,7 +108,7 @@ class Session:
         self.sha256 = file.sha256
         self.name = file.name
         self.contract, fixed = _inspect(file)
-        if size is None and fixed is None and provider == "tensorrt" and not native:
+        if size is None and fixed is None and provider == "tensorrt":
             multiple = self.contract.letterbox_multiple
             size = (_rounded_up(TENSORRT_SIZE[0], multiple), _rounded_up(TENSORRT_SIZE[1], multiple))
         self.size = self._choose_size(fixed, size)
@@ -142,7 +141,7 @@ class Session:
             if size is not None and size != fixed:
                 raise DetectorError(
                     f"detector {self.name} has the fixed size {fixed[0]}x{fixed[1]}, but "
-                    f"detector.size_pixels is {size[0]}x{size[1]}; leave the key out, or convert with --size"
+                    f"detector.canvas is {size[0]}x{size[1]}; leave the key out, or convert with --size"
                 )
             return fixed
         if size is None:
@@ -150,7 +149,7 @@ class Session:
         multiple = self.contract.letterbox_multiple
         if any(side % multiple for side in size):
             raise DetectorError(
-                f"detector.size_pixels {size[0]}x{size[1]}: both sides must be multiples of {multiple}"
+                f"detector.canvas {size[0]}x{size[1]}: both sides must be multiples of {multiple}"
             )
         return size
 

@@ -1,47 +1,85 @@
 """Views: on which parts of a frame the detector runs, and at which scale.
 
-A face that is ``SMALLEST_FACE`` pixels wide in the frame must be at least ``SMALLEST_ON_CANVAS`` pixels wide
-on the canvas, the size from which it is found reliably (docs/measurements.md). One view of the whole frame is
-enough for that as long as the canvas is nearly as large as the frame. Larger frames get tiles as well. These
-overlap by more than the smallest face that the next coarser view finds, so that no face is both cut by the
-edges of tiles and too small for every other view.
+The smallest face that is looked for (``Search.smallest_face``, pixels of the frame) must be as wide on the
+canvas as the detector needs, which its file states (``smallest_face`` of the contract). Where a canvas cannot
+take the whole frame at that scale, there are tiles. They overlap by more than the smallest face that the next
+coarser level finds, so that no face is both cut by the edges of tiles and too small for every other view.
+Close-ups, which are too large for the finest level, are found in a small view of the whole frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log
 
 from edge import boxes as geometry
 from edge.boxes import Letterbox
+from edge.config import CameraConfig, PrivacyConfig
 from edge.contract import Contract
 
 SMALLEST_FACE = 20
-"""Width in pixels of the frame from which a face must be found. People can be recognised from about there:
-125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
+"""Width in pixels of the frame from which a face is looked for, unless the configuration says otherwise.
+People can be recognised from about there: 125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
 SMALLEST_ON_CANVAS = 14
-"""Width in pixels of the canvas from which a face is found reliably, as measured with CenterFace, from whose
-weights ``face`` was trained."""
+"""Width in pixels of the canvas from which a face is found, where the detector's file does not state it."""
 LONGEST_SIDE = 1920
 """Longest side of a canvas whose size neither the detector nor the configuration fixes, in pixels."""
 CLOSE_UP_SIDE = 480
-"""Longer side of the canvas for close-ups, which are too large for the other views, in pixels."""
+"""Longer side of the canvas for close-ups, and of the smallest canvas for a whole frame, in pixels."""
+PARTS_FROM = 640
+"""Longer side of a canvas from which on only parts of it may be looked at, in pixels."""
+TURNS = (1, 2, 3)
+"""Quarter turns at which faces are looked for that do not stand upright."""
 
-_MIN_SCALE = SMALLEST_ON_CANVAS / SMALLEST_FACE
-_OVERLAP_ON_CANVAS = 2 * SMALLEST_ON_CANVAS
-"""Overlap of neighbouring tiles, in pixels of the next coarser canvas: twice the smallest face that is found
-there, so that a face at an edge is seen with its surroundings."""
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for in a frame.
+
+    ``smallest_face`` is its width in pixels of the frame. ``any_orientation``: also faces that lie or hang.
+    ``in_parts``: views are such that parts in which nothing has changed can be left out.
+    ``least_side``: a smaller frame is enlarged to this longer side (pixels), unless the size of the canvas is
+    fixed.
+    """
+
+    smallest_face: float = SMALLEST_FACE
+    any_orientation: bool = False
+    in_parts: bool = False
+    least_side: int = CLOSE_UP_SIDE
+
+    @classmethod
+    def of(
+        cls, privacy: PrivacyConfig, camera: CameraConfig | None = None, *, in_parts: bool = False
+    ) -> Search:
+        """What the configuration asks for in the frames of a camera (None: it has no settings of its own)."""
+        smallest = camera.smallest_face_pixels if camera is not None else None
+        turned = camera.any_orientation if camera is not None else None
+        return cls(
+            privacy.smallest_face_pixels if smallest is None else smallest,
+            privacy.any_orientation if turned is None else turned,
+            in_parts,
+        )
 
 
 @dataclass(frozen=True)
 class View:
-    """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas."""
+    """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
+
+    It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Boxes
+    whose longer side is less than ``least`` pixels of the frame do not count: a finer view looks for them. A
+    coarser one looks for those of more than ``margin`` pixels. ``detector`` is the number of the one that
+    looks.
+    """
 
     x1: int
     y1: int
     x2: int
     y2: int
     letterbox: Letterbox
+    least: float = 0.0
+    margin: int = 1 << 20
+    turn: int = 0
+    detector: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,8 +96,8 @@ class Canvas:
         """The canvas of ``size`` (width, height), filled as the contract demands."""
         return cls(*size, contract.letterbox == "stretch", contract.letterbox_short_side)
 
-    def letterbox(self, width: int, height: int) -> Letterbox:
-        """How a view of ``width`` x ``height`` pixels lies on it."""
+    def letterbox(self, width: int, height: int, scale: float) -> Letterbox:
+        """How a view of ``width`` x ``height`` pixels lies on it: as large as possible."""
         if self.stretched:
             return geometry.stretch(width, height, self.width, self.height)
         return geometry.fit(width, height, self.width, self.height, self.short_side)
@@ -75,19 +113,15 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class OwnSize:
-    """A canvas about as large as the view, its longer side between ``shortest`` and ``LONGEST_SIDE``."""
+class FreeCanvas:
+    """A canvas that may have any sides up to ``LONGEST_SIDE`` that are multiples of ``multiple``."""
 
     multiple: int
-    shortest: int
 
-    def letterbox(self, width: int, height: int) -> Letterbox:
-        """How a view of ``width`` x ``height`` pixels lies on it."""
-        return geometry.fit_native(width, height, self.shortest, LONGEST_SIDE, self.multiple)
-
-    def close_up(self, width: int, height: int) -> Letterbox:
-        """How such a view lies on the small canvas for close-ups."""
-        return geometry.fit_native(width, height, CLOSE_UP_SIDE, CLOSE_UP_SIDE, self.multiple)
+    def letterbox(self, width: int, height: int, scale: float) -> Letterbox:
+        """How a view of ``width`` x ``height`` pixels lies on it at this scale."""
+        side = max(1, round(max(width, height) * scale))
+        return geometry.fit_native(width, height, side, side, self.multiple)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -95,48 +129,89 @@ class OwnSize:
         return LONGEST_SIDE, LONGEST_SIDE
 
 
-def whole(width: int, height: int, canvas: Canvas | OwnSize) -> list[View]:
-    """Views of the whole frame: one, and a small one for close-ups if the frame is large."""
-    letterboxes = [canvas.letterbox(width, height)]
-    if isinstance(canvas, OwnSize) and max(letterboxes[0].inner_width, letterboxes[0].inner_height) >= (
-        2 * CLOSE_UP_SIDE
-    ):
-        letterboxes.append(canvas.close_up(width, height))
-    return [View(0, 0, width, height, letterbox) for letterbox in letterboxes]
+def views_of(
+    width: int, height: int, search: Search, smallest_on_canvas: float, canvas: Canvas | FreeCanvas
+) -> list[View]:
+    """The views of a frame of this size (pixels) in which the faces of ``search`` are looked for.
 
-
-def tiles(width: int, height: int, canvas: Canvas | OwnSize) -> list[View]:
-    """Tiles for faces that are too small in a view of the whole frame; empty if none is too small.
-
-    If one level of tiles would have to overlap by more than half, there are coarser ones in between.
+    ``smallest_on_canvas`` is the width in pixels of the canvas from which the detector finds a face. The view
+    of the whole frame comes first, then one level of tiles after the other.
     """
-    coarse = _scale(canvas.letterbox(width, height))
-    if coarse >= _MIN_SCALE:
-        return []
-    ratio = max(2.0, min(canvas.limits) / (2 * _OVERLAP_ON_CANVAS))
-    levels = ceil(log(_MIN_SCALE / coarse) / log(ratio))
-    step = (_MIN_SCALE / coarse) ** (1 / levels)
-    views = []
-    for _ in range(levels):
-        overlap = ceil(_OVERLAP_ON_CANVAS / coarse)
+    needed = smallest_on_canvas / search.smallest_face
+    if isinstance(canvas, FreeCanvas):
+        upright = _free(
+            width,
+            height,
+            max(needed, search.least_side / max(width, height)),
+            smallest_on_canvas,
+            search,
+            canvas,
+        )
+    else:
+        first = canvas.letterbox(width, height, needed)
+        upright = _tiles(width, height, first, needed, smallest_on_canvas, canvas)
+    if not search.any_orientation:
+        return upright
+    return upright + [_turned(view, turn, canvas) for turn in TURNS for view in upright]
+
+
+def _free(
+    width: int, height: int, scale: float, smallest: float, search: Search, canvas: FreeCanvas
+) -> list[View]:
+    longer = max(width, height)
+    if longer * scale <= (PARTS_FROM if search.in_parts else 2 * CLOSE_UP_SIDE):
+        return [View(0, 0, width, height, canvas.letterbox(width, height, scale))]
+    first = canvas.letterbox(width, height, CLOSE_UP_SIDE / longer)
+    return _tiles(width, height, first, scale, smallest, canvas)
+
+
+def _tiles(
+    width: int,
+    height: int,
+    first: Letterbox,
+    finest: float,
+    smallest: float,
+    canvas: Canvas | FreeCanvas,
+) -> list[View]:
+    """The whole frame with ``first``, and the tiles that it takes to reach the scale ``finest``.
+
+    ``smallest`` is the width in pixels of the canvas from which a face is found. If one level of tiles would
+    have to overlap by more than half, there are coarser ones in between.
+    """
+    coarse = _scale(first)
+    if coarse >= finest:
+        return [View(0, 0, width, height, first)]
+    # Twice the smallest face of the coarser level, so that a face at an edge is seen with its surroundings.
+    overlap_on_canvas = 2 * smallest
+    ratio = max(2.0, min(canvas.limits) / (2 * overlap_on_canvas))
+    levels = ceil(log(finest / coarse) / log(ratio))
+    step = (finest / coarse) ** (1 / levels)
+    views = [View(0, 0, width, height, first, smallest / coarse)]
+    for level in range(1, levels + 1):
+        overlap = ceil(overlap_on_canvas / coarse)
         coarse *= step
         longest = [int(limit / coarse) for limit in canvas.limits]
+        least = smallest / coarse if level < levels else 0.0
         views += [
-            View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1))
+            View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, overlap)
             for y1, y2 in _spans(height, longest[1], overlap)
             for x1, x2 in _spans(width, longest[0], overlap)
         ]
     return views
 
 
-def grid(
-    width: int, height: int, canvas: Canvas | OwnSize, columns: int, rows: int, overlap: float
-) -> list[View]:
-    """The tiles of ``detector.tiles``: ``columns`` x ``rows``, with ``overlap`` as a share of their sides."""
-    return [
-        View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1))
-        for x1, y1, x2, y2 in geometry.tiles(width, height, columns, rows, overlap).tolist()
-    ]
+def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) -> View:
+    """The part of a view within ``x1 y1 x2 y2`` (pixels of the frame), at the same scale."""
+    width, height = (x2 - x1, y2 - y1) if view.turn % 2 == 0 else (y2 - y1, x2 - x1)
+    letterbox = canvas.letterbox(width, height, _scale(view.letterbox))
+    return replace(view, x1=x1, y1=y1, x2=x2, y2=y2, letterbox=letterbox)
+
+
+def _turned(view: View, turn: int, canvas: Canvas | FreeCanvas) -> View:
+    width, height = view.x2 - view.x1, view.y2 - view.y1
+    if turn % 2:
+        width, height = height, width
+    return replace(view, turn=turn, letterbox=canvas.letterbox(width, height, _scale(view.letterbox)))
 
 
 def _scale(letterbox: Letterbox) -> float:

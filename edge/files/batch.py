@@ -14,12 +14,14 @@ from typing import Literal
 
 from edge import blur
 from edge.boxes import Floats
-from edge.config import BlurConfig
+from edge.config import Config
 from edge.detection.joint import AnyDetector, kinds_of
-from edge.errors import DetectionError, PictureError, StoreError
+from edge.errors import BlurError, DetectionError, PictureError, StoreError
 from edge.files import video
+from edge.files.search import search_of
 from edge.files.unread import UNREAD, why_unread
 from edge.frames import RawFrame
+from edge.last_look import take_last_look
 from edge.pictures import SUFFIXES, read_picture
 from edge.store.encode import write_picture
 
@@ -40,7 +42,8 @@ class Outcome:
 
     ``faces`` holds, for the picture or each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and
     scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are faces.
-    ``by_label`` counts the regions by label.
+    ``by_label`` counts the regions by label. On ``regrown`` frames the last look found a face, so that more
+    was covered, and on ``escalated`` ones a face even then, so that all was.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Outcome:
     faces: list[tuple[Floats, Floats]] = field(default_factory=list)
     labels: list[tuple[str, ...]] = field(default_factory=list)
     by_label: Counter[str] = field(default_factory=Counter)
+    regrown: int = 0
+    escalated: int = 0
 
 
 @dataclass
@@ -142,7 +147,7 @@ class Options:
 def run(
     jobs: Sequence[Job],
     detector: AnyDetector,
-    config: BlurConfig,
+    config: Config,
     options: Options,
     advance: Callable[[int], None],
 ) -> Iterator[Outcome]:
@@ -193,30 +198,33 @@ def _is_done(job: Job) -> bool:
 
 def _safely(
     job: Job,
-    work: Callable[[Job, AnyDetector, BlurConfig, Options], Outcome],
+    work: Callable[[Job, AnyDetector, Config, Options], Outcome],
     detector: AnyDetector,
-    config: BlurConfig,
+    config: Config,
     options: Options,
 ) -> Outcome:
     """Do one job; whatever is wrong with its file becomes the reason in its outcome."""
     try:
         return work(job, detector, config, options)
-    except (PictureError, DetectionError, StoreError) as error:
+    except (PictureError, DetectionError, BlurError, StoreError) as error:
         return Outcome(name=job.name, state="refused", reason=str(error))
     # One hostile file must not stop the others, whatever it does to a library.
     except Exception as error:
         return Outcome(name=job.name, state="refused", reason=f"{type(error).__name__}: {error}"[:300])
 
 
-def _picture(job: Job, detector: AnyDetector, config: BlurConfig, options: Options) -> Outcome:
+def _picture(job: Job, detector: AnyDetector, config: Config, options: Options) -> Outcome:
     picture = read_picture(job.source, convert=options.convert)
     wanted = SUFFIXES[job.source.suffix.lower()]
     if picture.format != wanted:
         raise PictureError(f"named {job.source.suffix}, but is {picture.format}; rename it")
-    found = detector.detect(picture.pixels).at_least(detector.score_begin)
+    search = search_of(config)
+    found = detector.detect(picture.pixels, search).at_least(detector.score_begin)
     raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
     kinds = kinds_of(detector, found.numbers)
-    safe = blur.anonymize(raw, found.boxes, config, kinds=kinds)
+    covered = blur.anonymize(raw, found.boxes, config.blur, kinds=kinds)
+    last = take_last_look(raw, covered, found.boxes, detector, config.blur, kinds=kinds, search=search)
+    safe = last.frame
     write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
     return Outcome(
         name=job.name,
@@ -227,13 +235,15 @@ def _picture(job: Job, detector: AnyDetector, config: BlurConfig, options: Optio
         faces=[(found.boxes, found.scores)],
         labels=[tuple(kind.label for kind in kinds)],
         by_label=Counter(safe.labels),
+        regrown=last.regrown,
+        escalated=last.escalated,
     )
 
 
 def _video(
     job: Job,
     detector: AnyDetector,
-    config: BlurConfig,
+    config: Config,
     options: Options,
     advance: Callable[[int], None],
 ) -> Outcome:
@@ -258,4 +268,6 @@ def _video(
         faces=result.faces,
         labels=result.labels,
         by_label=result.by_label,
+        regrown=result.regrown,
+        escalated=result.escalated,
     )

@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edge import MAX_PICTURE_PIXELS, blur
 from edge.boxes import Floats
-from edge.config import BlurConfig
+from edge.config import BlurConfig, Config
 from edge.detection.detector import Detections
 from edge.detection.joint import AnyDetector, kinds_of
+from edge.detection.views import Search
 from edge.errors import PictureError
+from edge.files.search import search_of
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, make_hold
+from edge.last_look import LastLook, take_last_look
 from edge.sources.orientation import Orientation, orientation_of, oriented
 
 try:
@@ -38,6 +41,9 @@ except ImportError as error:  # the extra "video" is optional
     SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
     MISSING = "video files need PyAV; install edge-anonymizer[video]"
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
 AVI_SOUND = ("mp3", "pcm")
 """How the names of sound codecs begin that AVI can carry with correct times."""
 
@@ -51,7 +57,8 @@ class VideoResult:
 
     ``faces`` holds, for each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) that begin regions
     and their scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are
-    faces. ``by_label`` counts the regions by label.
+    faces. ``by_label`` counts the regions by label; ``regrown`` and ``escalated`` are frames on which the
+    last look found a face, and found one even after more was covered.
     """
 
     width: int = 0
@@ -61,6 +68,16 @@ class VideoResult:
     faces: list[tuple[Floats, Floats]] = field(default_factory=list)
     labels: list[tuple[str, ...]] = field(default_factory=list)
     by_label: Counter[str] = field(default_factory=Counter)
+    regrown: int = 0
+    escalated: int = 0
+
+    def count(self, last: LastLook) -> None:
+        """Add a frame that was written."""
+        self.frames += 1
+        self.regions += last.frame.regions
+        self.by_label.update(last.frame.labels)
+        self.regrown += last.regrown
+        self.escalated += last.escalated
 
 
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
@@ -93,7 +110,7 @@ def anonymize_video(
     source: Path,
     target: Path,
     detector: AnyDetector,
-    config: BlurConfig,
+    config: Config,
     *,
     workers: int,
     keep_audio: bool,
@@ -121,17 +138,16 @@ def anonymize_video(
             ) as writer:
                 if reader.audio is not None:
                     writer.copy_audio(reader.audio)
-                detected = _detected(reader.frames(), detector, workers)
-                for held in _held(detected, detector, config, result):
-                    kinds = kinds_of(detector, held.numbers)
-                    safe = blur.anonymize(held.frame, held.boxes, config, kinds=kinds, in_place=True)
-                    writer.write(safe, round(held.frame.media_seconds / reader.time_base))
-                    for packet in reader.take_sound():
-                        writer.write_audio(packet)
-                    result.frames += 1
-                    result.regions += safe.regions
-                    result.by_label.update(safe.labels)
-                    advance(1)
+                search = search_of(config)
+                with ThreadPoolExecutor(workers) as pool:
+                    detected = _detected(reader.frames(), detector, search, pool, workers)
+                    held = _held(detected, detector, config.blur, result)
+                    for frame, last in _covered(held, detector, config.blur, search, pool, workers):
+                        writer.write(last.frame, round(frame.media_seconds / reader.time_base))
+                        for packet in reader.take_sound():
+                            writer.write_audio(packet)
+                        result.count(last)
+                        advance(1)
                 reader.check_complete()
             return result
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
@@ -229,18 +245,18 @@ def _orientation(frame: Any) -> Orientation:
 
 
 def _detected(
-    frames: Iterator[RawFrame], detector: AnyDetector, workers: int
+    frames: Iterator[RawFrame],
+    detector: AnyDetector,
+    search: Search,
+    pool: ThreadPoolExecutor,
+    workers: int,
 ) -> Iterator[tuple[RawFrame, Detections]]:
     """Detect on several frames at once; yield them in order."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[tuple[RawFrame, Future[Detections]]] = deque()
-        for frame in frames:
-            waiting.append((frame, pool.submit(detector.detect, frame.pixels)))
-            if len(waiting) > 2 * workers:
-                oldest, future = waiting.popleft()
-                yield oldest, future.result()
-        for oldest, future in waiting:
-            yield oldest, future.result()
+
+    def detect(frame: RawFrame) -> Detections:
+        return detector.detect(frame.pixels, search)
+
+    return _in_order(frames, detect, pool, workers)
 
 
 def _held(
@@ -256,3 +272,36 @@ def _held(
         result.labels.append(tuple(kind.label for kind in kinds_of(detector, strong.numbers)))
         yield from hold.push(frame, found)
     yield from hold.flush()
+
+
+def _covered(
+    frames: Iterator[Held],
+    detector: AnyDetector,
+    config: BlurConfig,
+    search: Search,
+    pool: ThreadPoolExecutor,
+    workers: int,
+) -> Iterator[tuple[RawFrame, LastLook]]:
+    """Cover several frames at once and take the last look at them; yield them in order."""
+
+    def cover(held: Held) -> LastLook:
+        kinds = kinds_of(detector, held.numbers)
+        image = blur.anonymize(held.frame, held.boxes, config, kinds=kinds)
+        return take_last_look(held.frame, image, held.boxes, detector, config, kinds=kinds, search=search)
+
+    for held, last in _in_order(frames, cover, pool, workers):
+        yield held.frame, last
+
+
+def _in_order(
+    items: Iterator[Item], work: Callable[[Item], Answer], pool: ThreadPoolExecutor, workers: int
+) -> Iterator[tuple[Item, Answer]]:
+    """Work on ``2 * workers`` items at once; yield each with its answer, in order."""
+    waiting: deque[tuple[Item, Future[Answer]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > 2 * workers:
+            oldest, future = waiting.popleft()
+            yield oldest, future.result()
+    for oldest, future in waiting:
+        yield oldest, future.result()

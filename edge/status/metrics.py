@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from time import monotonic, perf_counter
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from prometheus_client import (
@@ -31,6 +31,19 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _RECENT = 4096
+
+
+PACE_SECONDS = 10.0
+"""The time over which a pace is averaged."""
+
+
+class Pace(NamedTuple):
+    """Of one camera, per second: frames detected on, and parts of them looked at, kept and swept."""
+
+    frames: float
+    looked: float
+    kept: float
+    swept: float
 
 
 class Metrics:
@@ -63,6 +76,12 @@ class Metrics:
         self._revoked = counter(
             "images_revoked", "stored, then removed: the known face was not found", "camera"
         )
+        self._looked = counter("parts_looked", "parts of frames in which the detector looked", "camera")
+        self._kept = counter("parts_kept", "parts left out because nothing in them had changed", "camera")
+        self._swept = counter(
+            "parts_swept", "of the parts looked at, those in which nothing had changed", "camera"
+        )
+        self._pace: dict[str, deque[tuple[float, int, int, int]]] = {}
         self._checked: dict[str, float] = {}
         self._last_images: dict[str, float] = {}
         self._covered: dict[str, float] = {}
@@ -105,6 +124,23 @@ class Metrics:
 
     def dropped(self, camera: str, reason: Reason) -> None:
         self._dropped.labels(camera, reason.value).inc()
+
+    def looked(self, camera: str, looked: int, kept: int, swept: int) -> None:
+        """Count the parts of a frame: those looked at, those kept, and of the former the ones only swept."""
+        self._looked.labels(camera).inc(looked)
+        self._kept.labels(camera).inc(kept)
+        self._swept.labels(camera).inc(swept)
+        recent = self._pace.setdefault(camera, deque(maxlen=_RECENT))
+        recent.append((monotonic(), looked, kept, swept))
+
+    def pace(self, camera: str) -> Pace:
+        """Frames detected on and parts of them, per second of the last ``PACE_SECONDS``."""
+        since = monotonic() - PACE_SECONDS
+        recent = [counts for time, *counts in list(self._pace.get(camera, ())) if time >= since]
+        looked, kept, swept = (
+            (sum(each) / PACE_SECONDS for each in zip(*recent, strict=True)) if recent else (0, 0, 0)
+        )
+        return Pace(len(recent) / PACE_SECONDS, looked, kept, swept)
 
     def covered_whole(self, camera: str, reason: Reason) -> None:
         self._whole.labels(camera, reason.value).inc()

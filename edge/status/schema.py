@@ -16,7 +16,7 @@ from edge.config.detectors import BoxRegion
 from edge.sources.state import CameraState
 from edge.status.metrics import Stage
 
-LoadLevelName = Literal["full", "lower_rate", "no_tiles", "motion_mask", "stopped"]
+LoadLevelName = Literal["full", "lower_rate", "motion_mask", "stopped"]
 
 
 class _Model(BaseModel):
@@ -42,6 +42,20 @@ class CameraStatus(_Model):
         default_factory=dict, description="these regions, by what was found: face, plate, ..."
     )
     regions_held: int = Field(description="of these regions, added by hold")
+    smallest_face_pixels: float = Field(
+        description="width of the smallest face that is looked for, in pixels of the camera's picture"
+    )
+    any_orientation: bool = Field(description="whether faces are looked for that lie or hang upside down")
+    frames_per_second: float = Field(description="frames detected on, over the last ten seconds")
+    parts_looked_per_second: float = Field(description="parts of frames in which the detector looked")
+    parts_kept_per_second: float = Field(description="parts left out: nothing in them had changed")
+    parts_swept_per_second: float = Field(
+        description="of those looked at, the ones in which nothing had changed"
+    )
+    noise_levels: float | None = Field(
+        description="how much a block's mean changes without a cause, of 255; null: unknown"
+    )
+    change_limit_levels: float = Field(description="change from which on a view is looked at again")
     covered_share: float | None = Field(
         description="share of the last stored image that is covered, 0..1; null: none yet"
     )

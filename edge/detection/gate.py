@@ -1,0 +1,260 @@
+"""The change gate: what of a frame must be looked at, because something has changed there.
+
+Cameras of such boxes hang on walls, and most of what they see stands still. For each view the gate keeps the
+means of small blocks as they were when they were last looked at. Where no block differs from that by more
+than the camera's noise, what was found then is still there. Where one does, that place is looked at again,
+with so much around it that every face that touches it is seen whole. Every part is looked at after
+``sweep_seconds`` at the latest. Only a look replaces the means that are compared with, so a face that fades
+in slowly is seen once it has changed the picture.
+
+The limit follows the noise, but is never above ``MOST_LEVELS``: a face of the smallest size that the detector
+finds changes at least one block by more than that (tests/detection/test_gate_faces.py). What a noisier camera
+shows is looked at all the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.boxes import NO_BOXES
+from edge.detection.blocks import Blocks, Mask
+from edge.detection.detector import Detections
+from edge.detection.joint import AnyDetector
+from edge.detection.views import Search, View
+from edge.errors import DetectionError
+from edge.frames import Pixels
+from edge.reasons import Reason
+
+LEAST_LEVELS, MOST_LEVELS = 3, 8
+"""Lowest and highest limit for the change of a block's mean (blue, green or red, of 255)."""
+NOISE_SHARE, NOISE_FACTOR = 99.9, 1.25
+"""The noise is what this share (percent) of the still blocks does not exceed from one frame to the next; the
+limit is so many times that."""
+NOISE_MEMORY = 0.9
+"""Weight of earlier frames in the noise."""
+NEAR = np.ones((9, 9), np.uint8)
+"""Blocks so near to one that has surely changed are not still."""
+FEW_BLOCKS = 1000
+"""The noise is not measured on fewer still blocks than this."""
+PART_SIDE = 420
+"""Longest side of the parts that are swept one after the other, in pixels of the canvas."""
+SWEEP_SPREAD = 0.5
+"""Parts fall due within this last share of ``sweep_seconds``, each at its own time, to spread the cost."""
+
+_NOTHING = Detections(NO_BOXES, np.zeros(0, np.float32))
+
+
+@dataclass(eq=False)
+class Level:
+    """One view with what is known of it.
+
+    ``reference`` holds the means of its blocks at their last look, ``unknown`` marks those that must be
+    looked at anyway, ``due`` says when each of the ``parts`` is (seconds), and ``found`` is what there is.
+    """
+
+    view: View
+    reference: Pixels
+    unknown: Mask
+    parts: list[tuple[slice, slice]]
+    due: npt.NDArray[np.float64]
+    found: Detections = _NOTHING
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One frame: the ``views`` to look at, the level of each (``owners``), and the blocks of each level that
+    are looked at (``masks``).
+
+    ``looked``, ``kept`` and ``swept`` are numbers of parts. Those looked at have changed or are due; nothing
+    has changed in those of them that are swept.
+    """
+
+    views: tuple[View, ...]
+    owners: tuple[int, ...]
+    masks: tuple[Mask, ...]
+    levels: list[Level]
+    looked: int
+    kept: int
+    swept: int
+
+
+class _Noise:
+    """What changes between frames without a cause: ``levels`` of a block's mean, None until it is known."""
+
+    def __init__(self) -> None:
+        self.levels: float | None = None
+        self._last: Pixels | None = None
+
+    def measure(self, means: Pixels) -> None:
+        """Compare the means with those of the frame before."""
+        before, self._last = self._last, means
+        if before is None or before.shape != means.shape:
+            return
+        change = _change(means, before)
+        still = change[cv2.dilate((change > MOST_LEVELS).astype(np.uint8), NEAR) == 0]
+        if still.size >= FEW_BLOCKS:
+            now = float(np.percentile(still, NOISE_SHARE))
+            before_this = now if self.levels is None else self.levels
+            self.levels = NOISE_MEMORY * before_this + (1 - NOISE_MEMORY) * now
+
+
+class Gate:
+    """What to look at in the frames of one camera.
+
+    ``plan``, ``settle`` and ``fail`` are called from one thread, in the order of the frames; a frame may be
+    planned before earlier ones are settled.
+    """
+
+    def __init__(self, detector: AnyDetector, search: Search, sweep_seconds: float) -> None:
+        """``sweep_seconds`` 0: everything is looked at in every frame."""
+        self.blocks = Blocks(search.smallest_face)
+        self._detector, self._search, self._sweep = detector, search, sweep_seconds
+        self._noise = _Noise()
+        self._levels: list[Level] = []
+        self._size = (0, 0)
+        self._last_seconds = self._gap = 0.0
+
+    @property
+    def noise(self) -> float | None:
+        """By how much a block's mean changes between frames without a cause, in levels; None: unknown."""
+        return self._noise.levels
+
+    @property
+    def limit(self) -> float:
+        """Change of a block's mean, in levels, above which it is looked at again."""
+        return min(max(NOISE_FACTOR * (self.noise or 0.0), LEAST_LEVELS), MOST_LEVELS)
+
+    def forget(self) -> None:
+        """Begin anew: what was found so far cannot be relied on."""
+        self._levels = []
+
+    def plan(self, pixels: Pixels, seconds: float) -> Plan:
+        """What to look at in uint8 ``[H, W, 3]`` BGR, taken at ``seconds`` of the source's clock.
+
+        A frame of another size, or a clock that goes back, begins anew.
+        """
+        height, width = pixels.shape[:2]
+        means = self.blocks.means(pixels)
+        if (
+            not self._levels
+            or self._sweep <= 0
+            or (width, height) != self._size
+            or seconds < self._last_seconds
+        ):
+            self._begin(width, height, means, seconds)
+        self._gap, self._last_seconds = seconds - self._last_seconds, seconds
+        self._noise.measure(means)
+        masks, counts = [], np.zeros(3, np.int64)
+        for level in self._levels:
+            mask, counted = self._to_look_at(level, means, seconds)
+            masks.append(mask)
+            counts += counted
+        views = [self.blocks.views(self._detector, each.view, mask) for each, mask in self._pairs(masks)]
+        return Plan(
+            tuple(view for group in views for view in group),
+            tuple(number for number, group in enumerate(views) for _ in group),
+            tuple(masks),
+            self._levels,
+            *counts.tolist(),
+        )
+
+    def settle(self, plan: Plan, found: Sequence[Detections]) -> list[Detections]:
+        """What is in each level of a frame, given what was found in the views that were looked at.
+
+        Raises DetectionError where something that the frame keeps has not been searched since it changed.
+        """
+        known = True
+        for number, (level, mask) in enumerate(zip(plan.levels, plan.masks, strict=True)):
+            new = [each for each, owner in zip(found, plan.owners, strict=True) if owner == number]
+            # What touches nothing that was to be looked at is known already, and may be cut off here.
+            fresh = [self._chosen(level, each, mask, touching=True) for each in new]
+            level.found = _together([self._chosen(level, level.found, mask, touching=False), *fresh])
+            level.unknown &= ~mask
+            known = known and not level.unknown.any()
+        if not known:
+            raise DetectionError(
+                Reason.DETECTOR_ERROR, "a part in which nothing has changed could not be searched before"
+            )
+        return [level.found for level in plan.levels]
+
+    @staticmethod
+    def fail(plan: Plan) -> None:
+        """Looking at a frame has failed: what was to be looked at in it must be looked at again."""
+        for level, mask in zip(plan.levels, plan.masks, strict=True):
+            level.unknown |= mask
+
+    def _begin(self, width: int, height: int, means: Pixels, seconds: float) -> None:
+        self._size, self._last_seconds = (width, height), seconds
+        self._levels = []
+        for view in self._detector.views(width, height, self._search):
+            parts = _parts(view, self.blocks.nothing(view).shape)
+            due = np.full(len(parts), seconds)
+            unknown = ~self.blocks.nothing(view)
+            self._levels.append(Level(view, means[self.blocks.of(view)].copy(), unknown, parts, due))
+
+    def _pairs(self, masks: Sequence[Mask]) -> list[tuple[Level, Mask]]:
+        return list(zip(self._levels, masks, strict=True))
+
+    def _to_look_at(self, level: Level, means: Pixels, seconds: float) -> tuple[Mask, tuple[int, int, int]]:
+        """The blocks of a level to look at, and how many parts are looked at, kept and swept.
+
+        These blocks count as looked at from now on.
+        """
+        now = means[self.blocks.of(level.view)]
+        changed = (_change(now, level.reference) > self.limit) | level.unknown
+        mask, looked, swept = changed.copy(), 0, 0
+        for number, part in enumerate(level.parts):
+            due = seconds + self._gap > level.due[number]
+            touched = bool(changed[part].any())
+            looked += touched or due
+            swept += due and not touched
+            if due:
+                mask[part] = True
+            if mask[part].all():
+                level.due[number] = seconds + self._interval(number, len(level.parts))
+        level.reference[mask] = now[mask]
+        return mask, (looked, len(level.parts) - looked, swept)
+
+    def _interval(self, number: int, parts: int) -> float:
+        """After how many seconds a part is looked at although nothing has changed."""
+        return self._sweep * (1 - SWEEP_SPREAD * number / parts)
+
+    def _chosen(self, level: Level, found: Detections, mask: Mask, *, touching: bool) -> Detections:
+        chosen = self.blocks.touching(level.view, found.boxes, mask) == touching
+        by = None if found.by is None else found.by[chosen]
+        return Detections(found.boxes[chosen], found.scores[chosen], by)
+
+
+def _change(first: Pixels, second: Pixels) -> Pixels:
+    """The largest difference of the three colours, uint8 ``[rows, columns]``."""
+    blue, green, red = cv2.split(cv2.absdiff(first, second))
+    return np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8)
+
+
+def _parts(view: View, shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
+    """Divide the blocks of a view into parts that are swept one after the other."""
+    rows, columns = (
+        max(1, -(-inner // PART_SIDE)) for inner in (view.letterbox.inner_height, view.letterbox.inner_width)
+    )
+    if view.margin >= max(view.x2 - view.x1, view.y2 - view.y1):  # looking at a part is looking at all of it
+        rows = columns = 1
+    tall, wide = -(-shape[0] // rows), -(-shape[1] // columns)
+    return [
+        (slice(top, top + tall), slice(left, left + wide))
+        for top in range(0, shape[0], tall)
+        for left in range(0, shape[1], wide)
+    ]
+
+
+def _together(found: Sequence[Detections]) -> Detections:
+    numbered = any(each.by is not None for each in found if len(each.boxes))
+    return Detections(
+        np.concatenate([each.boxes for each in found]),
+        np.concatenate([each.scores for each in found]),
+        np.concatenate([each.numbers for each in found]) if numbered else None,
+    )
