@@ -24,7 +24,8 @@ import pytest
 from rich.console import Console
 
 from edge.commands import doctor
-from edge.config import CameraConfig, make_config, read_config
+from edge.commands.doctor_cameras import check_camera as doctor_rows
+from edge.config import CameraConfig, PrivacyConfig, make_config, read_config
 from edge.daemon import read_status as snapshot
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.recorded_settings import settings_of
@@ -133,10 +134,10 @@ def told_of(camera: CameraConfig) -> Iterator[str]:
     yield status.model_dump_json()
     yield (metrics.text() + gauges_text(status)).decode()
     yield json.dumps([box_state(status), camera_state(seen, status.store_folder)])
-    check = doctor._source("front", camera)
-    yield json.dumps(asdict(check))
+    checks = list(doctor_rows("front", camera, PrivacyConfig(), None))
+    yield json.dumps([asdict(check) for check in checks])
     table = io.StringIO()
-    Console(file=table, width=1000).print(doctor.doctor_table([check]))
+    Console(file=table, width=1000).print(doctor.doctor_table(checks))
     yield table.getvalue()
 
 
