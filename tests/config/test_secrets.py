@@ -30,6 +30,7 @@ from edge.daemon import read_status as snapshot
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.recorded_settings import settings_of
 from edge.daemon.run import run_daemon
+from edge.detection.views import Search
 from edge.errors import ConfigError
 from edge.mqtt.messages import box_state, camera_state
 from edge.sources import make_source
@@ -128,7 +129,8 @@ def told_of(camera: CameraConfig) -> Iterator[str]:
     yield f"{capture.source.label} {capture.last_error} {camera!r}"
     metrics = Metrics()
     metrics.add_camera("front")
-    pipeline = SimpleNamespace(metrics=metrics, lanes={"front": SimpleNamespace(capture=capture)})
+    lane = SimpleNamespace(capture=capture, search=Search(), gate=SimpleNamespace(noise=None, limit=3.0))
+    pipeline = SimpleNamespace(metrics=metrics, lanes={"front": lane})
     seen = snapshot._camera(cast(Pipeline, pipeline), "front")
     status = make_status(seen, problems=[capture.last_error], degraded=[capture.last_error])
     yield status.model_dump_json()
