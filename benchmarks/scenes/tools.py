@@ -30,8 +30,11 @@ from convert.training.datasets import DatasetError
 from edge.frames import Pixels
 from edge.store import log_format
 
-SMALL_CANVAS = {"detector": {"size_pixels": "640x384", "score_begin": 0.35, "score_continue": 0.2}}
-"""Every frame scaled to 640x384: quick, and blind to small faces."""
+SMALL_CANVAS: dict[str, dict[str, Any]] = {
+    "detector": {"canvas": "640x384", "score_begin": 0.35, "score_continue": 0.2},
+    "privacy": {"smallest_face_pixels": 1000, "sweep_seconds": 0},
+}
+"""Every frame scaled to 640x384, for which no face is too small: quick, and blind to small ones."""
 RUN_SECONDS = 3600
 """A tool that takes longer has failed."""
 
