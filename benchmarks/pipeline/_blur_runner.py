@@ -2,8 +2,8 @@
 
 ``FACE`` is that of ``edge blur --smallest-face``. The work is that of the command, and so is what closes the
 process to others. As in ``_deface_runner.py``, the detector is open before the clock starts, which stops when
-the video is written. Prints one JSON object: ``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and ``covered``, for each frame the boxes
-``x1 y1 x2 y2`` in pixels that were covered.
+the video is written. Prints one JSON object: ``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and
+``covered``, for each frame the boxes ``x1 y1 x2 y2`` in pixels that were covered.
 """
 
 from __future__ import annotations
