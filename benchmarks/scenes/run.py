@@ -6,8 +6,9 @@ after faces that the set does not label were added (benchmarks/scenes/labels.py)
 Detectors look at each still once (benchmarks/scenes/one_look.py). Then stills go through ``edge blur`` and
 deface, clips through ``edge run`` and deface, each by its own command with its defaults
 (benchmarks/scenes/tools.py). There are clips of a camera that drifts, so that all of every frame changes, and
-of one that hangs still, with people and without (*parked*; benchmarks/scenes/walkers.py). What is left of each
-labelled face is judged on the pixels that they wrote (benchmarks/scenes/judge.py). A frame that was not stored leaves nothing, and its faces do not count.
+of one that hangs still (benchmarks/scenes/walkers.py), with people and without (*parked*). What is left of
+each labelled face is judged on the pixels that they wrote (benchmarks/scenes/judge.py). A frame that was not
+stored leaves nothing, and its faces do not count.
 """
 
 from __future__ import annotations

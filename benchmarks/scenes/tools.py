@@ -45,9 +45,7 @@ RUN_SECONDS = 3600
 """A tool that takes longer has failed."""
 
 _SCRIPT = Path(sys.executable).with_name("edge")
-_PARTS = re.compile(
-    r"camera \S+: captured .*, (\d+) parts looked at \((\d+) only swept\), (\d+) kept$", re.MULTILINE
-)
+_PARTS = re.compile(r"camera \S+: looked at (\d+) parts of frames \((\d+) of them .*\), left out (\d+) in ")
 
 
 Truth = Callable[[int], tuple[Floats, list[LabelledObject]]]

@@ -1,9 +1,9 @@
 """A camera that hangs still: heads walk before a background that never changes.
 
-Heads are those of labelled pictures, with their shoulders, at their own scale. Some stand, some walk within the
-picture, some enter it and some leave it, each at a speed of its own; none hides another. The background is made
-of pictures of the set that show no labelled face or, where it has none, a plain brick wall. Noise and coding
-are those of the clips that drift (benchmarks/scenes/packing.py).
+Heads are those of labelled pictures, with their shoulders, at their own scale. Some stand, some walk within
+the picture, some enter it and some leave it, each at a speed of its own; none hides another. The background
+is made of pictures of the set that show no labelled face or, where it has none, a plain brick wall. Noise and
+coding are those of the clips that drift (benchmarks/scenes/packing.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WAYS = ("stand", "walk", "enter", "leave")
 """What heads do, in turn."""
 TRIES = 200
 """How often another place is tried for a head that would hide another one."""
-ROOM = 0.5
+ROOM = 0.4
 """The surroundings of a face that its picture must show, as a share of the face's sides."""
 
 
@@ -89,7 +89,7 @@ class FixedScene:
 
     def draw(self, number: int) -> Pixels:
         """Frame ``number`` (from 0), uint8 ``[H, W, 3]`` BGR, without noise."""
-        frame = self.background.copy()
+        frame: Pixels = self.background.copy()
         for walker in self.walkers:
             _paste(frame, walker.head, *walker.corner(number))
         return frame
@@ -111,15 +111,14 @@ def fixed_scenes(
     can walk. The same pictures give the same scenes. Raises PictureError."""
     heads = heads_of(pictures)
     random = np.random.default_rng(5)
-    random.shuffle(heads)  # type: ignore[arg-type]  # a list will do
+    random.shuffle(heads)
     width, height = size[0] & ~1, size[1] & ~1
     count = min(most, MOST_SCENES, math.ceil(len(heads) / HEADS))
     backgrounds = islice(cycle(_backgrounds(pictures, width, height)), count)
+    groups = [heads[begin : begin + HEADS] for begin in range(0, count * HEADS, HEADS)]
     return [
-        FixedScene(
-            background, _placed(heads[number * HEADS : (number + 1) * HEADS], background, frames, random)
-        )
-        for number, background in enumerate(backgrounds)
+        FixedScene(background, _placed(group, background, frames, random))
+        for group, background in zip(groups, backgrounds, strict=True)
     ]
 
 
@@ -234,8 +233,8 @@ def _meet(first: Ints, second: Ints) -> bool:
 
 
 def _start(head: Head, way: str, size: tuple[int, int], frames: int, random: np.random.Generator) -> Walker:
-    """Where a head begins and how it moves. One that enters or leaves has its face at the left or right edge of
-    the frame halfway through the clip."""
+    """Where a head begins and how it moves. One that enters or leaves has its face at the left or right edge
+    of the frame halfway through the clip."""
     width, height = head.size
     y = random.uniform(0, max(0, size[1] - height))
     x = random.uniform(0, max(0, size[0] - width))
