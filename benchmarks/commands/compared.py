@@ -180,6 +180,7 @@ def scenes(
     split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = DEFAULT_SIZE,
     frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 10,
+    fixed_frames: Annotated[int, typer.Option(min=1, help="Length of clips of a fixed camera.")] = 60,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
     detector: Annotated[
         list[str] | None,
@@ -220,6 +221,7 @@ def scenes(
             split=cast("Split | None", split and split.value),
             size=_size(size),
             frames=frames,
+            fixed_frames=fixed_frames,
             limit=limit,
             reference=_reference(reference) if reference else None,
             detectors=[detectors.parse(text) for text in detector or ()] or run.DEFAULT_LOOKS,

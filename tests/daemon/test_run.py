@@ -82,6 +82,12 @@ def test_a_whole_clip_is_stored_and_no_face_is_found_on_it(
     assert len(written) == 30
     assert all(path.suffix == ".jpg" for path in written)
     assert re.search(r"camera front: captured 30, written 30, dropped none, state ended", done.stderr)
+    (parts,) = re.findall(
+        r"front: looked at (\d+) parts of frames \((\d+) of them .* due\), left out (\d+) in", done.stderr
+    )
+    looked, swept, kept = map(int, parts)
+    assert swept <= looked
+    assert looked + kept >= 30
     assert find_faces(written) == []
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in written)
     # Nothing else was written anywhere near
