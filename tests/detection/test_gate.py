@@ -147,7 +147,7 @@ def test_every_part_is_looked_at_in_time(per_second: int, sweep_seconds: float) 
     plan = lane.plan(STILL, 0.0)
     last = {(n, m): 0.0 for n, level in enumerate(plan.levels) for m in range(len(level.parts))}
     most, swept = 0, 0
-    for number in range(1, int(4 * sweep_seconds * per_second) + 1):
+    for number in range(1, int(3 * sweep_seconds * per_second) + 1):
         seconds = number / per_second
         lane.settle(STILL, plan)
         plan = lane.plan(STILL, seconds)
@@ -163,7 +163,7 @@ def test_every_part_is_looked_at_in_time(per_second: int, sweep_seconds: float) 
             last[part] = seconds
         assert min(last.values()) >= seconds - sweep_seconds - 1e-9
         most, swept = max(most, len(looked)), swept + len(looked)
-    assert swept >= 4 * len(last) - len(last)
+    assert swept >= 3 * len(last)
     if per_second * sweep_seconds >= 4:
         assert most < len(last)
 
@@ -287,7 +287,8 @@ def test_several_detectors_have_levels_of_their_own() -> None:
 def test_levels_in_which_nothing_was_found_join_those_that_found() -> None:
     """The number of the detector stays with each box."""
     blind, seeing = Painted(), Painted()
-    blind.look = lambda pixels, looked_at: [Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))] * len(looked_at)  # type: ignore[method-assign]  # fmt: skip
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    blind.look = lambda pixels, looked_at: [nothing] * len(looked_at)  # type: ignore[method-assign]
     both = joint(blind, seeing)
     gate = Gate(both, SEARCH, SWEEP)
     frame = paint(STILL, 300, 200)
@@ -309,28 +310,26 @@ def test_a_still_picture_has_no_noise() -> None:
 
 def test_the_limit_follows_the_noise_between_its_ends() -> None:
     limits, levels = [], []
-    for sigma in (1, 3, 6, 12, 25):
+    for sigma in (1, 3, 6, 9):
         lane = Lane()
-        for frame in noisy(sigma, 8):
+        for frame in noisy(sigma, 5):
             lane(frame)
             assert LEAST_LEVELS <= lane.gate.limit <= MOST_LEVELS
         assert lane.gate.noise is not None
         limits.append(lane.gate.limit)
         levels.append(lane.gate.noise)
     assert limits == sorted(limits)
-    assert levels[:3] == sorted(levels[:3])
-    assert limits[0] == LEAST_LEVELS
-    assert limits[-1] == MOST_LEVELS
+    assert levels == sorted(levels)
+    assert limits[0] == LEAST_LEVELS < limits[-1]
 
 
 def test_a_picture_noisier_than_the_highest_limit_is_looked_at_all_the_time() -> None:
     lane = Lane()
-    for number, frame in enumerate(noisy(40, 6)):
+    for number, frame in enumerate(noisy(40, 4)):
         plan = lane.plan(frame)
         lane.settle(frame, plan)
-        assert {(view.x1, view.y1, view.x2, view.y2) for view in plan.views} == {(0, 0, WIDTH, HEIGHT)}, (
-            number
-        )
+        looked = {(view.x1, view.y1, view.x2, view.y2) for view in plan.views}
+        assert looked == {(0, 0, WIDTH, HEIGHT)}, number
     assert lane.gate.limit <= MOST_LEVELS
 
 
@@ -397,7 +396,7 @@ def test_a_face_is_found_at_any_time_whatever_else_moves() -> None:
     random = np.random.default_rng(8)
     lane, whole = Lane(), Painted()
     faces: list[tuple[int, int]] = []
-    for _ in range(150):
+    for _ in range(60):
         faces = [(x + int(random.integers(-6, 7)), y) for x, y in faces if random.random() < 0.9]
         faces = [(min(max(x, 0), WIDTH - 24), y) for x, y in faces]
         if random.random() < 0.5:
