@@ -10,7 +10,7 @@ Close-ups, which are too large for the finest level, are found in a small view o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, log
+from math import ceil, inf, log
 
 from edge import boxes as geometry
 from edge.boxes import Letterbox
@@ -26,8 +26,10 @@ LONGEST_SIDE = 1920
 """Longest side of a canvas whose size neither the detector nor the configuration fixes, in pixels."""
 CLOSE_UP_SIDE = 480
 """Longer side of the canvas for close-ups, and of the smallest canvas for a whole frame, in pixels."""
-PARTS_FROM = 640
-"""Longer side of a canvas from which on only parts of it may be looked at, in pixels."""
+PARTS_FROM, PARTS_FIRST, PARTS_RATIO = 640, 240, 2.6
+"""Where only parts of a frame are looked at: longer side of a canvas from which on that is worth it, and that
+of the canvas for close-ups (pixels); and how much finer than the one before each level is at most. The closer
+they are, the smaller the faces that the finer one must find, and the less it must see around a change."""
 TURNS = (1, 2, 3)
 """Quarter turns at which faces are looked for that do not stand upright."""
 
@@ -65,10 +67,10 @@ class Search:
 class View:
     """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
 
-    It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Boxes
-    whose longer side is less than ``least`` pixels of the frame do not count: a finer view looks for them. A
-    coarser one looks for those of more than ``margin`` pixels. ``detector`` is the number of the one that
-    looks.
+    It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Where a
+    finer view looks too, ``least`` is not 0: boxes whose longer side is less than that many pixels of the frame
+    do not count. A coarser view looks for those of more than ``margin`` pixels. ``detector`` is the number of
+    the one that looks.
     """
 
     x1: int
@@ -159,10 +161,13 @@ def _free(
     width: int, height: int, scale: float, smallest: float, search: Search, canvas: FreeCanvas
 ) -> list[View]:
     longer = max(width, height)
-    if longer * scale <= (PARTS_FROM if search.in_parts else 2 * CLOSE_UP_SIDE):
+    limit, side, ratio = 2 * CLOSE_UP_SIDE, CLOSE_UP_SIDE, inf
+    if search.in_parts:
+        limit, side, ratio = PARTS_FROM, PARTS_FIRST, PARTS_RATIO
+    if longer * scale <= limit:
         return [View(0, 0, width, height, canvas.letterbox(width, height, scale))]
-    first = canvas.letterbox(width, height, CLOSE_UP_SIDE / longer)
-    return _tiles(width, height, first, scale, smallest, canvas)
+    first = canvas.letterbox(width, height, side / longer)
+    return _tiles(width, height, first, scale, smallest, canvas, ratio)
 
 
 def _tiles(
@@ -172,18 +177,20 @@ def _tiles(
     finest: float,
     smallest: float,
     canvas: Canvas | FreeCanvas,
+    most: float = inf,
 ) -> list[View]:
     """The whole frame with ``first``, and the tiles that it takes to reach the scale ``finest``.
 
     ``smallest`` is the width in pixels of the canvas from which a face is found. If one level of tiles would
-    have to overlap by more than half, there are coarser ones in between.
+    have to overlap by more than half, or be more than ``most`` times as fine as the one before, there are
+    coarser ones in between.
     """
     coarse = _scale(first)
     if coarse >= finest:
         return [View(0, 0, width, height, first)]
     # Twice the smallest face of the coarser level, so that a face at an edge is seen with its surroundings.
     overlap_on_canvas = 2 * smallest
-    ratio = max(2.0, min(canvas.limits) / (2 * overlap_on_canvas))
+    ratio = max(2.0, min(most, min(canvas.limits) / (2 * overlap_on_canvas)))
     levels = ceil(log(finest / coarse) / log(ratio))
     step = (finest / coarse) ** (1 / levels)
     views = [View(0, 0, width, height, first, smallest / coarse)]
