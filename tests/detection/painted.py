@@ -47,6 +47,7 @@ def _found(pixels: Pixels, view: View) -> Detections:
     x, y, width, height = stats[1:, :4].T
     corner = np.array([view.x1, view.y1, view.x1, view.y1])
     boxes = np.stack([x, y, x + width, y + height], axis=1) + corner
+    boxes = boxes[np.maximum(width, height) >= view.least]
     return Detections(boxes.astype(np.float32), np.full(len(boxes), 0.9, np.float32))
 
 
