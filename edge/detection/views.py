@@ -68,7 +68,7 @@ class View:
     """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
 
     It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Where a
-    finer view looks too, ``least`` is not 0: boxes whose longer side is less than that many pixels of the frame
+    finer view looks too, ``least`` is not 0: boxes whose longer side is less than that (pixels of the frame)
     do not count. A coarser view looks for those of more than ``margin`` pixels. ``detector`` is the number of
     the one that looks.
     """

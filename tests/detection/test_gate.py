@@ -384,7 +384,8 @@ def test_only_blocks_that_are_looked_at_are_compared_anew() -> None:
     """A change beside one that adds up does not hide it."""
     lane = Lane(sweep_seconds=60)
     lane(STILL)
-    for number in range(1, 5):
+    first = LEAST_LEVELS + 1  # the change that exceeds the limit
+    for number in range(1, first + 1):
         frame = STILL.copy()
         frame[304:328, 400:424] += np.uint8(number)
         frame[304:328, 424:448] = 255 * (number % 2)
@@ -393,8 +394,8 @@ def test_only_blocks_that_are_looked_at_are_compared_anew() -> None:
         level = plan.levels[-1]
         rows, columns = slice(304 // 8, 328 // 8), slice(400 // 8, 424 // 8)
         assert plan.masks[-1][rows, 424 // 8 : 448 // 8].all()
-        assert bool(plan.masks[-1][rows, columns].all()) == (number == 4)
-        assert (level.reference[rows, columns] == 90 + (4 if number == 4 else 0)).all()
+        assert bool(plan.masks[-1][rows, columns].all()) == (number == first)
+        assert (level.reference[rows, columns] == 90 + (first if number == first else 0)).all()
 
 
 def test_a_face_is_found_at_any_time_whatever_else_moves() -> None:
