@@ -21,7 +21,7 @@ import pytest
 
 from edge.blur import regions_of
 from edge.boxes import Floats, iou
-from edge.config import BlurConfig
+from edge.config import BlurConfig, make_config
 from edge.detection.detector import Detector
 from edge.detection.rescan import FACE_SCORE, find_faces
 from edge.files import batch
@@ -39,7 +39,7 @@ def anonymize(paths: list[Path], out: Path, detector: Detector) -> list[batch.Ou
     plan = batch.make_plan(paths, out)
     assert plan.refused == []
     done: list[int] = []
-    outcomes = list(batch.run(plan.jobs, detector, BlurConfig(), OPTIONS, done.append))
+    outcomes = list(batch.run(plan.jobs, detector, make_config({}, "test"), OPTIONS, done.append))
     assert [outcome.state for outcome in outcomes] == ["written"] * len(plan.jobs)
     assert sum(done) == sum(outcome.frames for outcome in outcomes)
     return outcomes
