@@ -107,11 +107,11 @@ def test_what_the_last_look_finds_is_covered_and_said(tmp_path: Path, blur: Run)
     assert ", more covered on 3 after the last look, 0 refused" in output
     picture, *frames = written(tmp_path)
     assert is_covered(picture)
-    assert (picture[:4] != SOLID).all()  # and no more than that
+    assert (picture[:, :4] != SOLID).all()  # and no more than that
     x1, y1, x2, y2 = map(int, FACE)
     for frame in frames:
         assert np.abs(frame[y1:y2, x1:x2].astype(int) - SOLID).max() <= 6  # coding
-        assert np.abs(frame[:4].astype(int) - SOLID).max() > 20
+        assert np.abs(frame[:, :4].astype(int) - SOLID).max() > 20
 
 
 def test_where_a_face_stays_everything_is_covered_and_said(tmp_path: Path, blur: Run) -> None:
