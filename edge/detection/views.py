@@ -139,22 +139,23 @@ def views_of(
     ``smallest_on_canvas`` is the width in pixels of the canvas from which the detector finds a face. The view
     of the whole frame comes first, then one level of tiles after the other.
     """
-    needed = smallest_on_canvas / search.smallest_face
-    if isinstance(canvas, FreeCanvas):
-        upright = _free(
-            width,
-            height,
-            max(needed, search.least_side / max(width, height)),
-            smallest_on_canvas,
-            search,
-            canvas,
-        )
-    else:
-        first = canvas.letterbox(width, height, needed)
-        upright = _tiles(width, height, first, needed, smallest_on_canvas, canvas)
+    upright = _upright(width, height, search, smallest_on_canvas, canvas)
     if not search.any_orientation:
         return upright
-    return upright + [_turned(view, turn, canvas) for turn in TURNS for view in upright]
+    # A canvas of fixed size is not turned with the frame, so its tiles must be those of a frame that is.
+    lying = _upright(height, width, search, smallest_on_canvas, canvas)
+    return upright + [_turned(view, turn) for turn in TURNS for view in (lying if turn % 2 else upright)]
+
+
+def _upright(
+    width: int, height: int, search: Search, smallest: float, canvas: Canvas | FreeCanvas
+) -> list[View]:
+    needed = smallest / search.smallest_face
+    if isinstance(canvas, FreeCanvas):
+        scale = max(needed, search.least_side / max(width, height))
+        return _free(width, height, scale, smallest, search, canvas)
+    first = canvas.letterbox(width, height, needed)
+    return _tiles(width, height, first, needed, smallest, canvas)
 
 
 def _free(
@@ -193,18 +194,27 @@ def _tiles(
     ratio = max(2.0, min(most, min(canvas.limits) / (2 * overlap_on_canvas)))
     levels = ceil(log(finest / coarse) / log(ratio))
     step = (finest / coarse) ** (1 / levels)
-    views = [View(0, 0, width, height, first, smallest / coarse)]
+    views = [View(0, 0, width, height, first, _least(smallest, coarse, coarse * step, canvas))]
     for level in range(1, levels + 1):
         overlap = ceil(overlap_on_canvas / coarse)
         coarse *= step
         longest = [int(limit / coarse) for limit in canvas.limits]
-        least = smallest / coarse if level < levels else 0.0
+        least = _least(smallest, coarse, coarse * step, canvas) if level < levels else 0.0
         views += [
             View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, overlap)
             for y1, y2 in _spans(height, longest[1], overlap)
             for x1, x2 in _spans(width, longest[0], overlap)
         ]
     return views
+
+
+def _least(smallest: float, coarse: float, fine: float, canvas: Canvas | FreeCanvas) -> float:
+    """Boxes below this many pixels of the frame are left to the next level, at the scale ``fine``.
+
+    Its tiles overlap by at least as much; on a canvas that is very small for the detector, that is less than
+    the smallest face of this level.
+    """
+    return min(smallest / coarse, *(int(limit / fine) // 2 for limit in canvas.limits))
 
 
 def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) -> View:
@@ -214,11 +224,15 @@ def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) 
     return replace(view, x1=x1, y1=y1, x2=x2, y2=y2, letterbox=letterbox)
 
 
-def _turned(view: View, turn: int, canvas: Canvas | FreeCanvas) -> View:
-    width, height = view.x2 - view.x1, view.y2 - view.y1
+def _turned(view: View, turn: int) -> View:
+    """A view of a frame that was turned by ``turn`` quarters, as it lies in the frame itself.
+
+    After an odd number of quarters x and y change places. The tiles are mirrored by that, but overlap as
+    before.
+    """
     if turn % 2:
-        width, height = height, width
-    return replace(view, turn=turn, letterbox=canvas.letterbox(width, height, _scale(view.letterbox)))
+        view = replace(view, x1=view.y1, y1=view.x1, x2=view.y2, y2=view.x2)
+    return replace(view, turn=turn)
 
 
 def _scale(letterbox: Letterbox) -> float:

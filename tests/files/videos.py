@@ -13,7 +13,7 @@ import av
 import cv2
 import numpy as np
 
-from edge.config import BlurConfig
+from edge.config import make_config
 from edge.detection.detector import Detector
 from edge.files.video import VideoResult, anonymize_video
 from edge.frames import Pixels
@@ -123,7 +123,7 @@ def run(source: Path, target: Path, detector: Detector, *, keep_audio: bool = Fa
         source,
         target,
         detector,
-        BlurConfig(hold_before_frames=10),
+        make_config({"blur": {"hold_before_frames": 10}}, "test"),
         workers=2,
         keep_audio=keep_audio,
         replace=True,
