@@ -78,8 +78,8 @@ def _no_rights_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def detector() -> Detector:
-    """The shipped detector at the frame's own size, on one thread per call."""
-    config = DetectorConfig(provider="cpu", size_pixels="native", threads=1, timeout_seconds=60)
+    """The shipped detector, on one thread per call."""
+    config = DetectorConfig(provider="cpu", threads=1, timeout_seconds=60)
     return open_detector(read_detector(None), config)
 
 

@@ -12,6 +12,7 @@ from edge.detection.detector import Detections, Detector
 from edge.detection.joint import Detectors, Member
 from edge.detection.kinds import FACE, Kind
 from edge.frames import Pixels
+from tests.one_view import OneView
 
 PLATE = Kind("plate", "box")
 Rows = Sequence[Sequence[float]]
@@ -27,17 +28,16 @@ class FakeSession:
     name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
 
 
-class Answers:
+class Answers(OneView):
     """Stands in for a detector: finds what ``answer`` says of the pixels."""
 
     session = FakeSession()
-    runs_per_frame = 1
 
     def __init__(self, answer: Callable[[Pixels], Rows], score_begin: float = 0.5) -> None:
         self.score_begin = self.score_continue = self.score_last_look = score_begin
         self._answer = answer
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         return found(self._answer(pixels))
 
 

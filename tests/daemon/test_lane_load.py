@@ -52,7 +52,7 @@ def test_a_stopped_box_detects_nothing_and_stores_nothing(tmp_path: Path, on_fai
     force(pipeline, LoadLevel.STOPPED)
     run(pipeline)
     check_accounts(metrics)
-    assert detector.tiles == []
+    assert detector.looks == 0
     assert stored(tmp_path) == []
     assert metrics.count("frames_dropped", "test", Reason.LOAD) == 8
     status = read_status(pipeline)
@@ -88,7 +88,7 @@ def test_a_file_waits_while_the_box_is_stopped(tmp_path: Path) -> None:
         force(pipeline, LoadLevel.STOPPED if 5 <= tick < 40 else LoadLevel.FULL)
         more = pipeline.tick(0.01)
         if 5 <= tick < 40:
-            runs.append(len(detector.tiles))
+            runs.append(detector.looks)
             assert more
         if not more:
             break
@@ -108,16 +108,16 @@ def test_a_file_that_waits_when_the_process_ends_is_counted(tmp_path: Path) -> N
     assert pipeline.tick(0.1)
     pipeline.stop()
     check_accounts(metrics)
-    assert detector.tiles == []
+    assert detector.looks == 0
     assert metrics.count("frames_dropped", "test", Reason.LOAD) >= 1
     assert stored(tmp_path) == []
 
 
 def test_a_lower_rate_rests_after_each_detection(tmp_path: Path) -> None:
     class Slow(Truthful):
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             time.sleep(0.02)
-            return super().detect(pixels, tiles=tiles)
+            return super().find(pixels)
 
     detector = Slow()
     pipeline, metrics = make(
@@ -420,9 +420,9 @@ def test_the_last_look_makes_up_for_a_detector_that_sometimes_misses(
     """It misses the face in some pictures the first time, and sometimes fails."""
 
     class Moody(Truthful):
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             first = number_of(pixels) not in self.raw
-            found = super().detect(pixels, tiles=tiles)
+            found = super().find(pixels)
             return found.at_least(2.0) if first and number_of(pixels) in blind else found
 
     folder, detector = tmp_path_factory.mktemp("store"), Moody(dict.fromkeys(faults, broken()))
@@ -446,5 +446,5 @@ def test_visibility_is_checked_before_detection_on_every_level(
         _, metrics = step(chosen, 3, detector, each, live=True)
         reason = Reason.LOAD if level == LoadLevel.STOPPED else Reason.OBSTRUCTED
         assert metrics.count("frames_dropped", "test", reason) == 3
-        assert detector.tiles == []
+        assert detector.looks == 0
     assert stored(tmp_path) == []
