@@ -29,9 +29,7 @@ class OneView:
 
     def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
         boxes = np.concatenate([NO_BOXES, *(each.boxes for each in found)])
-        return Detections(
-            boxes, np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
-        )
+        return Detections(boxes, np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)]))
 
     def detect(self, pixels: Pixels, search: Search = EVERYTHING) -> Detections:
         height, width = pixels.shape[:2]

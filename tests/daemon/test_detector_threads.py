@@ -212,6 +212,7 @@ NUMBERS = st.sets(st.integers(0, 15))
     last_look=st.sampled_from(["always", "covered", "off"]),
     on_failure=st.sampled_from(["drop", "cover"]),
     interval=st.sampled_from([0, 0, 0.1]),
+    sweep=st.sampled_from([0, 2]),
     live=st.booleans(),
 )
 def test_runs_that_overlap_store_what_single_runs_do(
@@ -223,6 +224,7 @@ def test_runs_that_overlap_store_what_single_runs_do(
     last_look: str,
     on_failure: str,
     interval: float,
+    sweep: float,
     live: bool,
 ) -> None:
     """To the pixel and to the count, whatever the detector misses and however long it takes."""
@@ -231,7 +233,7 @@ def test_runs_that_overlap_store_what_single_runs_do(
         folder = tmp_path_factory.mktemp("store")
         chosen = config(
             folder,
-            privacy={"last_look": last_look, "on_failure": on_failure},
+            privacy={"last_look": last_look, "on_failure": on_failure, "sweep_seconds": sweep},
             blur={"hold_before_frames": before, "hold_after_seconds": 0.1},
             store={"interval_seconds": interval},
         )

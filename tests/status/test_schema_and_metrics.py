@@ -36,7 +36,7 @@ def samples(box: Box) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 def test_gauges_agree_with_the_status(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     yard = make_camera("yard", state="down", checked_seconds_ago=None, last_image=None, connections=3)
     status = make_status(
-        make_camera(), yard, problems=["no"], temperature_celsius=None, load_level="no_tiles"
+        make_camera(), yard, problems=["no"], temperature_celsius=None, load_level="motion_mask"
     )
     monkeypatch.setattr(box, "status", status)
     found = samples(box)
@@ -52,7 +52,7 @@ def test_gauges_agree_with_the_status(box: Box, monkeypatch: pytest.MonkeyPatch)
     assert value("camera_connections_total", camera="yard") == 3
     assert value("last_image_timestamp_seconds", camera="front") == MOMENT.timestamp()
     assert value("last_image_timestamp_seconds", camera="yard") is None
-    assert value("load_level", level="no_tiles") == 1
+    assert value("load_level", level="motion_mask") == 1
     assert value("load_level", level="full") == 0
     assert (value("healthy"), value("ready"), value("degraded")) == (1, 0, 0)
     assert value("known_face_age_seconds") == 12
