@@ -43,8 +43,6 @@ def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
         {
             "store": {"folder": "images", "interval_seconds": 0.5},
             "status": {"port": 0, "preview": chosen.preview},
-            # So that a slow or busy machine keeps up
-            "privacy": {"smallest_face_pixels": 40},
             "detector": {"provider": "cpu"},
         },
         "screenshot",
