@@ -43,8 +43,7 @@ def take(program: str, folder: Path, chosen: argparse.Namespace) -> bytes:
         {
             "store": {"folder": "images", "interval_seconds": 0.5},
             "status": {"port": 0, "preview": chosen.preview},
-            # A small canvas, so that a slow or busy machine keeps up
-            "detector": {"provider": "cpu", "size_pixels": "640x384"},
+            "detector": {"provider": "cpu"},
         },
         "screenshot",
     )

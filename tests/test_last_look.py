@@ -15,13 +15,14 @@ from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.last_look import take_last_look
 from edge.reasons import Reason
+from tests.one_view import OneView
 
 Make = Callable[..., RawFrame]
 NONE = np.zeros((0, 4), np.float32)
 ZONE = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.1), (0.0, 0.1))
 
 
-class Scripted:
+class Scripted(OneView):
     """Answers as told, call by call, and keeps what it was shown."""
 
     score_last_look = 0.35
@@ -30,7 +31,7 @@ class Scripted:
         self._answers = list(answers)
         self.shown: list[Pixels] = []
 
-    def detect(self, pixels: Pixels) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         self.shown.append(pixels)
         boxes = np.array(self._answers.pop(0), np.float32).reshape(-1, 4)
         return Detections(boxes, np.full(len(boxes), 0.9, np.float32))
@@ -116,7 +117,7 @@ def test_score_last_look_is_the_limit(raw: Make, score: float, taken: bool) -> N
     class Unsure(Scripted):
         score_last_look = float(np.float32(0.35))
 
-        def detect(self, pixels: Pixels) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             return Detections(np.array([[1, 1, 20, 20]], np.float32), np.array([score], np.float32))
 
     frame = raw()
@@ -147,10 +148,10 @@ def test_a_detector_that_fails_says_so(raw: Make, good_looks: int) -> None:
     """Also in the look after more was covered."""
 
     class Broken(Scripted):
-        def detect(self, pixels: Pixels) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             if not self._answers:
                 raise DetectionError(Reason.DETECTOR_TIMEOUT, "slow")
-            return super().detect(pixels)
+            return super().find(pixels)
 
     frame = raw()
     safe = blur.anonymize(frame, NONE, BlurConfig())

@@ -90,16 +90,22 @@ class CameraLane:
         return True
 
     def plan(self, frame: RawFrame) -> Plan | None:
-        """Which views of this frame to look at; None, and counted, when that fails."""
+        """Which views of this frame to look at; None, and counted, when that fails.
+
+        Then ``unplanned`` takes the frame, after all that came before it.
+        """
         try:
             return self.gate.plan(frame.pixels, frame.media_seconds)
         # As in detect: whatever went wrong, nothing can be detected on this frame.
         except Exception as error:
             self._failed(frame, error)
             self.gate.forget()
-            if self._shared.config.privacy.on_failure == "cover":
-                self._hold_frame(frame, None)
             return None
+
+    def unplanned(self, frame: RawFrame) -> None:
+        """Hold a frame for which no plan could be made, to cover it whole where the configuration says so."""
+        if self._shared.config.privacy.on_failure == "cover":
+            self._hold_frame(frame, None)
 
     def detect(self, frame: RawFrame, plan: Plan) -> Run:
         """Look at the views of a plan. A failure is counted. May run in any thread at ``LoadLevel.FULL``."""
@@ -136,6 +142,8 @@ class CameraLane:
         if found is not None or self._shared.config.privacy.on_failure == "cover":
             self._finisher.planned(frame, plan)
             self._hold_frame(frame, found)
+        else:
+            self._finisher.dropped(plan)
         self.last_detection = time.monotonic()
         self.seconds_per_frame = run.seconds + self.last_detection - begin
 

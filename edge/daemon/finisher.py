@@ -31,15 +31,22 @@ class Finisher:
         self._last_image = float("-inf")  # media seconds of its frame
         self._covered_frames = 0
         self._plans: dict[int, Plan] = {}
+        self._dropped: Plan | None = None  # what was looked at in frames that were dropped after that
         self._unpassed = Unpassed()
 
     def planned(self, frame: RawFrame, plan: Plan) -> None:
         """Remember which views of a frame were looked at, until it is finished."""
-        self._plans[frame.number] = plan
+        self._plans[frame.number] = plan.after(self._dropped)
+        self._dropped = None
+
+    def dropped(self, plan: Plan) -> None:
+        """A frame that was looked at will not come: the last look owes this to the next that does."""
+        self._dropped = plan.after(self._dropped)
 
     def forget(self) -> None:
         """Forget which views were looked at: the frames that wait are dropped."""
         self._plans.clear()
+        self._dropped = None
         self._unpassed.forget()
 
     def finish(self, due: list[Held]) -> None:

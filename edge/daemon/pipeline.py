@@ -124,12 +124,15 @@ class Pipeline:
         elif lane.admit(frame, self._pause_seconds(time.monotonic())):
             level = self.load.level
             plan = lane.plan(frame)
-            if plan is not None:
-                self._threads.begin(
-                    partial(lane.detect, frame, plan),
-                    partial(lane.after_detection, frame, plan, level),
-                    alone=level != LoadLevel.FULL,
-                )
+            if plan is None:
+                self._threads.finish_all()  # frames enter hold in their order
+                lane.unplanned(frame)
+                return
+            self._threads.begin(
+                partial(lane.detect, frame, plan),
+                partial(lane.after_detection, frame, plan, level),
+                alone=level != LoadLevel.FULL,
+            )
 
     @property
     def _blocked(self) -> Reason | None:

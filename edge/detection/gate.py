@@ -16,7 +16,7 @@ face of less than a tenth of the usual contrast may wait for the sweep.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -82,6 +82,13 @@ class Plan:
     looked: int
     kept: int
     swept: int
+
+    def after(self, earlier: Plan | None) -> Plan:
+        """This plan with what an earlier one of the same levels looked at."""
+        if earlier is None or earlier.levels is not self.levels:
+            return self
+        masks = zip(self.masks, earlier.masks, strict=True)
+        return replace(self, masks=tuple(mask | other for mask, other in masks))
 
 
 class _Noise:
@@ -149,14 +156,14 @@ class Gate:
         ):
             self._begin(width, height, means, seconds)
         self._gap, self._last_seconds = seconds - self._last_seconds, seconds
-        masks, counts = [], np.zeros(3, np.int64)
+        masks, views, counts = [], [], np.zeros(3, np.int64)
         for level in self._levels:
-            mask, counted = self._to_look_at(level, means, seconds)
+            mask, group, counted = self._to_look_at(level, means, seconds)
             masks.append(mask)
+            views.append(group)
             counts += counted
         # Afterwards: what has just appeared must not set the limit that it has to exceed.
         self._noise.measure(means)
-        views = [self.blocks.views(self._detector, each.view, mask) for each, mask in self._pairs(masks)]
         return Plan(
             tuple(view for group in views for view in group),
             tuple(number for number, group in enumerate(views) for _ in group),
@@ -199,28 +206,30 @@ class Gate:
             unknown = ~self.blocks.nothing(view)
             self._levels.append(Level(view, means[self.blocks.of(view)].copy(), unknown, parts, due))
 
-    def _pairs(self, masks: Sequence[Mask]) -> list[tuple[Level, Mask]]:
-        return list(zip(self._levels, masks, strict=True))
-
-    def _to_look_at(self, level: Level, means: Pixels, seconds: float) -> tuple[Mask, tuple[int, int, int]]:
-        """The blocks of a level to look at, and how many parts are looked at, kept and swept.
+    def _to_look_at(
+        self, level: Level, means: Pixels, seconds: float
+    ) -> tuple[Mask, list[View], tuple[int, int, int]]:
+        """The blocks of a level to look at, the views for that, and how many parts are looked at, kept and
+        swept.
 
         These blocks count as looked at from now on.
         """
         now = means[self.blocks.of(level.view)]
         changed = (_change(now, level.reference) > self.limit) | level.unknown
-        mask, looked, swept = changed.copy(), 0, 0
+        mask = changed.copy()
+        for part, due in zip(level.parts, level.due, strict=True):
+            mask[part] |= seconds + self._gap > due
+        views = self.blocks.views(self._detector, level.view, mask)
+        if any(_covers(view, level.view) for view in views):
+            mask[:] = True  # what is found anywhere in it counts, also where nothing has changed
+        looked = swept = 0
         for number, part in enumerate(level.parts):
-            due = seconds + self._gap > level.due[number]
-            touched = bool(changed[part].any())
-            looked += touched or due
-            swept += due and not touched
-            if due:
-                mask[part] = True
+            looked += bool(mask[part].any())
+            swept += bool(mask[part].any() and not changed[part].any())
             if mask[part].all():
                 level.due[number] = seconds + self._interval(number, len(level.parts))
         level.reference[mask] = now[mask]
-        return mask, (looked, len(level.parts) - looked, swept)
+        return mask, views, (looked, len(level.parts) - looked, swept)
 
     def _interval(self, number: int, parts: int) -> float:
         """After how many seconds a part is looked at although nothing has changed."""
@@ -236,6 +245,11 @@ def _change(first: Pixels, second: Pixels) -> Pixels:
     """The largest difference of the three colours, uint8 ``[rows, columns]``."""
     blue, green, red = cv2.split(cv2.absdiff(first, second))
     return np.asarray(cv2.max(cv2.max(blue, green), red), np.uint8)
+
+
+def _covers(view: View, other: View) -> bool:
+    """Whether a view shows the whole rectangle of another."""
+    return (view.x1, view.y1, view.x2, view.y2) == (other.x1, other.y1, other.x2, other.y2)
 
 
 def _parts(view: View, shape: tuple[int, ...]) -> list[tuple[slice, slice]]:

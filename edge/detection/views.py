@@ -123,7 +123,7 @@ class FreeCanvas:
     def letterbox(self, width: int, height: int, scale: float) -> Letterbox:
         """How a view of ``width`` x ``height`` pixels lies on it at this scale."""
         side = max(1, round(max(width, height) * scale))
-        return geometry.fit_native(width, height, side, side, self.multiple)
+        return geometry.fit_side(width, height, side, self.multiple)
 
     @property
     def limits(self) -> tuple[int, int]:

@@ -29,6 +29,11 @@ _CAMERA_GAUGES: tuple[tuple[str, str, Callable[[CameraStatus], float | None]], .
         lambda camera: camera.last_image.timestamp() if camera.last_image else None,
     ),
     (
+        "smallest_face_pixels",
+        "width of the smallest face that is looked for, in pixels of the camera's picture",
+        lambda camera: camera.smallest_face_pixels,
+    ),
+    (
         "covered_share",
         "share of the last stored image that is covered, 0..1",
         lambda camera: camera.covered_share,

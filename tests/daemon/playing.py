@@ -24,15 +24,22 @@ from edge.reasons import Reason
 from edge.sources import Source
 from edge.status.metrics import Metrics
 from edge.store.images import ImageStore
+from tests.one_view import OneView
 
 FACE = (40, 30, 80, 80)
 SECRET = 251  # inside FACE only; nothing stored may show it
 
 
+def mark(pixels: Pixels, number: int) -> None:
+    """Say in a frame which one it is, and change it where it is looked at again, but nobody seems to move."""
+    pixels[:10, :10] = 10 + number % 50
+    pixels[:8, 16:24] = 60 + 4 * (number % 5)
+
+
 def picture(number: int) -> Pixels:
     """Frame ``number``: uint8 ``[120, 160, 3]`` BGR with a mark of its number and the secret in FACE."""
     pixels = np.full((120, 160, 3), 60, np.uint8)
-    pixels[:10, :10] = 10 + number % 50  # frames differ
+    mark(pixels, number)
     x1, y1, x2, y2 = FACE
     pixels[y1:y2, x1:x2] = SECRET
     return pixels
@@ -110,18 +117,17 @@ class FakeSession:
     name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
 
 
-class FakeDetector:
+class FakeDetector(OneView):
     """Finds FACE, except where ``trouble`` says otherwise by call number, and the known face."""
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    runs_per_frame = 1
 
     def __init__(self, trouble: dict[int, Callable[[], Detections]] | None = None) -> None:
         self._trouble = trouble or {}
         self._calls = count()
 
-    def detect(self, pixels: Pixels) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         if is_known_face(pixels):
             return KNOWN_FACE
         number = next(self._calls)
@@ -140,7 +146,7 @@ def fail(error: Exception) -> Callable[[], Detections]:
 Fault = Callable[[], None]
 
 
-class Truthful:
+class Truthful(OneView):
     """Finds FACE if the secret can be seen there, and the known face; keeps which frames it was given.
 
     ``faults`` are called instead, by the number of the call.
@@ -148,22 +154,21 @@ class Truthful:
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    runs_per_frame = 5
 
     def __init__(self, faults: dict[int, Fault] | None = None) -> None:
         self.raw: list[int] = []  # numbers of pictures that show the secret
         self.covered: list[int] = []
-        self.tiles: list[bool] = []
+        self.looks = 0
         self.blind_to: set[int] = set()
         self._faults = faults or {}
         self._calls = count()
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         if is_known_face(pixels):
             return KNOWN_FACE
         call = next(self._calls)
         seen = bool((pixels == SECRET).all(axis=2).any())
-        self.tiles.append(tiles)
+        self.looks += 1
         (self.raw if seen else self.covered).append(number_of(pixels))
         if call in self._faults:
             self._faults[call]()

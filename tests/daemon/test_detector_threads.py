@@ -39,6 +39,7 @@ from tests.daemon.playing import (
     picture,
     stored,
 )
+from tests.one_view import OneView
 
 PATIENCE_SECONDS = 20.0
 
@@ -106,7 +107,7 @@ class Together(Truthful):
         self._two = threading.Event()
         self._wanted = wanted
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -117,7 +118,7 @@ class Together(Truthful):
         time.sleep(0.002)
         with self._lock:
             self._now -= 1
-            return super().detect(pixels, tiles=tiles)
+            return super().find(pixels)
 
 
 def play(
@@ -144,7 +145,7 @@ def test_two_runs_of_the_detector_overlap(tmp_path: Path, cameras: int, last_loo
     assert detector.most >= 2
 
 
-@pytest.mark.parametrize("level", [LoadLevel.LOWER_RATE, LoadLevel.NO_TILES, LoadLevel.MOTION_MASK])
+@pytest.mark.parametrize("level", [LoadLevel.LOWER_RATE, LoadLevel.MOTION_MASK])
 def test_on_a_box_in_trouble_no_runs_overlap(tmp_path: Path, level: LoadLevel) -> None:
     detector = Together()
     source = Played([picture(n) for n in range(9)])
@@ -157,9 +158,9 @@ def test_frames_that_are_being_detected_on_when_it_stops_are_stored(tmp_path: Pa
     gate = threading.Event()
 
     class Gated(Truthful):
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             assert gate.wait(PATIENCE_SECONDS)
-            return super().detect(pixels, tiles=tiles)
+            return super().find(pixels)
 
     source = Played([picture(n) for n in range(2)])
     pipeline, metrics = make(config(tmp_path, privacy={"last_look": "off"}), [source], Gated(), 2)
@@ -172,19 +173,18 @@ def test_frames_that_are_being_detected_on_when_it_stops_are_stored(tmp_path: Pa
     check_accounts(metrics)
 
 
-class ByNumber:
+class ByNumber(OneView):
     """Finds FACE where it can be seen, and the known face; faults depend on the number of the picture."""
 
     session = FakeSession()
     score_begin, score_continue, score_last_look = 0.35, 0.2, 0.35
-    runs_per_frame = 1
 
     def __init__(self, blind: set[int], broken: set[int], slow: set[int]) -> None:
         self._blind, self._broken, self._slow = blind, broken, slow
         self._seen: set[int] = set()
         self._lock = threading.Lock()
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         if is_known_face(pixels):
             return KNOWN_FACE
         number, seen = number_of(pixels), bool((pixels == SECRET).all(axis=2).any())
@@ -212,6 +212,7 @@ NUMBERS = st.sets(st.integers(0, 15))
     last_look=st.sampled_from(["always", "covered", "off"]),
     on_failure=st.sampled_from(["drop", "cover"]),
     interval=st.sampled_from([0, 0, 0.1]),
+    sweep=st.sampled_from([0, 2]),
     live=st.booleans(),
 )
 def test_runs_that_overlap_store_what_single_runs_do(
@@ -223,6 +224,7 @@ def test_runs_that_overlap_store_what_single_runs_do(
     last_look: str,
     on_failure: str,
     interval: float,
+    sweep: float,
     live: bool,
 ) -> None:
     """To the pixel and to the count, whatever the detector misses and however long it takes."""
@@ -231,7 +233,7 @@ def test_runs_that_overlap_store_what_single_runs_do(
         folder = tmp_path_factory.mktemp("store")
         chosen = config(
             folder,
-            privacy={"last_look": last_look, "on_failure": on_failure},
+            privacy={"last_look": last_look, "on_failure": on_failure, "sweep_seconds": sweep},
             blur={"hold_before_frames": before, "hold_after_seconds": 0.1},
             store={"interval_seconds": interval},
         )

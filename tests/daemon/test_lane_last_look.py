@@ -88,9 +88,9 @@ def test_a_face_that_the_detector_missed_at_first_is_covered_by_the_last_look(tm
     class Moody(Truthful):
         """Misses every face, unless it is shown the same picture again."""
 
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             first = number_of(pixels) not in self.raw and not is_known_face(pixels)
-            found = super().detect(pixels, tiles=tiles)
+            found = super().find(pixels)
             return found.at_least(2.0) if first else found
 
     _, metrics = play(config(tmp_path, blur=NO_HOLD), 8, Moody())
@@ -160,7 +160,7 @@ def test_covered_takes_the_last_look_where_hold_or_a_zone_covers(tmp_path: Path)
         config(tmp_path / "zone", blur=NO_HOLD, privacy={"last_look": "covered"}), [source], blind
     )
     run(pipeline)
-    assert len(blind.tiles) == 8
+    assert blind.looks == 8
 
 
 def test_sampled_takes_the_last_look_at_the_first_and_each_nth_image_of_each_camera(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from tests.daemon.playing import (
     force,
     is_whole,
     make,
+    mark,
     no_rest,
     no_secret,
     number_of,
@@ -52,7 +53,7 @@ def test_a_stopped_box_detects_nothing_and_stores_nothing(tmp_path: Path, on_fai
     force(pipeline, LoadLevel.STOPPED)
     run(pipeline)
     check_accounts(metrics)
-    assert detector.tiles == []
+    assert detector.looks == 0
     assert stored(tmp_path) == []
     assert metrics.count("frames_dropped", "test", Reason.LOAD) == 8
     status = read_status(pipeline)
@@ -88,7 +89,7 @@ def test_a_file_waits_while_the_box_is_stopped(tmp_path: Path) -> None:
         force(pipeline, LoadLevel.STOPPED if 5 <= tick < 40 else LoadLevel.FULL)
         more = pipeline.tick(0.01)
         if 5 <= tick < 40:
-            runs.append(len(detector.tiles))
+            runs.append(detector.looks)
             assert more
         if not more:
             break
@@ -108,16 +109,16 @@ def test_a_file_that_waits_when_the_process_ends_is_counted(tmp_path: Path) -> N
     assert pipeline.tick(0.1)
     pipeline.stop()
     check_accounts(metrics)
-    assert detector.tiles == []
+    assert detector.looks == 0
     assert metrics.count("frames_dropped", "test", Reason.LOAD) >= 1
     assert stored(tmp_path) == []
 
 
 def test_a_lower_rate_rests_after_each_detection(tmp_path: Path) -> None:
     class Slow(Truthful):
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             time.sleep(0.02)
-            return super().detect(pixels, tiles=tiles)
+            return super().find(pixels)
 
     detector = Slow()
     pipeline, metrics = make(
@@ -137,7 +138,6 @@ def test_a_lower_rate_rests_after_each_detection(tmp_path: Path) -> None:
     [
         (LoadLevel.FULL, 0.0),
         (LoadLevel.LOWER_RATE, 0.6),
-        (LoadLevel.NO_TILES, 0.6),
         (LoadLevel.MOTION_MASK, 1.8),
     ],
 )
@@ -157,47 +157,10 @@ def test_the_rest_leaves_the_box_idle_for_the_rest_of_the_time(
 
 
 @pytest.mark.parametrize(
-    ("level", "tiles"),
-    [
-        (LoadLevel.FULL, True),
-        (LoadLevel.LOWER_RATE, True),
-        (LoadLevel.NO_TILES, False),
-        (LoadLevel.MOTION_MASK, False),
-    ],
-)
-def test_the_load_level_decides_about_tiles(tmp_path: Path, level: LoadLevel, tiles: bool) -> None:
-    detector = Truthful()
-    chosen = config(tmp_path, privacy={"last_look": "off"}, blur=NO_HOLD)
-
-    def each(pipeline: Pipeline, number: int) -> None:
-        no_rest(pipeline)
-        force(pipeline, level)
-
-    step(chosen, 4, detector, each, live=True)
-    assert detector.tiles == [tiles] * 4
-
-
-def test_what_was_searched_without_tiles_is_searched_again_with_them(tmp_path: Path) -> None:
-    """Also where nothing was covered, and the box has recovered when the frame leaves the delay line."""
-    detector = Truthful()
-    detector.blind_to = set(range(12))
-    chosen = config(tmp_path, privacy={"last_look": "covered"}, blur={"hold_before_frames": 2})
-
-    def each(pipeline: Pipeline, number: int) -> None:
-        no_rest(pipeline)
-        force(pipeline, LoadLevel.NO_TILES if 4 <= number < 8 else LoadLevel.FULL)
-
-    step(chosen, 12, detector, each, live=True)
-    assert detector.tiles.count(False) == 4
-    assert detector.tiles.count(True) == 8 + 4 + 2  # and the two that waited when it began
-
-
-@pytest.mark.parametrize(
     ("level", "numbers"),
     [
         (LoadLevel.FULL, [0, 5, 10, 15, 20]),
         (LoadLevel.LOWER_RATE, [0, 10, 20]),
-        (LoadLevel.NO_TILES, [0, 10, 20]),
         (LoadLevel.MOTION_MASK, [1, 21]),  # nothing to compare the first with
     ],
 )
@@ -218,7 +181,7 @@ def test_what_moves_is_covered_when_the_detector_misses_it(tmp_path: Path, on_fa
     frames = []
     for n in range(6):
         pixels = np.full((360, 640, 3), 60, np.uint8)
-        pixels[:10, :10] = 10 + n
+        mark(pixels, n)
         pixels[100:132, 100 + 16 * n : 132 + 16 * n] = SECRET
         frames.append(pixels)
     detector = Truthful()
@@ -244,7 +207,7 @@ def test_each_change_of_level_forgets_what_moved(tmp_path: Path) -> None:
 
     def each(pipeline: Pipeline, number: int) -> None:
         no_rest(pipeline)
-        force(pipeline, LoadLevel.NO_TILES if number == 3 else LoadLevel.MOTION_MASK)
+        force(pipeline, LoadLevel.LOWER_RATE if number == 3 else LoadLevel.MOTION_MASK)
 
     _, metrics = step(config(tmp_path, blur=NO_HOLD), 8, Truthful(), each, live=True)
     assert [number_of(image) for image in stored(tmp_path)] == [1, 2, 3, 5, 6, 7]
@@ -292,10 +255,10 @@ def test_heat_goes_all_the_way_down_and_up_again_and_says_so(
     assert "95 degrees" in " ".join(pipeline.troubles)
     heat["celsius"] = 60
     pass_seconds(60)
-    down = ["full", "lower_rate", "no_tiles", "motion_mask", "stopped"]
+    down = ["full", "lower_rate", "motion_mask", "stopped"]
     assert levels == [*down, *down[-2::-1]]
     assert pipeline.troubles == []
-    assert len([r for r in caplog.records if r.message.startswith("load: ")]) == 8
+    assert len([r for r in caplog.records if r.message.startswith("load: ")]) == 6
 
 
 # All at once
@@ -378,6 +341,7 @@ def test_whatever_comes_together_no_face_is_stored(
         privacy={
             "on_failure": draw(st.sampled_from(["drop", "cover"])),
             "last_look": draw(st.sampled_from(["always", "covered", "sampled", "off"])),
+            "sweep_seconds": draw(st.sampled_from([0, 0.1, 2])),
             "known_face_interval_seconds": 1e-9,
             "check_visibility": True,
         },
@@ -420,9 +384,9 @@ def test_the_last_look_makes_up_for_a_detector_that_sometimes_misses(
     """It misses the face in some pictures the first time, and sometimes fails."""
 
     class Moody(Truthful):
-        def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+        def find(self, pixels: Pixels) -> Detections:
             first = number_of(pixels) not in self.raw
-            found = super().detect(pixels, tiles=tiles)
+            found = super().find(pixels)
             return found.at_least(2.0) if first and number_of(pixels) in blind else found
 
     folder, detector = tmp_path_factory.mktemp("store"), Moody(dict.fromkeys(faults, broken()))
@@ -446,5 +410,5 @@ def test_visibility_is_checked_before_detection_on_every_level(
         _, metrics = step(chosen, 3, detector, each, live=True)
         reason = Reason.LOAD if level == LoadLevel.STOPPED else Reason.OBSTRUCTED
         assert metrics.count("frames_dropped", "test", reason) == 3
-        assert detector.tiles == []
+        assert detector.looks == 0
     assert stored(tmp_path) == []

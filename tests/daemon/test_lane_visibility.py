@@ -46,13 +46,13 @@ def test_the_detector_does_not_run_on_a_dark_frame(tmp_path: Path, on_failure: s
     bright = np.random.default_rng(0).integers(60, 200, (120, 160, 3), np.uint8)
     bright[20:100, 20:140] //= 4
     dark = np.random.default_rng(0).integers(0, 3, (120, 160, 3), np.uint8)
-    frames = [bright, bright, dark, dark, bright]
+    frames = [bright, bright[::-1].copy(), dark, dark, bright]
     detector = Truthful()
     chosen = config(tmp_path, privacy={**LIGHT, "on_failure": on_failure, "last_look": "off"})
     pipeline, metrics = make(chosen, [Played(frames)], detector)
     run(pipeline)
     check_accounts(metrics)
-    assert len(detector.tiles) == 3
+    assert detector.looks == 3
     whole = [is_whole(image) for image in stored(tmp_path)]
     if on_failure == "drop":
         assert metrics.count("frames_dropped", "test", Reason.TOO_DARK) == 2

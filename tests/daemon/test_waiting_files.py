@@ -62,7 +62,7 @@ def test_a_folder_waits_and_nothing_of_it_is_lost(tmp_path: Path, pictures: Path
     pipeline, metrics = reading(camera, tmp_path / "store", detector)
     pipeline.start()
     wait_blind(pipeline, eyes)  # before the detector has run on any of them
-    assert detector.tiles == []
+    assert detector.looks == 0
     tick_until(pipeline, lambda: len(detector.raw) >= 4)
     pipeline._next_known_face = 0.0
     tick_until(pipeline, lambda: len(detector.raw) >= 7)

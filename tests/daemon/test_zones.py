@@ -137,7 +137,7 @@ def test_the_raw_frame_is_not_painted_on() -> None:
 class Nobody(FakeDetector):
     """Finds no face in frames, so that all that is covered is the zone."""
 
-    def detect(self, pixels: Pixels, *, tiles: bool = True) -> Detections:
+    def find(self, pixels: Pixels) -> Detections:
         if is_known_face(pixels):
             return KNOWN_FACE
         return Detections(NONE, np.zeros(0, np.float32))

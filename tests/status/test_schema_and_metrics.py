@@ -35,6 +35,7 @@ def samples(box: Box) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 def test_gauges_agree_with_the_status(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     yard = make_camera("yard", state="down", checked_seconds_ago=None, last_image=None, connections=3)
+    yard = yard.model_copy(update={"smallest_face_pixels": 12})
     status = make_status(
         make_camera(), yard, problems=["no"], temperature_celsius=None, load_level="motion_mask"
     )
@@ -52,6 +53,7 @@ def test_gauges_agree_with_the_status(box: Box, monkeypatch: pytest.MonkeyPatch)
     assert value("camera_connections_total", camera="yard") == 3
     assert value("last_image_timestamp_seconds", camera="front") == MOMENT.timestamp()
     assert value("last_image_timestamp_seconds", camera="yard") is None
+    assert value("smallest_face_pixels", camera="yard") == 12
     assert value("load_level", level="motion_mask") == 1
     assert value("load_level", level="full") == 0
     assert (value("healthy"), value("ready"), value("degraded")) == (1, 0, 0)
