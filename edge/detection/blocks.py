@@ -21,6 +21,8 @@ BLOCK_SHARE = 0.4
 RUN_BLOCKS = 800
 """What one more run of the detector costs beside its pixels, in blocks: rectangles are joined where that is
 cheaper."""
+LARGEST_SIDE = 1 << 24
+"""More than the side of any frame, in pixels."""
 MOST_RECTANGLES = 24
 """More of them than this are joined without a look at what each costs."""
 
@@ -58,7 +60,8 @@ class Blocks:
     def cells(self, view: View, boxes: Floats | Ints) -> Iterable[tuple[slice, slice]]:
         """The rows and columns of a view's mask that each box touches (``[N, 4]``, pixels of the frame)."""
         corner = np.array([view.x1, view.y1, view.x1, view.y1]) // self.side
-        low, high = np.floor(boxes / self.side), np.ceil(boxes / self.side)
+        inside = np.clip(boxes, 0, LARGEST_SIDE)  # numbers beyond int64 would become any others
+        low, high = np.floor(inside / self.side), np.ceil(inside / self.side)
         edges = np.concatenate([low[:, :2], high[:, 2:]], axis=1).astype(np.int64) - corner
         for x1, y1, x2, y2 in np.maximum(edges, 0).tolist():
             yield slice(y1, y2), slice(x1, x2)
