@@ -17,7 +17,7 @@ from edge.detection.views import SMALLEST_ON_CANVAS, Canvas, FreeCanvas, Search,
 
 AnyCanvas = Canvas | FreeCanvas
 FREE = FreeCanvas(32)
-FIXED = [
+FIXED: list[AnyCanvas] = [
     Canvas(512, 512, False, 0),
     Canvas(260, 260, True, 0),
     Canvas(1024, 1024, False, 512),
@@ -222,7 +222,8 @@ def test_what_is_asked_for_decides_about_the_pixels() -> None:
         boxes = [view.letterbox for view in looked_at((1920, 1080), search, canvas)]
         return sum(box.width * box.height for box in boxes)
 
-    for canvas in (FREE, *FIXED):
+    canvases: list[AnyCanvas] = [FREE, *FIXED]
+    for canvas in canvases:
         costs = [pixels(Search(smallest), canvas) for smallest in (8, 20, 40, 200)]
         assert costs == sorted(costs, reverse=True)
         assert costs[0] > 2 * costs[-1]
