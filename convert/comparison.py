@@ -12,6 +12,7 @@ from convert import parity, reference, sample
 from convert.conversion import Conversion
 from convert.errors import ParityError
 from convert.graphs import Array
+from convert.one_look import ONE_LOOK
 from convert.parity import FLOOR, MIN_SCORE, Comparison, Match, Parity
 from convert.preprocessing import Preprocessing
 from edge import boxes as geometry
@@ -56,7 +57,7 @@ def compare(path: Path, conversion: Conversion, pictures: Pictures, precision: s
             name = f"{title} on {run.preprocessing.width}x{run.preprocessing.height}" if free else title
             canvas = run.preprocessing.canvas(picture)
             try:
-                found = detector.detect(np.ascontiguousarray(picture[..., ::-1]))
+                found = detector.detect(np.ascontiguousarray(picture[..., ::-1]), ONE_LOOK)
                 candidates = detector.session.run(canvas)
             except DetectionError as error:
                 problems.append(f"{name}: the detector fails: {error}")
@@ -77,15 +78,11 @@ def compare(path: Path, conversion: Conversion, pictures: Pictures, precision: s
 
 
 def _open(path: Path, canvas: Preprocessing | None) -> Detector:
-    """The detector on the CPU, with the whole picture as its only view, as in TensorFlow.
-
-    ``canvas`` has the size for a detector that leaves it free.
-    """
+    """The detector on the CPU; ``canvas`` has the size for one that leaves it free."""
     config = DetectorConfig(
         path=path,
         provider="cpu",
-        size_pixels=f"{canvas.width}x{canvas.height}" if canvas is not None else "auto",
-        tiles="1x1",
+        canvas=f"{canvas.width}x{canvas.height}" if canvas is not None else None,
         score_begin=MIN_SCORE,
         score_continue=FLOOR,
         timeout_seconds=600,

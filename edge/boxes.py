@@ -156,51 +156,24 @@ def _letterbox(
     )
 
 
-def fit_native(
-    frame_width: int, frame_height: int, min_long_side: int, max_long_side: int, multiple: int
-) -> Letterbox:
-    """A canvas about as large as the frame itself, its sides rounded up to ``multiple``.
+def fit_side(frame_width: int, frame_height: int, longer_side: int, multiple: int) -> Letterbox:
+    """A frame scaled to this longer side (pixels), on a canvas whose sides are rounded up to ``multiple``.
 
-    The frame is scaled only when its longer side is not between the two limits (pixels). The shorter side of
-    the canvas is at least a third of ``min_long_side``: a graph may return more boxes than a narrow strip has
-    cells.
+    The shorter side of the canvas is at least a third of the longer: a graph may return more boxes than a
+    narrow strip has cells.
 
-    >>> fit_native(1000, 500, 960, 1920, 32)
+    >>> fit_side(1000, 500, 1000, 32)
     Letterbox(scale_x=1.0, scale_y=1.0, inner_width=1000, inner_height=500, width=1024, height=512)
-    >>> fit_native(480, 20, 960, 1920, 32)
+    >>> fit_side(480, 20, 960, 32)
     Letterbox(scale_x=2.0, scale_y=2.0, inner_width=960, inner_height=40, width=960, height=320)
     """
-    long_side = max(frame_width, frame_height)
-    scale = min(max(long_side, min_long_side), max_long_side) / long_side
+    scale = longer_side / max(frame_width, frame_height)
     inner_width = max(1, round(frame_width * scale))
     inner_height = max(1, round(frame_height * scale))
 
     def canvas(side: int) -> int:
-        return -(-max(side, min_long_side // 3) // multiple) * multiple
+        return -(-max(side, longer_side // 3) // multiple) * multiple
 
     return _letterbox(
         frame_width, frame_height, inner_width, inner_height, canvas(inner_width), canvas(inner_height)
-    )
-
-
-def tiles(width: int, height: int, columns: int, rows: int, overlap: float) -> Ints:
-    """Cut a frame into ``columns`` x ``rows`` tiles that overlap by a share of their own side.
-
-    Returns int64 ``[columns * rows, 4]``; together they cover the whole frame.
-
-    >>> tiles(100, 50, 2, 1, 0.2).tolist()
-    [[0, 0, 56, 50], [44, 0, 100, 50]]
-    """
-
-    def spans(side: int, count: int) -> list[tuple[int, int]]:
-        length = min(side, int(np.ceil(side / (count - (count - 1) * overlap))))
-        if count == 1:
-            return [(0, side)]
-        step = (side - length) / (count - 1)
-        starts = [round(i * step) for i in range(count)]
-        return [(start, min(side, start + length)) for start in starts]
-
-    return np.array(
-        [[x1, y1, x2, y2] for y1, y2 in spans(height, rows) for x1, x2 in spans(width, columns)],
-        np.int64,
     )

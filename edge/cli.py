@@ -71,7 +71,7 @@ def demo(out: options.DemoFolder = None, seconds: options.DemoSeconds = 10) -> N
     """Run the whole appliance on a synthetic camera, and check what it stored.
 
     The camera exists only in memory and moves over public-domain portraits. Afterwards every stored image
-    is searched for faces again, at its own size. The exit code is 0 only if images were stored,
+    is searched for faces again. The exit code is 0 only if images were stored,
     the status endpoint answered, and no face (score 0.5 or more) is found on any image.
     """
     from edge.commands.demo import demo as command
@@ -253,7 +253,7 @@ def audit(
     """Check a store: its log, every image on record, and whether a face is found on any image.
 
     The exit code is 1 if a file is missing, altered or not on record, or a face is found (score 0.5 or
-    more, at the image's own size). The box may go on storing meanwhile. Only --head can prove that
+    more, of 20 pixels and more). The box may go on storing meanwhile. Only --head can prove that
     nothing was cut off the end of the log; take the hash from /status, MQTT or the status page.
     """
     from edge.commands.audit import audit_folder, audit_options

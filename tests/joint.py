@@ -12,6 +12,7 @@ from edge.detection.detector import Detections, Detector
 from edge.detection.joint import Detectors, Member
 from edge.detection.kinds import FACE, Kind
 from edge.frames import Pixels
+from tests.models import GOOD
 from tests.one_view import OneView
 
 PLATE = Kind("plate", "box")
@@ -26,6 +27,7 @@ def found(rows: Rows) -> Detections:
 
 class FakeSession:
     name, sha256, provider, size, fallback = "fake", "0" * 64, "cpu", (64, 64), ""
+    contract = GOOD
 
 
 class Answers(OneView):

@@ -10,8 +10,6 @@ from hypothesis.extra import numpy as hnp
 
 from edge import boxes as geometry
 from edge.boxes import Floats
-from edge.detection.detector import NATIVE_SIDE
-from edge.detection.views import CLOSE_UP_SIDE, LONGEST_SIDE
 
 coordinate = st.floats(-2000, 6000, width=32)
 box_arrays = hnp.arrays(np.float32, st.tuples(st.integers(0, 12), st.just(4)), elements=coordinate).map(
@@ -85,23 +83,11 @@ def test_letterbox_fits_and_comes_back(width: int, height: int, columns: int, ro
     np.testing.assert_allclose(back, whole, rtol=1e-4)
 
 
-@given(st.integers(16, 20000), st.integers(16, 20000))
-def test_native_canvas_is_a_multiple_and_no_narrow_strip(width: int, height: int) -> None:
-    for low, high in ((NATIVE_SIDE, LONGEST_SIDE), (CLOSE_UP_SIDE, LONGEST_SIDE), (CLOSE_UP_SIDE,) * 2):
-        letterbox = geometry.fit_native(width, height, low, high, 32)
-        assert letterbox.width % 32 == letterbox.height % 32 == 0
-        assert letterbox.inner_width <= letterbox.width <= high
-        assert letterbox.inner_height <= letterbox.height <= high
-        assert min(letterbox.width, letterbox.height) >= low // 3
-
-
-@given(st.integers(32, 3000), st.integers(32, 3000), st.integers(1, 8), st.integers(1, 8), st.floats(0, 0.5))
-def test_tiles_cover_every_pixel(width: int, height: int, columns: int, rows: int, overlap: float) -> None:
-    cut = geometry.tiles(width, height, columns, rows, overlap)
-    assert len(cut) == columns * rows
-    for low, high, side in ((0, 2, width), (1, 3, height)):
-        seen = np.zeros(side, bool)
-        for tile in cut.tolist():
-            assert 0 <= tile[low] < tile[high] <= side
-            seen[tile[low] : tile[high]] = True
-        assert seen.all()
+@given(st.integers(16, 20000), st.integers(16, 20000), st.integers(64, 1920))
+def test_a_canvas_of_this_side_is_a_multiple_and_no_narrow_strip(width: int, height: int, side: int) -> None:
+    letterbox = geometry.fit_side(width, height, side, 32)
+    assert letterbox.width % 32 == letterbox.height % 32 == 0
+    assert max(letterbox.inner_width, letterbox.inner_height) == side
+    assert letterbox.inner_width <= letterbox.width < side + 32
+    assert letterbox.inner_height <= letterbox.height < side + 32
+    assert min(letterbox.width, letterbox.height) >= side // 3

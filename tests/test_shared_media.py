@@ -11,6 +11,7 @@ over when it lies on a face that was found before and less than most of it is co
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ import pytest
 
 from edge.blur import regions_of
 from edge.boxes import Floats, iou
-from edge.config import BlurConfig
+from edge.config import BlurConfig, make_config
 from edge.detection.detector import Detector
 from edge.detection.rescan import FACE_SCORE, find_faces
 from edge.files import batch
+from edge.files.search import search_of
 from edge.frames import Pixels
 from edge.pictures import read_picture
 
@@ -35,11 +37,13 @@ CLIPS = ["head-pose-face-detection-female-and-male.mp4", "face-demographics-walk
 OPTIONS = batch.Options(resume=False, convert=False, keep_audio=False, quality=95, workers=2)
 
 
-def anonymize(paths: list[Path], out: Path, detector: Detector) -> list[batch.Outcome]:
+def anonymize(paths: list[Path], out: Path, detector: Detector, **privacy: Any) -> list[batch.Outcome]:
     plan = batch.make_plan(paths, out)
     assert plan.refused == []
     done: list[int] = []
-    outcomes = list(batch.run(plan.jobs, detector, BlurConfig(), OPTIONS, done.append))
+    outcomes = list(
+        batch.run(plan.jobs, detector, make_config({"privacy": privacy}, "test"), OPTIONS, done.append)
+    )
     assert [outcome.state for outcome in outcomes] == ["written"] * len(plan.jobs)
     assert sum(done) == sum(outcome.frames for outcome in outcomes)
     return outcomes
@@ -47,7 +51,7 @@ def anonymize(paths: list[Path], out: Path, detector: Detector) -> list[batch.Ou
 
 def faces(detector: Detector, pixels: Pixels) -> Floats:
     """Boxes that the last look would take for faces."""
-    found = detector.detect(pixels)
+    found = detector.detect(pixels, search_of(make_config({}, "test")))
     return found.boxes[found.scores >= detector.score_last_look]
 
 
@@ -93,6 +97,21 @@ def test_no_face_found_before_is_found_again_on_pictures(
     left = {outcome.name: left_over(boxes[outcome.name], outcome) for outcome in outcomes}
     assert not any(left.values()), left
     assert sum(again.values()) <= sum(found.values()) // 5, again
+
+
+def test_no_face_of_a_panorama_is_missed(tmp_path: Path, shared_data: Path, detector: Detector) -> None:
+    """12000x420 pixels: on one canvas, most of its faces would be smaller than any that are found."""
+    folder = shared_data / "cases" / "pictures"
+    if not (folder / "pano.json").is_file():
+        pytest.skip("the panorama is not among the pictures")
+    (outcome,) = anonymize([folder / "pano.jpg"], tmp_path / "out", detector, smallest_face_pixels=12)
+    assert (outcome.width, outcome.height) == (12000, 420)
+    marked = np.array([face["box"] for face in json.loads((folder / "pano.json").read_text())], np.float32)
+    marked[:, 2:] += marked[:, :2]
+    wide = marked[marked[:, 2] - marked[:, 0] >= 40]
+    assert len(wide) >= 50
+    overlaps = iou(wide, outcome.faces[0][0]).max(axis=1)
+    assert (overlaps > 0.3).all(), wide[overlaps <= 0.3].tolist()
 
 
 def test_the_covered_regions_are_covered(tmp_path: Path, shared_data: Path, detector: Detector) -> None:

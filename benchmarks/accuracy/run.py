@@ -1,8 +1,8 @@
 """How well detectors find faces in a labelled set: ``python -m benchmarks accuracy DETECTOR... --data NAME``.
 
-A detector runs as on the box, but with low thresholds (``detect``). Its boxes at a higher threshold follow
-from these, because suppression never lets a weak box remove a stronger one. convert/training/figures.py
-judges the boxes.
+A detector takes one look at each picture, with low thresholds (``detect``). Its boxes at a higher threshold
+follow from these, because suppression never lets a weak box remove a stronger one.
+convert/training/figures.py judges the boxes.
 
 The recommended threshold (``recommend``) puts recall first: it is the largest one on the grid whose recall is
 at most ``MARGIN`` below the best that ``MAX_FALSE`` false boxes per picture allow. It is meant for
@@ -19,6 +19,7 @@ from typing import Literal
 
 from benchmarks.accuracy.result import AccuracyResult, DetectorAccuracy, Pictures, Raised
 from benchmarks.machine import watched
+from benchmarks.one_view import ONE_LOOK, open_at
 from convert.training.coco_figures import coco_precision
 from convert.training.datasets import DataSet, DatasetError, Picture
 from convert.training.figure_forms import FALSE_RATES
@@ -39,7 +40,7 @@ from convert.training.figures import (
 )
 from convert.training.overflow import detect_at_lowest
 from edge.config import DetectorConfig
-from edge.detection.detector import Detections, Detector, open_detector
+from edge.detection.detector import Detections, Detector
 from edge.detection.session import read_detector
 from edge.errors import DetectionError, PictureError
 from edge.pictures import read_picture
@@ -62,14 +63,14 @@ def measure(
     split: str | None = None,
     limit: int | None = None,
     provider: Literal["auto", "cpu", "cuda", "tensorrt", "openvino"] = "cpu",
-    size_pixels: str = "auto",
+    canvas: str | None = None,
     threads: int = 2,
 ) -> AccuracyResult:
     """Run detectors (None: the shipped one) on a set.
 
     ``split`` is reported on: ``train``, ``eval`` or ``all`` (default: ``eval`` where the set has it,
     otherwise all). ``limit``: at most the first this many pictures of each split (1 or more). ``provider``,
-    ``size_pixels`` and ``threads`` are those of ``edge.config.DetectorConfig``; ``command`` is kept in the
+    ``canvas`` and ``threads`` are those of ``edge.config.DetectorConfig``; ``command`` is kept in the
     result.
 
     Raises DatasetError for a split that is not there and a picture that is not as labelled, DetectorError for
@@ -88,15 +89,11 @@ def measure(
             config = DetectorConfig(
                 path=path,
                 provider=provider,
-                size_pixels=size_pixels,
-                tiles="1x1",
+                canvas=canvas,
                 threads=threads,
                 timeout_seconds=600,
             )
-            file = read_detector(path)
-            detector = open_detector(file, config)
-            if detector.session.size is None:
-                detector = open_detector(file, config.model_copy(update={"size_pixels": CANVAS}))
+            detector = open_at(read_detector(path), config, CANVAS)
             total = sum(map(len, pictures.values()))
             print(f"{detector.session.name}: {total} pictures", file=sys.stderr)
             measured.append(_one(detector, data, pictures, reported, chosen))
@@ -196,7 +193,7 @@ def detect(detector: Detector, pictures: Sequence[Picture]) -> tuple[list[Detect
                 "picture that was labelled, or label this one (pictures are turned upright as EXIF says)"
             )
         try:
-            detections, score = detect_at_lowest(detector, pixels, (lowest, *RAISED_SCORES))
+            detections, score = detect_at_lowest(detector, pixels, (lowest, *RAISED_SCORES), ONE_LOOK)
         except DetectionError as error:
             where = f"{picture.path}, threshold {detector.score_begin}"
             raise DetectionError(error.reason, f"{where}: {error}") from error

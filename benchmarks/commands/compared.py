@@ -156,11 +156,31 @@ def kept(
                 contact_sheet.write(sheet.with_stem(f"{sheet.stem}-{row.name}"), some)
 
 
+def orientation(
+    data: options.LabelledSet,
+    split: Annotated[options.Split, typer.Option(help="Split to measure on.")] = options.Split.eval,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many pictures.")] = 100,
+    json: options.Kept = None,
+) -> None:
+    """Faces that do not stand upright, found with and without turned views."""
+    from benchmarks import orientation as work
+    from convert.training.datasets import open_dataset
+
+    try:
+        dataset = open_dataset(data, data=common.data_folder(None), held_out_as_eval=True)
+        result = work.measure(dataset, split.value, limit, command=_command())
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    common.write_json(json or common.RESULTS / "orientation.json", result.model_dump(mode="json"))
+    print(work.as_markdown(result))
+
+
 def scenes(
     data: options.LabelledSet,
     split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = DEFAULT_SIZE,
     frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 10,
+    fixed_frames: Annotated[int, typer.Option(min=1, help="Length of clips of a fixed camera.")] = 60,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
     detector: Annotated[
         list[str] | None,
@@ -201,6 +221,7 @@ def scenes(
             split=cast("Split | None", split and split.value),
             size=_size(size),
             frames=frames,
+            fixed_frames=fixed_frames,
             limit=limit,
             reference=_reference(reference) if reference else None,
             detectors=[detectors.parse(text) for text in detector or ()] or run.DEFAULT_LOOKS,

@@ -36,6 +36,7 @@ from benchmarks.leak.tracks import (
     merge,
 )
 from benchmarks.leftover import MIN_SCORE, REQUIREMENTS, independent
+from benchmarks.one_view import ONE_LOOK
 from benchmarks.published_centerface import published_centerface
 from edge.config import DetectorConfig
 from edge.detection.detector import open_detector
@@ -81,7 +82,7 @@ def build(clips: list[Path], venv: Path, file: Path) -> None:
     """Detect on the frames of every clip, and write the reference."""
     python = common.environment(venv, REQUIREMENTS)
     # A timeout would let a busy machine decide what is found.
-    config = DetectorConfig(provider="cpu", size_pixels=CANVAS, timeout_seconds=120, **SCORES)
+    config = DetectorConfig(provider="cpu", canvas=CANVAS, timeout_seconds=120, **SCORES)
     detector = open_detector(read_detector(published_centerface()), config)
     with independent(python, ["mtcnn"]) as (find, versions):
 
@@ -90,7 +91,7 @@ def build(clips: list[Path], venv: Path, file: Path) -> None:
             large = np.asarray(cv2.resize(frame.pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
             first = find(large)["mtcnn"]
             first[:, :4] /= UPSCALE
-            found = detector.detect(frame.pixels)
+            found = detector.detect(frame.pixels, ONE_LOOK)
             second = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
             scores = (MTCNN_SURE, detector.score_begin)
             return merge(first, second, scores, frame.width, frame.height)

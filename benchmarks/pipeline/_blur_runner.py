@@ -1,10 +1,9 @@
-"""One process of ``edge blur`` on a clip: ``python -m benchmarks.pipeline._blur_runner CLIP OUT SIZE``.
+"""One process of ``edge blur`` on a clip: ``python -m benchmarks.pipeline._blur_runner CLIP OUT FACE``.
 
-``SIZE`` is that of ``edge blur --size``. The work is that of the command, and so is what closes the process
-to others. As in ``_deface_runner.py``, the detector is open before the clock starts, which stops when the
-video is written. Prints one JSON object:
-``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and ``covered``, for each frame the boxes
-``x1 y1 x2 y2`` in pixels that were covered.
+``FACE`` is that of ``edge blur --smallest-face``. The work is that of the command, and so is what closes the
+process to others. As in ``_deface_runner.py``, the detector is open before the clock starts, which stops when
+the video is written. Prints one JSON object: ``frames``, ``seconds``, ``cpu_seconds``, ``rss_megabytes``, and
+``covered``, for each frame the boxes ``x1 y1 x2 y2`` in pixels that were covered.
 """
 
 from __future__ import annotations
@@ -17,37 +16,42 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import peak_megabytes
-from edge import blur
-from edge.config import BlurConfig, DetectorConfig
+from edge.config import Config
 from edge.detection import known_face
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
 from edge.files import video
-from edge.frames import AnonymizedFrame
+from edge.last_look import LastLook
 from edge.process import harden
 
 
 def main() -> None:
     harden()
-    clip, out, size = sys.argv[1:4]
-    config = DetectorConfig(size_pixels=size, threads=1, timeout_seconds=120)
-    detector = open_detector(read_detector(None), config)
+    clip, out, smallest_face = sys.argv[1:4]
+    table: dict[str, Any] = {
+        "detector": {"threads": 1, "timeout_seconds": 120},
+        "privacy": {"smallest_face_pixels": int(smallest_face)},
+    }
+    config = Config(**table)
+    detector = open_detector(read_detector(None), config.detector)
     known_face.check(detector)
     covered: list[list[list[int]]] = []
-    anonymize = blur.anonymize
 
-    def watched(*arguments: Any, **named: Any) -> AnonymizedFrame:
-        safe = anonymize(*arguments, **named)
-        covered.append(safe.areas.tolist())
-        return safe
+    class Watched(video.VideoResult):
+        """Remembers what was covered in each frame that was written."""
 
-    blur.anonymize = watched
+        def count(self, last: LastLook) -> None:
+            super().count(last)
+            whole = [[0, 0, self.width, self.height]]
+            covered.append(whole if last.frame.whole else last.frame.areas.tolist())
+
+    video.VideoResult = Watched  # type: ignore[misc]
     begin, cpu = time.perf_counter(), time.process_time()
     result = video.anonymize_video(
         Path(clip),
         Path(out),
         detector,
-        BlurConfig(),
+        config,
         workers=os.cpu_count() or 1,
         keep_audio=False,
         replace=True,

@@ -96,7 +96,7 @@ def main() -> None:
     sources = [TimedSource(name, camera, stop) for name, camera in config.cameras.items()]
     appliance = Appliance(config, sources, stop)
     detector = appliance.pipeline.detector
-    detector.detect = detect = Watched(detector.detect)  # type: ignore[method-assign]
+    detector.look = look = Watched(detector.look)  # type: ignore[method-assign]
     detector.session.run = inference = Watched(detector.session.run)  # type: ignore[method-assign]
     metrics = appliance.pipeline.metrics
     with appliance:
@@ -125,11 +125,11 @@ def main() -> None:
                 "dropped": dropped,
                 "seconds": seconds,
                 "cpu_seconds": cpu,
-                "detector_cpu_seconds": sum(detect.cpu),
+                "detector_cpu_seconds": sum(look.cpu),
                 "views": len(inference.wall),
                 "stages": {
                     "decode": percentiles([s for source in sources for s in source.seconds]),
-                    "detection": percentiles(detect.wall),
+                    "detection": percentiles(look.wall),
                     "inference": percentiles(inference.wall),
                     **stages,
                 },

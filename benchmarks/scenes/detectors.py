@@ -20,6 +20,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from benchmarks import common
+from benchmarks.one_view import ONE_LOOK
 from convert.training.overflow import detect_at_lowest
 from edge import boxes as geometry
 from edge.boxes import Floats
@@ -131,7 +132,7 @@ def _of_contract(path: Path | None, canvas: tuple[int, int] | None, name: str | 
     def session_at(size: tuple[int, int] | None) -> _TimedSession:
         threads = common.cores()
         return _TimedSession(
-            file, provider="cpu", size=size, native=False, threads=threads, timeout_seconds=TIMEOUT_SECONDS
+            file, provider="cpu", size=size, threads=threads, timeout_seconds=TIMEOUT_SECONDS
         )
 
     session = session_at(canvas)
@@ -139,11 +140,11 @@ def _of_contract(path: Path | None, canvas: tuple[int, int] | None, name: str | 
         session = session_at(DEFAULT_CANVAS)
     size = session.size
     assert size is not None
-    detector = Detector(session, DetectorConfig(path=path, provider="cpu", tiles="1x1"))
+    detector = Detector(session, DetectorConfig(path=path, provider="cpu"))
     own_score = detector.score_begin
 
     def find(pixels: Pixels) -> tuple[Detections, float, float]:
-        found, score = detect_at_lowest(detector, pixels, LOWEST_SCORES)
+        found, score = detect_at_lowest(detector, pixels, LOWEST_SCORES, ONE_LOOK)
         return found, score, session.seconds
 
     return Finder(name or session.name, session.sha256, size, own_score, find)

@@ -7,7 +7,7 @@ frame, with the noise of a sensor, coded as H.264.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -117,8 +117,14 @@ def boxes_in(scene: Scene, frames: int, number: int) -> tuple[Floats, list[Label
 
 def _drift(scene: Scene, frames: int) -> Iterator[Pixels]:
     width, height = clip_size(scene, frames)
+    return with_noise(
+        scene.pixels[number : number + height, number : number + width] for number in range(frames)
+    )
+
+
+def with_noise(pictures: Iterable[Pixels]) -> Iterator[Pixels]:
+    """The pictures of a clip with the noise of a sensor, the same for all clips."""
     random = np.random.default_rng(11)
-    for number in range(frames):
-        window = scene.pixels[number : number + height, number : number + width]
-        noise = random.normal(0, NOISE, window.shape).astype(np.float32)
-        yield np.clip(window + noise, 0, 255).astype(np.uint8)
+    for picture in pictures:
+        noise = random.normal(0, NOISE, picture.shape).astype(np.float32)
+        yield np.clip(picture + noise, 0, 255).astype(np.uint8)

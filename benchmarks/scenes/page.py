@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from benchmarks.scenes.result import FALSE_RATES, PROMISED_SIDE, SIDES, Look, Point, ScenesResult
+from benchmarks.scenes.result import FALSE_RATES, PROMISED_SIDE, SIDES, Look, Point, Row, ScenesResult
 
 BINS: list[tuple[int, int | None]] = list(zip_longest(SIDES, SIDES[1:]))
 LABELS = [f"{low} px and more" if high is None else f"{low}-{high} px" for low, high in BINS]
@@ -19,6 +20,8 @@ def as_markdown(result: ScenesResult) -> str:
     scenes = f"{result.stills} stills"
     if result.clips:
         scenes += f" and {result.clips} clips of {result.frames} frames"
+    if result.fixed:
+        scenes += f", {result.fixed} clips of {result.fixed_frames} frames of a fixed camera"
     conditions = (
         f"{result.dataset}, {result.split}: {scenes}, {width}x{height}, every face as large as in its "
         "picture."
@@ -85,6 +88,8 @@ def _label(look: Look) -> str:
 def _tools(result: ScenesResult) -> str:
     header = ["what", f"left, {PROMISED_SIDE} px and more", "masked", "unmasked", *LABELS]
     header += ["changed beside heads", "frames written", "frames per second"]
+    further = _further(result.rows)
+    header += list(further)
     rows = []
     for row in result.rows:
         left, faces = row.share_left(PROMISED_SIDE, None)
@@ -92,8 +97,27 @@ def _tools(result: ScenesResult) -> str:
         cells += [percent(*row.share_left(PROMISED_SIDE, None, masked)) for masked in (True, False)]
         cells += [percent(*row.share_left(*each)) for each in BINS]
         cells += [f"{row.changed_beside:.1%}", f"{row.written} of {row.frames}", f"{row.fps:.2f}"]
-        rows.append(cells)
+        rows.append([*cells, *(cell_of(row) for cell_of in further.values())])
     return common.table(header, rows)
+
+
+def _further(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
+    """Columns, with what they show of a row, that only newer results have."""
+    columns: dict[str, Callable[[Row], str]] = {}
+    if any(row.cpu_seconds is not None for row in rows):
+        columns["CPU seconds per frame"] = _cpu
+    if any(row.parts is not None for row in rows):
+        columns["parts per frame looked at / only swept / kept"] = _parts
+    return columns
+
+
+def _cpu(row: Row) -> str:
+    return "-" if row.cpu_seconds is None else f"{row.cpu_seconds / row.frames:.3f}"
+
+
+def _parts(row: Row) -> str:
+    parts = row.parts
+    return "-" if parts is None else f"{parts.looked:.2f} / {parts.swept:.2f} / {parts.kept:.2f}"
 
 
 def percent(left: int, faces: int) -> str:
@@ -116,7 +140,7 @@ def plot(result: ScenesResult, file: Path) -> None:
         for look in result.looks
         if look.points
     ]
-    left = [(row.name, [row.share_left(*each) for each in BINS]) for row in result.rows]
+    left = [(row.name, [row.share_left(*each) for each in BINS]) for row in result.rows if row.faces]
     panels = [(lines, what) for lines, what in ((missed, "missed by one look"), (left, "left")) if lines]
     figure, axes = pyplot.subplots(
         1, len(panels), figsize=(8 if len(panels) == 1 else 13, 4.5), constrained_layout=True, squeeze=False

@@ -35,9 +35,19 @@ class Count(Strict):
     left: int
 
 
+class Parts(Strict):
+    """Parts of a frame, on average: those that ``edge run`` ``looked`` at, those of them that were only
+    ``swept``, and those that it ``kept`` because nothing had changed in them."""
+
+    looked: float
+    kept: float
+    swept: float
+
+
 class Row(Strict):
     """One tool: ``frames`` it was given, ``written`` by it; ``changed_beside`` is the mean share of
-    the picture that it changed beside labelled heads."""
+    the picture that it changed beside labelled heads. ``cpu_seconds`` are those of its process, start
+    included; None in results that were taken before it was measured. ``parts``: None but for ``edge run``."""
 
     name: str
     frames: int
@@ -46,6 +56,8 @@ class Row(Strict):
     changed_beside: float
     seconds: float
     fps: float
+    cpu_seconds: float | None = None
+    parts: Parts | None = None
 
     def share_left(self, low: int, high: int | None, masked: bool | None = None) -> tuple[int, int]:
         """Face-frames left, and all of them, from ``low`` to below ``high`` pixels (None: and larger);
@@ -117,6 +129,7 @@ class Look(Strict):
 
 class ScenesResult(Result):
     """``stills`` and ``clips`` are the numbers of scenes of each kind, ``frames`` the length of a clip.
+    ``fixed`` is the number of scenes of a fixed camera, ``fixed_frames`` the length of their clips.
 
     ``completed``: what was added to the set's labels. ``looks`` are of the stills; the first one is the
     reference.
@@ -128,6 +141,8 @@ class ScenesResult(Result):
     stills: int
     clips: int
     frames: int
+    fixed: int = 0
+    fixed_frames: int = 0
     completed: Completed | None = None
     looks: tuple[Look, ...] = ()
     rows: list[Row]

@@ -5,8 +5,10 @@ after faces that the set does not label were added (benchmarks/scenes/labels.py)
 
 Detectors look at each still once (benchmarks/scenes/one_look.py). Then stills go through ``edge blur`` and
 deface, clips through ``edge run`` and deface, each by its own command with its defaults
-(benchmarks/scenes/tools.py). What is left of each labelled face is judged on the pixels that they wrote
-(benchmarks/scenes/judge.py). A frame that was not stored leaves nothing, and its faces do not count.
+(benchmarks/scenes/tools.py). There are clips of a camera that drifts, so that all of every frame changes, and
+of one that hangs still (benchmarks/scenes/walkers.py), with people and without (*parked*). What is left of
+each labelled face is judged on the pixels that they wrote (benchmarks/scenes/judge.py). A frame that was not
+stored leaves nothing, and its faces do not count.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from benchmarks.scenes.one_look import compare, look
 from benchmarks.scenes.packing import Scene, pack
 from benchmarks.scenes.result import Row, ScenesResult
 from benchmarks.scenes.tools import SMALL_CANVAS, Work, edge_blur, edge_run, run_deface, write_work
+from benchmarks.scenes.walkers import MOST_SCENES, fixed_scenes
 from convert.training.datasets import DataSet, DatasetError, Split
 
 REFERENCE = (1920, 1088), 0.2
@@ -42,6 +45,7 @@ def measure(
     split: Split | None = None,
     size: tuple[int, int] = (1920, 1080),
     frames: int = 10,
+    fixed_frames: int = 60,
     limit: int | None = None,
     reference: Wanted | None = None,
     detectors: Sequence[Wanted] = DEFAULT_LOOKS,
@@ -54,7 +58,8 @@ def measure(
 ) -> ScenesResult:
     """Measure every row; ``split`` None takes ``eval``, or all pictures of a set without splits.
 
-    ``frames`` is the length of each clip, ``limit`` the number of scenes at most. ``detectors`` look once,
+    ``frames`` is the length of each clip, ``fixed_frames`` that of those of a fixed camera, ``limit`` the
+    number of scenes at most. ``detectors`` look once,
     after ``reference`` (None: CenterFace as published). Without ``tools`` that is all; ``scores`` are pairs
     of ``score_begin`` and ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of
     false boxes go.
@@ -67,6 +72,7 @@ def measure(
     chosen, completed = complete(_part(dataset, split))
     stills = scenes_of(chosen, size, 0, limit)
     clips = scenes_of(chosen, size, frames, limit) if tools else []
+    fixed = fixed_scenes(chosen.pictures, size, fixed_frames, limit or MOST_SCENES) if tools else []
     reference = reference or Wanted(published_centerface(python=python), *REFERENCE)
     finders = open_finders([reference, *detectors])
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +81,7 @@ def measure(
     with tempfile.TemporaryDirectory(dir=folder, prefix="scenes-") as name, watched() as watch:
         seen = look(stills, finders)
         looks = compare(stills, seen)
-        work = write_work(stills, clips, frames, Path(name)) if tools else None
+        work = write_work(stills, clips, frames, fixed, fixed_frames, Path(name)) if tools else None
         rows = _rows(work, scores, python) if work is not None else []
     if sheet is not None:
         pages, crops = false_boxes.write(sheet, stills, seen)
@@ -89,6 +95,8 @@ def measure(
         stills=len(stills),
         clips=len(clips),
         frames=frames,
+        fixed=len(fixed),
+        fixed_frames=fixed_frames,
         completed=completed,
         looks=tuple(looks),
         rows=rows,
@@ -118,20 +126,37 @@ def scenes_of(dataset: DataSet, size: tuple[int, int], margin: int, limit: int |
 
 def _rows(work: Work, scores: Sequence[tuple[float, float]], deface: Path | None) -> list[Row]:
     rows = [
-        edge_run("edge run at 640x384, scores 0.35 and 0.2", work, SMALL_CANVAS),
-        edge_run("edge run, defaults", work, {}),
+        edge_run("edge run at 640x384, scores 0.35 and 0.2", work.folder, work.clips, SMALL_CANVAS),
+        edge_run("edge run, defaults", work.folder, work.clips, {}),
         edge_blur("edge blur, defaults", work, ()),
     ]
     for begin, carry_on in scores:
         detector = {"score_begin": begin, "score_continue": carry_on}
         rows += [
-            edge_run(f"edge run, scores {begin} and {carry_on}", work, {"detector": detector}),
+            edge_run(
+                f"edge run, scores {begin} and {carry_on}", work.folder, work.clips, {"detector": detector}
+            ),
             edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))),
         ]
+    kinds = [(work.stills, "stills"), (work.clips, "clips")]
+    if work.fixed.files:
+        rows += _fixed_rows(work)
+        kinds.append((work.fixed, "fixed camera"))
+    else:
+        print("no scene of a fixed camera: no face of the set can walk", file=sys.stderr)
     if deface is not None:
         rows += [
-            run_deface(f"deface, {kind}", deface, work, files, replace)
-            for files, what in ((work.stills, "stills"), (work.clips, "clips"))
+            run_deface(f"deface, {kind}", deface, work.folder, footage, replace)
+            for footage, what in kinds
             for kind, replace in ((f"defaults, {what}", "blur"), (f"solid fill, {what}", "solid"))
         ]
     return rows
+
+
+def _fixed_rows(work: Work) -> list[Row]:
+    everything = {"privacy": {"sweep_seconds": 0}}
+    return [
+        edge_run("edge run, fixed camera", work.folder, work.fixed, {}),
+        edge_run("edge run, fixed camera, all of every frame", work.folder, work.fixed, everything),
+        edge_run("edge run, fixed camera, parked", work.folder, work.parked, {}),
+    ]

@@ -1,19 +1,22 @@
 """Tools on scenes, each by its own command, and what they left of the faces in what they wrote.
 
-Frames per second are those of the whole process, start included.
+Frames per second and CPU time are those of the whole process, start included.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,70 +26,139 @@ import numpy as np
 
 from benchmarks import common
 from benchmarks.last_look_rate import clip_frames
+from benchmarks.scenes import walkers
 from benchmarks.scenes.judge import changed_beside, faces_left
 from benchmarks.scenes.packing import Scene, boxes_in, write_clip
-from benchmarks.scenes.result import SIDES, Count, Row, counts
-from convert.training.datasets import DatasetError
+from benchmarks.scenes.result import SIDES, Count, Parts, Row, counts
+from benchmarks.scenes.walkers import FixedScene, parked
+from convert.training.datasets import DatasetError, LabelledObject
+from edge.boxes import Floats
 from edge.frames import Pixels
 from edge.store import log_format
 
-SMALL_CANVAS = {"detector": {"size_pixels": "640x384", "score_begin": 0.35, "score_continue": 0.2}}
-"""Every frame scaled to 640x384: quick, and blind to small faces."""
+SMALL_CANVAS: dict[str, dict[str, Any]] = {
+    "detector": {"canvas": "640x384", "score_begin": 0.35, "score_continue": 0.2},
+    "privacy": {"smallest_face_pixels": 1000, "sweep_seconds": 0},
+}
+"""Every frame scaled to 640x384, for which no face is too small: quick, and blind to small ones."""
 RUN_SECONDS = 3600
 """A tool that takes longer has failed."""
 
 _SCRIPT = Path(sys.executable).with_name("edge")
+_PARTS = re.compile(r"camera \S+: looked at (\d+) parts of frames \((\d+) of them .*\), left out (\d+) in ")
+
+
+Truth = Callable[[int], tuple[Floats, list[LabelledObject]]]
+"""The faces that are wholly in a frame (its number from 0), and their boxes, float32 ``[N, 4]``."""
+
+
+@dataclass(eq=False)
+class Footage:
+    """Files of ``frames`` frames each, a picture being one frame, and what each shows."""
+
+    files: list[Path]
+    truths: list[Truth]
+    frames: int = 1
+
+    @property
+    def total(self) -> int:
+        """Frames of all files."""
+        return self.frames * len(self.files)
 
 
 @dataclass(eq=False)
 class Work:
-    """Scenes on the disk: ``stills`` as PNG and ``clips`` as MP4, one each per scene of its kind."""
+    """Scenes on the disk: ``stills`` as PNG, ``clips`` of a camera that drifts, ``fixed`` of one that hangs
+    still, and ``parked`` of the same views without anybody, as MP4."""
 
     folder: Path
-    still_scenes: list[Scene]
-    clip_scenes: list[Scene]
-    stills: list[Path]
-    clips: list[Path]
-    frames: int
+    stills: Footage
+    clips: Footage
+    fixed: Footage
+    parked: Footage
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended: how long it took, what it used of the CPU, and what it logged."""
+
+    seconds: float
+    cpu_seconds: float
+    log: str
 
 
 @dataclass(eq=False)
 class Output:
-    """One frame before and after a tool, both uint8 ``[H, W, 3]`` BGR, and the scene that it shows."""
+    """Frame ``number`` before and after a tool, both uint8 ``[H, W, 3]`` BGR, and what it shows."""
 
     original: Pixels
     written: Pixels
-    scene: Scene
-    frame: int
+    number: int
+    truth: Truth
 
 
-def write_work(still_scenes: list[Scene], clip_scenes: list[Scene], frames: int, folder: Path) -> Work:
-    """Write scenes to ``folder``, clips with ``frames`` frames each. Raises DatasetError."""
-    stills, clips = [], []
-    for kind in ("stills", "clips"):
-        (folder / kind).mkdir()
-    for number, scene in enumerate(still_scenes):
-        stills.append(folder / "stills" / f"scene{number:03}.png")
-        if not cv2.imwrite(str(stills[-1]), scene.pixels):
-            raise DatasetError(f"{stills[-1]}: cannot be written")
-    for number, scene in enumerate(clip_scenes):
-        clips.append(folder / "clips" / f"scene{number:03}.mp4")
-        write_clip(scene, clips[-1], frames)
-    return Work(folder, still_scenes, clip_scenes, stills, clips, frames)
+def write_work(
+    stills: Sequence[Scene],
+    clips: Sequence[Scene],
+    frames: int,
+    fixed: Sequence[FixedScene],
+    fixed_frames: int,
+    folder: Path,
+) -> Work:
+    """Write scenes to ``folder``: clips with ``frames`` frames each, and those of a fixed camera with
+    ``fixed_frames``. Raises DatasetError."""
+    return Work(
+        folder,
+        _write_stills(stills, folder / "stills"),
+        _write_clips(clips, frames, folder / "clips"),
+        _write_fixed(fixed, fixed_frames, folder / "fixed"),
+        _write_fixed([parked(scene) for scene in fixed], fixed_frames, folder / "parked"),
+    )
 
 
-def edge_run(name: str, work: Work, settings: dict[str, dict[str, Any]]) -> Row:
-    """The daemon, by its own command, with one video camera per scene."""
-    store = Path(tempfile.mkdtemp(dir=work.folder, prefix="store-"))
+def _write_stills(scenes: Sequence[Scene], folder: Path) -> Footage:
+    files = _names(folder, len(scenes), ".png")
+    for file, scene in zip(files, scenes, strict=True):
+        if not cv2.imwrite(str(file), scene.pixels):
+            raise DatasetError(f"{file}: cannot be written")
+    return Footage(files, [partial(_all_faces, scene) for scene in scenes])
+
+
+def _all_faces(scene: Scene, number: int) -> tuple[Floats, list[LabelledObject]]:
+    return scene.boxes, list(scene.faces)
+
+
+def _write_clips(scenes: Sequence[Scene], frames: int, folder: Path) -> Footage:
+    files = _names(folder, len(scenes), ".mp4")
+    for file, scene in zip(files, scenes, strict=True):
+        write_clip(scene, file, frames)
+    return Footage(files, [partial(boxes_in, scene, frames) for scene in scenes], frames)
+
+
+def _write_fixed(scenes: Sequence[FixedScene], frames: int, folder: Path) -> Footage:
+    files = _names(folder, len(scenes), ".mp4")
+    for file, scene in zip(files, scenes, strict=True):
+        walkers.write_clip(scene, file, frames)
+    return Footage(files, [scene.boxes_in for scene in scenes], frames)
+
+
+def _names(folder: Path, count: int, suffix: str) -> list[Path]:
+    folder.mkdir()
+    return [folder / f"scene{number:03}{suffix}" for number in range(count)]
+
+
+def edge_run(name: str, folder: Path, footage: Footage, settings: dict[str, dict[str, Any]]) -> Row:
+    """The daemon, by its own command, with one video camera per clip; its images go to ``folder``."""
+    store = Path(tempfile.mkdtemp(dir=folder, prefix="store-"))
     tables: dict[str, dict[str, Any]] = {
         "store": {"folder": str(store)},
         "status": {"enabled": False},
         **settings,
-        **{f"cameras.{clip.stem}": {"source": str(clip), "pace": False} for clip in work.clips},
+        **{f"cameras.{clip.stem}": {"source": str(clip), "pace": False} for clip in footage.files},
     }
     config = store / "edge.toml"
     config.write_text("".join(_section(*table) for table in tables.items()), encoding="utf-8")
-    seconds = _timed([str(_SCRIPT), "run", "--config", str(config)])
+    done = _timed([str(_SCRIPT), "run", "--config", str(config)])
     stored: dict[str, dict[int, Path]] = defaultdict(dict)
     for file in log_format.log_files(store):
         for record in map(log_format.decode_line, file.read_bytes().splitlines()):
@@ -94,60 +166,60 @@ def edge_run(name: str, work: Work, settings: dict[str, dict[str, Any]]) -> Row:
                 stored[record["camera"]][record["frame"]] = store / record["image"]
 
     def outputs() -> Iterator[Output]:
-        for clip, scene in zip(work.clips, work.clip_scenes, strict=True):
+        for clip, truth in zip(footage.files, footage.truths, strict=True):
             for number, pixels in enumerate(_frames(clip)):
                 if number in stored[clip.stem]:
-                    yield Output(pixels, _picture(stored[clip.stem][number]), scene, number)
+                    yield Output(pixels, _picture(stored[clip.stem][number]), number, truth)
 
-    return _row(name, outputs(), work, work.frames * len(work.clips), seconds)
+    row = _row(name, outputs(), footage.total, done)
+    return row.model_copy(update={"parts": parts_of(done.log, footage.total)})
+
+
+def parts_of(log: str, frames: int) -> Parts:
+    """Parts of a frame, from the last lines of the daemon about its cameras. Raises SystemExit (2)."""
+    lines = [tuple(map(int, counts)) for counts in _PARTS.findall(log)]
+    if not lines:
+        raise common.give_up(f"edge run did not say what it looked at:\n{log[-2000:]}")
+    looked, swept, kept = (round(sum(counts) / frames, 2) for counts in zip(*lines, strict=True))
+    return Parts(looked=looked, kept=kept, swept=swept)
 
 
 def edge_blur(name: str, work: Work, arguments: Sequence[str]) -> Row:
     """``edge blur`` on the stills."""
     out = Path(tempfile.mkdtemp(dir=work.folder, prefix="blur-"))
     stills = work.folder / "stills"
-    seconds = _timed([str(_SCRIPT), "blur", str(stills), "--out", str(out), *arguments])
+    done = _timed([str(_SCRIPT), "blur", str(stills), "--out", str(out), *arguments])
 
     def outputs() -> Iterator[Output]:
-        for still, scene in zip(work.stills, work.still_scenes, strict=True):
-            yield Output(scene.pixels, _picture(out / still.name), scene, -1)
+        for still, truth in zip(work.stills.files, work.stills.truths, strict=True):
+            yield Output(_picture(still), _picture(out / still.name), 0, truth)
 
-    return _row(name, outputs(), work, len(work.stills), seconds)
+    return _row(name, outputs(), work.stills.total, done)
 
 
-def run_deface(name: str, python: Path, work: Work, files: Sequence[Path], replace: str) -> Row:
-    """deface's own command; it writes beside its inputs, so it gets copies."""
-    draft = Path(tempfile.mkdtemp(dir=work.folder, prefix="deface-"))
-    copies = [Path(shutil.copy(file, draft)) for file in files]
+def run_deface(name: str, python: Path, folder: Path, footage: Footage, replace: str) -> Row:
+    """deface's own command; it writes beside its inputs, so it gets copies in ``folder``."""
+    draft = Path(tempfile.mkdtemp(dir=folder, prefix="deface-"))
+    copies = [Path(shutil.copy(file, draft)) for file in footage.files]
     script = python.with_name("deface").absolute()
-    seconds = _timed([str(script), "--replacewith", replace, *map(str, copies)])
+    done = _timed([str(script), "--replacewith", replace, *map(str, copies)])
 
     def outputs() -> Iterator[Output]:
-        for file, copy in zip(files, copies, strict=True):
+        for file, copy, truth in zip(footage.files, copies, footage.truths, strict=True):
             written = copy.with_name(f"{copy.stem}_anonymized{copy.suffix}")
-            if file.suffix == ".png":
-                scene = work.still_scenes[files.index(file)]
-                yield Output(scene.pixels, _picture(written), scene, -1)
-                continue
-            scene = work.clip_scenes[files.index(file)]
             for number, (before, after) in enumerate(zip(_frames(file), _frames(written), strict=True)):
                 # Its encoder stretches 1080 lines to 1088.
-                yield Output(before, _resized(after, before), scene, number)
+                yield Output(before, _resized(after, before), number, truth)
 
-    return _row(
-        name, outputs(), work, len(files) * (1 if files[0].suffix == ".png" else work.frames), seconds
-    )
+    return _row(name, outputs(), footage.total, done)
 
 
-def _row(name: str, outputs: Iterator[Output], work: Work, frames: int, seconds: float) -> Row:
+def _row(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row:
     present: dict[tuple[int, bool | None], int] = defaultdict(int)
     left: dict[tuple[int, bool | None], int] = defaultdict(int)
     beside = []
     for output in outputs:
-        if output.frame < 0:
-            boxes, faces = output.scene.boxes, list(output.scene.faces)
-        else:
-            boxes, faces = boxes_in(output.scene, work.frames, output.frame)
+        boxes, faces = output.truth(output.number)
         beside.append(changed_beside(output.original, output.written, boxes))
         counted = np.array([counts(face) for face in faces], bool)
         remaining = faces_left(output.original, output.written, boxes[counted])
@@ -173,8 +245,9 @@ def _row(name: str, outputs: Iterator[Output], work: Work, frames: int, seconds:
             for low, masked in sorted(present, key=str)
         ],
         changed_beside=round(float(np.mean(beside)), 5) if beside else 0.0,
-        seconds=round(seconds, 1),
-        fps=round(frames / seconds, 2),
+        seconds=round(done.seconds, 1),
+        fps=round(frames / done.seconds, 2),
+        cpu_seconds=round(done.cpu_seconds, 2),
     )
 
 
@@ -183,9 +256,9 @@ def _section(name: str, values: dict[str, Any]) -> str:
     return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-def _timed(command: list[str]) -> float:
+def _timed(command: list[str]) -> Done:
     print(" ".join(command[:2]), file=sys.stderr, flush=True)
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), _cpu_seconds()
     done = subprocess.run(
         command,
         capture_output=True,
@@ -196,11 +269,20 @@ def _timed(command: list[str]) -> float:
     )
     if done.returncode != 0:
         raise common.give_up(f"{' '.join(command[:3])} failed:\n{(done.stderr or done.stdout)[-2000:]}")
-    return time.perf_counter() - begin
+    return Done(time.perf_counter() - begin, _cpu_seconds() - cpu, done.stderr)
 
 
-def _frames(clip: Path) -> Iterator[Pixels]:
-    return (frame.pixels for frame in clip_frames(clip))
+def _cpu_seconds() -> float:
+    """CPU seconds of all processes that were started from here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _frames(file: Path) -> Iterator[Pixels]:
+    """The frames of a clip, or a picture."""
+    if file.suffix == ".png":
+        return iter([_picture(file)])
+    return (frame.pixels for frame in clip_frames(file))
 
 
 def _resized(pixels: Pixels, like: Pixels) -> Pixels:

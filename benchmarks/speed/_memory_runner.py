@@ -36,16 +36,17 @@ def main() -> None:
         kinds = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
         session.run(None, {given.name: _fitting(picture, given.shape, kinds[given.type])})
     else:
+        from benchmarks.one_view import ONE_LOOK, open_at
+        from benchmarks.speed.rows import CANVAS
         from edge.config import DetectorConfig
-        from edge.detection.detector import open_detector
         from edge.detection.session import read_detector
         from edge.errors import DetectionError
 
-        config = DetectorConfig(path=file, tiles="1x1", timeout_seconds=600)
-        detector = open_detector(read_detector(file), config)
+        config = DetectorConfig(path=file, timeout_seconds=600)
+        detector = open_at(read_detector(file), config, CANVAS)
         # An untrained one sees faces everywhere; that takes no less memory.
         with contextlib.suppress(DetectionError):
-            detector.detect(picture)
+            detector.detect(picture, ONE_LOOK)
     print(peak_megabytes())
 
 

@@ -29,10 +29,11 @@ import cv2
 import numpy as np
 
 from benchmarks import common
+from benchmarks.one_view import ONE_LOOK, open_at
 from edge import contract
 from edge.config import DetectorConfig
 from edge.contract import Contract
-from edge.detection.detector import Detector, open_detector
+from edge.detection.detector import Detector
 from edge.detection.session import read_detector
 from edge.errors import DetectionError
 from edge.frames import Pixels
@@ -40,6 +41,8 @@ from edge.reasons import Reason
 
 WIDTH, HEIGHT = 1280, 720
 PICTURE = f"hopper.jpg and astronaut.jpg of edge/data side by side, {WIDTH}x{HEIGHT}"
+CANVAS = "1280x736"
+"""For a detector of any size: the picture as it is, but for the sides' common factor of 32."""
 WARM_UP = 3
 MIN_SCORE = 0.3
 """Boxes from this score on are counted as faces, which shows that rows do the same work."""
@@ -81,13 +84,13 @@ def detector_row(path: Path, picture: Pixels, threads: int) -> tuple[Row, Detect
     """
     file = read_detector(path)
     target = contract_of(file.data).target
-    config = DetectorConfig(path=path, provider=target, tiles="1x1", threads=threads, timeout_seconds=600)
-    detector = open_detector(file, config)
+    config = DetectorConfig(path=path, provider=target, threads=threads, timeout_seconds=600)
+    detector = open_at(file, config, CANVAS)
     kept = detector.session.contract
     name, parity = row_name(kept.precision, target), json.loads(kept.parity)
     row = Row(name, _detection(detector, picture), count_nodes(file.data), len(file.data), parity)
     try:
-        detector.detect(picture)
+        detector.detect(picture, ONE_LOOK)
     except DetectionError as error:
         row = dataclasses.replace(row, run=None, error=str(error))
         if error.reason == Reason.OVERFLOW:
@@ -124,13 +127,13 @@ def canvas_of(detector: Detector, picture: Pixels) -> Pixels:
     """What the detector's graph gets for a picture, uint8 ``[H, W, 3]`` RGB."""
     watch = mock.patch.object(detector.session, "run", wraps=detector.session.run)
     with watch as seen, contextlib.suppress(DetectionError):
-        detector.detect(picture)
+        detector.detect(picture, ONE_LOOK)
     canvas: Pixels = seen.call_args.args[0]
     return canvas
 
 
 def _detection(detector: Detector, picture: Pixels) -> Callable[[], int]:
-    return lambda: len(detector.detect(picture).at_least(MIN_SCORE).scores)
+    return lambda: len(detector.detect(picture, ONE_LOOK).at_least(MIN_SCORE).scores)
 
 
 def count_nodes(data: bytes) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.graphs import Array
+from convert.one_look import own_scale
 from convert.training.detect import LOWEST_SCORE, NetworkDetector
 from convert.training.overflow import detect_at_lowest
 from convert.training.recipes import RECIPES
@@ -36,11 +37,13 @@ def open_model(path: Path) -> Detect:
 
 
 def _onnx(path: Path) -> Detect:
-    """A detector as the box runs it on a single view, but with the lowest threshold that it allows."""
-    config = DetectorConfig(path=path, provider="cpu", tiles="1x1", timeout_seconds=600)
+    """A detector on pictures at their own scale or that of its canvas, with the lowest threshold that it
+    allows."""
+    config = DetectorConfig(path=path, provider="cpu", timeout_seconds=600)
     detector = open_detector(read_detector(path), config)
+    search = own_scale(detector)
 
     def detect(picture: Array) -> Detections:
-        return detect_at_lowest(detector, np.ascontiguousarray(picture[..., ::-1]), SCORES)[0]
+        return detect_at_lowest(detector, np.ascontiguousarray(picture[..., ::-1]), SCORES, search)[0]
 
     return detect

@@ -7,36 +7,30 @@ import os
 import platform
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import edge
+from edge.commands.doctor_cameras import check_camera, hanging
+from edge.commands.doctor_check import Check
 from edge.commands.endings import EXIT_FAILED, EXIT_OK
-from edge.config import CameraConfig, Config, make_config, read_config
+from edge.config import Config, make_config, read_config
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
-from edge.detection.joint import Member, open_member
+from edge.detection.joint import AnyDetector, Member, join, open_member
 from edge.detection.session import read_detector
 from edge.errors import EdgeError
-from edge.masking import error_text
-from edge.sources import make_source
 from edge.store.durable import make_folder, new_file
 from edge.store.encryption import recipient_of
 
-Level = Literal["ok", "warn", "fail"]
-
 LOW_SPACE_BYTES = 2 * 2**30
-SOURCE_FRAMES = 10
-SOURCE_THREAD = "doctor-source"
 _NO_DETECTOR = "correct this first: without a detector nothing starts"
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _PACKAGES = (
@@ -48,16 +42,6 @@ _PACKAGES = (
     "pillow",
     "av",
 )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One row. ``way_out`` says what to do; empty when there is nothing to do."""
-
-    name: str
-    level: Level
-    found: str
-    way_out: str = ""
 
 
 def doctor(config_file: Path | None, as_json: bool, console: Console) -> bool:
@@ -96,11 +80,11 @@ def examine(config: Config) -> Iterator[Check]:
     yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
     yield from _store(config.store.folder)
     yield from _encryption(config.store.recipient)
-    yield from _detector(config)
+    detector = yield from _detectors(config)
     if not config.cameras:
         yield Check("cameras", "warn", "none configured", "give a configuration: --config edge.toml")
     for name, camera in config.cameras.items():
-        yield _source(name, camera)
+        yield from check_camera(name, camera, config.privacy, detector)
 
 
 def _versions() -> Check:
@@ -188,7 +172,8 @@ def _filesystem(folder: Path) -> str:
     return kind
 
 
-def _detector(config: Config) -> Iterator[Check]:
+def _detectors(config: Config) -> Generator[Check, None, AnyDetector | None]:
+    """Check all detectors; return them joined, or None when one of them cannot be opened."""
     try:
         file = read_detector(config.detector.path, config.detector.name)
         yield Check("detector file", "ok", f"{file.name}, sha256 {file.sha256[:16]} as expected")
@@ -196,14 +181,18 @@ def _detector(config: Config) -> Iterator[Check]:
         detector = open_detector(file, config.detector)
     except EdgeError as error:
         yield Check("detector file", "fail", str(error), _NO_DETECTOR)
-        return
+        return None
     yield _provider(detector, time.perf_counter() - begin)
     yield _known_face(detector)
+    members = []
     for name in config.detectors:
-        yield from _further_detector(name, config)
+        member = yield from _further_detector(name, config)
+        if member is not None:
+            members.append(member)
+    return join(detector, members, config.blur) if len(members) == len(config.detectors) else None
 
 
-def _further_detector(name: str, config: Config) -> Iterator[Check]:
+def _further_detector(name: str, config: Config) -> Generator[Check, None, Member | None]:
     title = f"detector {name}"
     begin = time.perf_counter()
     try:
@@ -214,8 +203,9 @@ def _further_detector(name: str, config: Config) -> Iterator[Check]:
         yield replace(_provider(member.detector, time.perf_counter() - begin), name=f"{title}, provider")
     except EdgeError as error:
         yield Check(title, "fail", str(error), _NO_DETECTOR)
-        return
+        return None
     yield _example(f"{title}, example", member)
+    return member
 
 
 def _example(title: str, member: Member) -> Check:
@@ -231,7 +221,7 @@ def _example(title: str, member: Member) -> Check:
 
 def _provider(detector: Detector, seconds: float) -> Check:
     session = detector.session
-    size = f"{session.size[0]}x{session.size[1]}" if session.size else "native size"
+    size = f"{session.size[0]}x{session.size[1]}" if session.size else "canvases of any size"
     nodes = ", ".join(f"{count} {name}" for name, count in session.assignment.items()) or "not counted"
     text = f"{session.provider}, {size}, nodes: {nodes}, opened in {seconds:.1f} s"
     if session.fallback:
@@ -247,52 +237,3 @@ def _known_face(detector: Detector) -> Check:
     smallest = detector.session.contract.smallest_face
     reliable = f"; faces are found from {smallest} pixels on the canvas on" if smallest else ""
     return Check("known face", "ok", f"found, overlap {overlap:.2f}{reliable}")
-
-
-def _source(name: str, camera: CameraConfig) -> Check:
-    """Open a source, read a few frames, and report their size and rate, within the camera's timeouts."""
-    label = f"camera {name}"
-    stop = threading.Event()
-    source = make_source(name, camera.model_copy(update={"loop": False}), stop)
-    sizes: list[tuple[int, int]] = []
-    times: list[float] = []
-    errors: list[str] = []
-
-    def read() -> None:
-        try:
-            for frame in source:
-                sizes.append((frame.width, frame.height))
-                times.append(time.monotonic())
-                if len(sizes) >= SOURCE_FRAMES:
-                    return
-        except EdgeError as error:
-            errors.append(str(error))
-        # A source calls third-party code, whose errors may quote the address.
-        except Exception as unexpected:
-            errors.append(f"{source.label}: {error_text(unexpected, camera.source)}")
-
-    _bounded(read, stop, camera.open_timeout_seconds + camera.read_timeout_seconds)
-    if errors:
-        return Check(label, "fail", errors[0], "correct its source")
-    if not sizes:
-        if camera.resolved_kind() == "folder":
-            return Check(label, "ok", f"{source.label}: no picture there yet")
-        return Check(label, "fail", f"{source.label}: no frame in time", "check the camera and its cable")
-    text = f"{source.label}: {sizes[-1][0]}x{sizes[-1][1]}"
-    if len(times) > 1 and times[-1] > times[0]:
-        text += f", {(len(times) - 1) / (times[-1] - times[0]):.0f} frames per second"
-    return Check(label, "ok", text)
-
-
-def hanging() -> bool:
-    """Whether a source that was checked still hangs. The process must then end by ``os._exit``: a thread that
-    returns from OpenCV while Python shuts down aborts the process."""
-    return any(thread.name == SOURCE_THREAD for thread in threading.enumerate())
-
-
-def _bounded(work: Callable[[], None], stop: threading.Event, seconds: float) -> None:
-    thread = threading.Thread(target=work, name=SOURCE_THREAD, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    stop.set()
-    thread.join(1)

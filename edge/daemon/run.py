@@ -15,6 +15,7 @@ from edge.errors import ConfigError
 from edge.masking import label
 from edge.notify import notify
 from edge.sources import make_source
+from edge.status.metrics import Metrics
 from edge.status.schema import Status
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def run_daemon(config: Config) -> bool:
         if stopping.is_set():
             log.info("stopping; waiting frames are stored first")
     good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
+    _report_parts(appliance.pipeline.metrics)
     good = good and not appliance.pipeline.known_face_error  # the last images were removed or never made
     if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
         # A thread that comes back from OpenCV while Python shuts down aborts the process.
@@ -85,6 +87,17 @@ def _report(status: Status, *, stopped_by_signal: bool) -> bool:
     # A live camera goes on, but the images of a file that were removed are missing for good.
     failed = any(camera.state == "down" or camera.revoked for camera in status.cameras)
     return not (failed and not stopped_by_signal) and not status.store_error
+
+
+def _report_parts(metrics: Metrics) -> None:
+    """Log in how much of each camera's frames the detector looked, and how much was left out."""
+    for camera in metrics.cameras:
+        log.info(
+            "camera %s: looked at %d parts of frames (%d of them only because they were due), left out %d in "
+            "which nothing had changed",
+            camera,
+            *(metrics.count(f"parts_{name}", camera) for name in ("looked", "swept", "kept")),
+        )
 
 
 def _notify_systemd(appliance: Appliance) -> None:

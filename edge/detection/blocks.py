@@ -39,8 +39,11 @@ class Blocks:
     def means(self, pixels: Pixels) -> Pixels:
         """The mean colour of each block of uint8 ``[H, W, 3]`` BGR, uint8 ``[rows, columns, 3]``."""
         height, width = pixels.shape[:2]
-        size = (-(-width // self.side), -(-height // self.side))
-        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        columns, rows = -(-width // self.side), -(-height // self.side)
+        right, below = columns * self.side - width, rows * self.side - height
+        if right or below:  # or no mean would be that of the pixels of its own block alone
+            pixels = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+        return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
     def of(self, view: View) -> tuple[slice, slice]:
         """The rows and columns of the blocks that a view touches."""

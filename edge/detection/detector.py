@@ -69,6 +69,8 @@ class Detector:
         self.score_begin = config.score_begin or contract.score_begin
         self.score_continue = min(config.score_continue or contract.score_continue, self.score_begin)
         self.score_last_look = max(contract.score_last_look, self.score_begin)
+        # What a coarse view must find is large on its canvas, and is found with a high score or falsely.
+        self._score_coarse = (self.score_begin + self.score_last_look) / 2
         self._canvas: views.Canvas | views.FreeCanvas = (
             views.Canvas.of(contract, session.size)
             if session.size is not None
@@ -125,12 +127,15 @@ class Detector:
         if (boxes[:count, 2:] <= boxes[:count, :2]).any():  # it would cover nothing
             raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
         found = view.letterbox.to_frame(boxes[:count])
-        large = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0) >= view.least
-        found = found[large]
+        counts = np.ones(count, np.bool_)
+        if view.least:
+            counts = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0) >= view.least
+            counts &= scores[:count] >= self._score_coarse
+        found = found[counts]
         if view.turn:
             found = _turned_back(found, view)
         offset = np.array([view.x1, view.y1, view.x1, view.y1], np.float32)
-        return Detections(found + offset, scores[:count][large])
+        return Detections(found + offset, scores[:count][counts])
 
 
 def _turned_back(boxes: Floats, view: View) -> Floats:

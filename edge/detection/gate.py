@@ -7,9 +7,10 @@ with so much around it that every face that touches it is seen whole. Every part
 ``sweep_seconds`` at the latest. Only a look replaces the means that are compared with, so a face that fades
 in slowly is seen once it has changed the picture.
 
-The limit follows the noise, but is never above ``MOST_LEVELS``: a face of the smallest size that the detector
-finds changes at least one block by more than that (tests/detection/test_gate_faces.py). What a noisier camera
-shows is looked at all the time.
+The limit follows the noise, so that a face which the detector would find in it changes a block by more
+(tests/detection/test_gate_faces.py). It is never above ``MOST_LEVELS``: what a noisier camera shows is looked
+at all the time. Where a part of the picture flickers, its limit is that of the whole picture, and elsewhere a
+face of less than a tenth of the usual contrast may wait for the sweep.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 
-LEAST_LEVELS, MOST_LEVELS = 3, 8
+LEAST_LEVELS, MOST_LEVELS = 2, 6
 """Lowest and highest limit for the change of a block's mean (blue, green or red, of 255)."""
 NOISE_SHARE, NOISE_FACTOR = 99.9, 1.25
 """The noise is what this share (percent) of the still blocks does not exceed from one frame to the next; the
@@ -155,13 +156,14 @@ class Gate:
         ):
             self._begin(width, height, means, seconds)
         self._gap, self._last_seconds = seconds - self._last_seconds, seconds
-        self._noise.measure(means)
         masks, views, counts = [], [], np.zeros(3, np.int64)
         for level in self._levels:
             mask, group, counted = self._to_look_at(level, means, seconds)
             masks.append(mask)
             views.append(group)
             counts += counted
+        # Afterwards: what has just appeared must not set the limit that it has to exceed.
+        self._noise.measure(means)
         return Plan(
             tuple(view for group in views for view in group),
             tuple(number for number, group in enumerate(views) for _ in group),

@@ -134,22 +134,26 @@ def open_further(first: Detector, config: Config, threads: int | None = None) ->
     ``threads`` takes the place of ``detector.threads`` for detectors that do not set theirs. Raises
     DetectorError, which names the detector.
     """
-    if not config.detectors:
-        return first
     base = config.detector if threads is None else config.detector.model_copy(update={"threads": threads})
     blur = config.blur
-    members = [
-        Member(
-            first.session.name,
-            first,
-            FACE,
-            first.score_last_look,
-            blur.hold_before_frames,
-            blur.hold_after_seconds,
-        )
-    ]
-    members += [open_member(name, further, base, blur) for name, further in config.detectors.items()]
-    return Detectors(members)
+    return join(
+        first, [open_member(name, further, base, blur) for name, further in config.detectors.items()], blur
+    )
+
+
+def join(first: Detector, further: Sequence[Member], blur: BlurConfig) -> AnyDetector:
+    """Join the detector of ``[detector]`` with ``further`` ones; without any of them, it stays alone."""
+    if not further:
+        return first
+    own = Member(
+        first.session.name,
+        first,
+        FACE,
+        first.score_last_look,
+        blur.hold_before_frames,
+        blur.hold_after_seconds,
+    )
+    return Detectors([own, *further])
 
 
 def open_member(name: str, config: FurtherDetectorConfig, base: DetectorConfig, blur: BlurConfig) -> Member:

@@ -99,7 +99,7 @@ def open_session(provider: str, settings: Settings) -> tuple[ort.InferenceSessio
     if provider != "tensorrt":
         return _open(name, [(name, _options(provider, settings))], settings)
     if settings.size is None:
-        raise ProviderError("TensorRT needs a fixed size; set detector.size_pixels, such as 640x384")
+        raise ProviderError("TensorRT needs a fixed size; set detector.canvas, such as 640x384")
     folder = engine_folder(settings)
     chain = [(name, tensorrt_options(folder, settings.precision))]
     with _building(folder):

@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 120.0  # no camera waits for the result, and the machine may 
 
 
 def open_for_rescan(path: Path | None = None) -> Detector:
-    """Open the shipped detector, or that of ``path``, at the image's own size, on one CPU thread per call.
+    """Open the shipped detector, or that of ``path``, on one CPU thread per call.
 
     Raises DetectorError.
     """

@@ -10,7 +10,7 @@ Close-ups, which are too large for the finest level, are found in a small view o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, log
+from math import ceil, inf, log
 
 from edge import boxes as geometry
 from edge.boxes import Letterbox
@@ -26,8 +26,10 @@ LONGEST_SIDE = 1920
 """Longest side of a canvas whose size neither the detector nor the configuration fixes, in pixels."""
 CLOSE_UP_SIDE = 480
 """Longer side of the canvas for close-ups, and of the smallest canvas for a whole frame, in pixels."""
-PARTS_FROM = 640
-"""Longer side of a canvas from which on only parts of it may be looked at, in pixels."""
+PARTS_FROM, PARTS_FIRST, PARTS_RATIO = 640, 240, 2.6
+"""Where only parts of a frame are looked at: longer side of a canvas from which on that is worth it, and that
+of the canvas for close-ups (pixels); and how much finer than the one before each level is at most. The closer
+they are, the smaller the faces that the finer one must find, and the less it must see around a change."""
 TURNS = (1, 2, 3)
 """Quarter turns at which faces are looked for that do not stand upright."""
 
@@ -65,10 +67,10 @@ class Search:
 class View:
     """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
 
-    It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Boxes
-    whose longer side is less than ``least`` pixels of the frame do not count: a finer view looks for them. A
-    coarser one looks for those of more than ``margin`` pixels. ``detector`` is the number of the one that
-    looks.
+    It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Where a
+    finer view looks too, ``least`` is not 0: boxes whose longer side is less than that (pixels of the frame)
+    do not count. A coarser view looks for those of more than ``margin`` pixels. ``detector`` is the number of
+    the one that looks.
     """
 
     x1: int
@@ -121,7 +123,7 @@ class FreeCanvas:
     def letterbox(self, width: int, height: int, scale: float) -> Letterbox:
         """How a view of ``width`` x ``height`` pixels lies on it at this scale."""
         side = max(1, round(max(width, height) * scale))
-        return geometry.fit_native(width, height, side, side, self.multiple)
+        return geometry.fit_side(width, height, side, self.multiple)
 
     @property
     def limits(self) -> tuple[int, int]:
@@ -137,32 +139,36 @@ def views_of(
     ``smallest_on_canvas`` is the width in pixels of the canvas from which the detector finds a face. The view
     of the whole frame comes first, then one level of tiles after the other.
     """
-    needed = smallest_on_canvas / search.smallest_face
-    if isinstance(canvas, FreeCanvas):
-        upright = _free(
-            width,
-            height,
-            max(needed, search.least_side / max(width, height)),
-            smallest_on_canvas,
-            search,
-            canvas,
-        )
-    else:
-        first = canvas.letterbox(width, height, needed)
-        upright = _tiles(width, height, first, needed, smallest_on_canvas, canvas)
+    upright = _upright(width, height, search, smallest_on_canvas, canvas)
     if not search.any_orientation:
         return upright
-    return upright + [_turned(view, turn, canvas) for turn in TURNS for view in upright]
+    # A canvas of fixed size is not turned with the frame, so its tiles must be those of a frame that is.
+    lying = _upright(height, width, search, smallest_on_canvas, canvas)
+    return upright + [_turned(view, turn) for turn in TURNS for view in (lying if turn % 2 else upright)]
+
+
+def _upright(
+    width: int, height: int, search: Search, smallest: float, canvas: Canvas | FreeCanvas
+) -> list[View]:
+    needed = smallest / search.smallest_face
+    if isinstance(canvas, FreeCanvas):
+        scale = max(needed, search.least_side / max(width, height))
+        return _free(width, height, scale, smallest, search, canvas)
+    first = canvas.letterbox(width, height, needed)
+    return _tiles(width, height, first, needed, smallest, canvas)
 
 
 def _free(
     width: int, height: int, scale: float, smallest: float, search: Search, canvas: FreeCanvas
 ) -> list[View]:
     longer = max(width, height)
-    if longer * scale <= (PARTS_FROM if search.in_parts else 2 * CLOSE_UP_SIDE):
+    limit, side, ratio = 2 * CLOSE_UP_SIDE, CLOSE_UP_SIDE, inf
+    if search.in_parts:
+        limit, side, ratio = PARTS_FROM, PARTS_FIRST, PARTS_RATIO
+    if longer * scale <= limit:
         return [View(0, 0, width, height, canvas.letterbox(width, height, scale))]
-    first = canvas.letterbox(width, height, CLOSE_UP_SIDE / longer)
-    return _tiles(width, height, first, scale, smallest, canvas)
+    first = canvas.letterbox(width, height, side / longer)
+    return _tiles(width, height, first, scale, smallest, canvas, ratio)
 
 
 def _tiles(
@@ -172,32 +178,43 @@ def _tiles(
     finest: float,
     smallest: float,
     canvas: Canvas | FreeCanvas,
+    most: float = inf,
 ) -> list[View]:
     """The whole frame with ``first``, and the tiles that it takes to reach the scale ``finest``.
 
     ``smallest`` is the width in pixels of the canvas from which a face is found. If one level of tiles would
-    have to overlap by more than half, there are coarser ones in between.
+    have to overlap by more than half, or be more than ``most`` times as fine as the one before, there are
+    coarser ones in between.
     """
     coarse = _scale(first)
     if coarse >= finest:
         return [View(0, 0, width, height, first)]
     # Twice the smallest face of the coarser level, so that a face at an edge is seen with its surroundings.
     overlap_on_canvas = 2 * smallest
-    ratio = max(2.0, min(canvas.limits) / (2 * overlap_on_canvas))
+    ratio = max(2.0, min(most, min(canvas.limits) / (2 * overlap_on_canvas)))
     levels = ceil(log(finest / coarse) / log(ratio))
     step = (finest / coarse) ** (1 / levels)
-    views = [View(0, 0, width, height, first, smallest / coarse)]
+    views = [View(0, 0, width, height, first, _least(smallest, coarse, coarse * step, canvas))]
     for level in range(1, levels + 1):
         overlap = ceil(overlap_on_canvas / coarse)
         coarse *= step
         longest = [int(limit / coarse) for limit in canvas.limits]
-        least = smallest / coarse if level < levels else 0.0
+        least = _least(smallest, coarse, coarse * step, canvas) if level < levels else 0.0
         views += [
             View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, overlap)
             for y1, y2 in _spans(height, longest[1], overlap)
             for x1, x2 in _spans(width, longest[0], overlap)
         ]
     return views
+
+
+def _least(smallest: float, coarse: float, fine: float, canvas: Canvas | FreeCanvas) -> float:
+    """Boxes below this many pixels of the frame are left to the next level, at the scale ``fine``.
+
+    Its tiles overlap by at least as much; on a canvas that is very small for the detector, that is less than
+    the smallest face of this level.
+    """
+    return min(smallest / coarse, *(int(limit / fine) // 2 for limit in canvas.limits))
 
 
 def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) -> View:
@@ -207,11 +224,15 @@ def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) 
     return replace(view, x1=x1, y1=y1, x2=x2, y2=y2, letterbox=letterbox)
 
 
-def _turned(view: View, turn: int, canvas: Canvas | FreeCanvas) -> View:
-    width, height = view.x2 - view.x1, view.y2 - view.y1
+def _turned(view: View, turn: int) -> View:
+    """A view of a frame that was turned by ``turn`` quarters, as it lies in the frame itself.
+
+    After an odd number of quarters x and y change places. The tiles are mirrored by that, but overlap as
+    before.
+    """
     if turn % 2:
-        width, height = height, width
-    return replace(view, turn=turn, letterbox=canvas.letterbox(width, height, _scale(view.letterbox)))
+        view = replace(view, x1=view.y1, y1=view.x1, x2=view.y2, y2=view.x2)
+    return replace(view, turn=turn)
 
 
 def _scale(letterbox: Letterbox) -> float:

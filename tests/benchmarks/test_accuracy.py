@@ -24,6 +24,7 @@ for _package in ("pycocotools", "matplotlib"):
 from benchmarks.accuracy import result as accuracy_result  # noqa: E402
 from benchmarks.accuracy.result import AccuracyResult  # noqa: E402
 from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, detect, measure  # noqa: E402
+from benchmarks.one_view import ONE_LOOK  # noqa: E402
 from convert.training.coco_figures import coco_precision  # noqa: E402
 from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture, Split, open_dataset  # noqa: E402
 from convert.training.figure_forms import Found  # noqa: E402
@@ -405,12 +406,12 @@ def test_pictures_that_are_not_as_labelled_are_an_error(tmp_path: Path, small_de
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> AccuracyResult:
     """The shipped detector on the shipped portraits, whose labels are what it finds there itself."""
     folder = tmp_path_factory.mktemp("portraits")
-    detector = open_detector(read_detector(None), DetectorConfig(provider="cpu", size_pixels=CANVAS))
+    detector = open_detector(read_detector(None), DetectorConfig(provider="cpu", canvas=CANVAS))
     lines = []
     for name in ("astronaut.jpg", "hopper.jpg"):
         pixels = read_picture(DATA / name).pixels
         (folder / name).write_bytes((DATA / name).read_bytes())
-        x1, y1, x2, y2 = detector.detect(pixels).boxes[0].tolist()
+        x1, y1, x2, y2 = detector.detect(pixels, ONE_LOOK).boxes[0].tolist()
         faces = [{"box": [x1, y1, x2 - x1, y2 - y1], "masked": False}]
         lines.append({"image": name, "width": pixels.shape[1], "height": pixels.shape[0], "faces": faces})
     (folder / "annotations.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -420,7 +421,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> AccuracyResult:
 def test_the_shipped_detector_end_to_end(shipped: AccuracyResult) -> None:
     (one,) = shipped.detectors
     assert (one.name, one.size) == ("face", (640, 384))
-    own = open_detector(read_detector(None), DetectorConfig(provider="cpu", size_pixels=CANVAS))
+    own = open_detector(read_detector(None), DetectorConfig(provider="cpu", canvas=CANVAS))
     assert one.own.score == own.score_begin
     assert one.own.all == Found(found=2, faces=2, recall=1.0)
     assert one.own.masked.faces == 0

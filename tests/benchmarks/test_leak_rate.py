@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -20,9 +20,12 @@ from benchmarks.leak.judged import NO_FACE, Judged
 from benchmarks.leak.reference import ClipReference
 from benchmarks.leak.run import measure
 from benchmarks.leak.tracks import Hit, Track, link, merge
-from edge.boxes import NO_BOXES, Floats
-from edge.config import BlurConfig, PrivacyConfig
-from edge.detection.detector import Detections, Detector
+from benchmarks.one_view import ONE_LOOK
+from edge.boxes import NO_BOXES, Floats, fit
+from edge.config import BlurConfig, DetectorConfig, PrivacyConfig
+from edge.detection.detector import Detections, Detector, open_detector
+from edge.detection.session import read_detector
+from edge.detection.views import Search, View
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
@@ -199,7 +202,22 @@ class Scripted:
     score_begin = score_last_look = 0.35
     MISS, FAIL = 7, 9
 
-    def detect(self, pixels: Pixels) -> Detections:
+    def views(self, width: int, height: int, search: Search) -> list[View]:
+        assert search == ONE_LOOK
+        return [View(0, 0, width, height, fit(width, height, width, height))]
+
+    def look(self, pixels: Pixels, looked_at: Sequence[View]) -> list[Detections]:
+        return [self.see(pixels) for _ in looked_at]
+
+    def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
+        (only,) = found
+        return only
+
+    def detect(self, pixels: Pixels, search: Search) -> Detections:
+        assert search == ONE_LOOK
+        return self.see(pixels)
+
+    def see(self, pixels: Pixels) -> Detections:
         if pixels[0, 0, 0] == self.FAIL:
             raise DetectionError(Reason.DETECTOR_ERROR, "as the script says")
         x1, y1, x2, y2 = FACE
@@ -260,8 +278,8 @@ def test_the_last_look_covers_what_only_it_sees() -> None:
         def __init__(self) -> None:
             self.calls = itertools.count()
 
-        def detect(self, pixels: Pixels) -> Detections:
-            found = super().detect(pixels)
+        def see(self, pixels: Pixels) -> Detections:
+            found = super().see(pixels)
             return found if next(self.calls) % 2 else Detections(NO_BOXES, np.zeros(0, np.float32))
 
     pixels = [replace(frame, number=0) for frame in scripted_frames("+")]
@@ -283,10 +301,10 @@ def test_a_frame_that_the_daemon_drops_leaks_nothing_and_does_not_count() -> Non
 
 def test_a_frame_whose_last_look_fails_is_not_stored() -> None:
     class Failing(Scripted):
-        def detect(self, pixels: Pixels) -> Detections:
+        def see(self, pixels: Pixels) -> Detections:
             if pixels[120, 120, 0] != 255:  # covered
                 raise DetectionError(Reason.DETECTOR_TIMEOUT, "as the script says")
-            return super().detect(pixels)
+            return super().see(pixels)
 
     result = run("+-", detector=Failing())
     assert (result.without_last_look, result.regrown) == (2, 0)
@@ -338,14 +356,14 @@ def test_the_reference_was_made_by_the_rules_that_the_code_states() -> None:
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_the_first_frames_of_a_real_clip_are_measured(shared_data: Path, small_detector: Detector) -> None:
+def test_the_first_frames_of_a_real_clip_are_measured(shared_data: Path) -> None:
     clips = leak_rate.clips_of(shared_data)
     _, reference = leak_rate.reference_of(clips, leak_rate.REFERENCE)
     clip = next(clip for clip in clips if clip.stem == "face-demographics-walking")
     result = measure(
         itertools.islice(clip_frames(clip), 60),
         reference[clip.stem],
-        small_detector,
+        open_detector(read_detector(None), DetectorConfig(provider="cpu", canvas=leak_rate.CANVAS)),
         BlurConfig(),
         PrivacyConfig(),
     )

@@ -72,9 +72,10 @@ def test_every_frame_of_every_camera_is_stored_and_counted(result: PipelineResul
         for run in row.runs:
             assert run.frames == run.images == 3 * row.cameras
             assert not run.dropped
-            # The second is the last look. Each takes two views, and the known face one: every 5 s, and last.
-            known = run.views - (1 if "covered" in row.name else 2) * 2 * run.frames
-            assert 1 <= known <= 2 + run.seconds / 5
+            # The second is the last look. Each takes two views of a camera's first frame, and as many of
+            # later ones as have changed; the known face takes one.
+            looks = 1 if "covered" in row.name else 2
+            assert run.views >= looks * 2 * row.cameras + 1
             assert run.bare_cpu_seconds > 0
             assert run.detector_cpu_seconds < run.cpu_seconds
             assert set(run.stages) >= {

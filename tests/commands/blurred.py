@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.boxes import Floats, iou
+from edge.config import make_config
 from edge.detection import known_face
 from edge.detection.detector import Detector
+from edge.files.search import search_of
 from edge.pictures import read_picture
 from tests import hostile
 
+SEARCH = search_of(make_config({}, "test"))
 HOPPER = hostile.ASTRONAUT.with_name("hopper.jpg")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,8 +39,8 @@ def refusals(output: str) -> dict[str, str]:
 
 
 def faces_of(detector: Detector, path: Path) -> Floats:
-    """Boxes that begin a region in a stored picture."""
-    found = detector.detect(read_picture(path).pixels)
+    """Boxes that begin a region in a stored picture, to which ``edge blur`` looks just as closely."""
+    found = detector.detect(read_picture(path).pixels, SEARCH)
     return found.boxes[found.scores >= detector.score_begin]
 
 

@@ -96,7 +96,8 @@ def test_nothing_but_the_summary_is_printed(mixed: Mixed) -> None:
     lines = mixed.done.stdout.splitlines()
     assert len(lines) == len(mixed.refused) + 1
     assert re.fullmatch(
-        rf"{len(GOOD)} written to \S+, {len(GOOD)} regions covered, 2 other files left alone, "
+        rf"{len(GOOD)} written to \S+, {len(GOOD)} regions covered, "
+        rf"faces of 12 pixels and more looked for, 2 other files left alone, "
         rf"{len(mixed.refused)} refused; [\d.]+ s, [\d.]+ pictures per second",
         lines[-1],
     )
@@ -220,7 +221,9 @@ def test_resume_does_what_is_left(tmp_path: Path, blur: Run) -> None:
     hostile.good(source, "third.jpg")
     done = blur(source, "--out", out, "--resume")
     assert done.returncode == 0
-    assert re.search(r"^1 written .* 1 regions covered, 2 done before, 0 refused", done.stdout)
+    assert re.search(
+        r"^1 written .* 1 regions covered, faces of 12 .* for, 2 done before, 0 refused", done.stdout
+    )
     for path, old in before.items():
         assert (path.stat().st_ino, path.stat().st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
     # An input that changed since is done again.

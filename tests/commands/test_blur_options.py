@@ -28,11 +28,11 @@ def error_text(stderr: str) -> str:
         (["--fill", "pixelate"], ["'--fill'", "'infill', 'solid', 'gaussian', 'mosaic'"]),
         (["--region", "nose"], ["'--region'", "'head', 'top'"]),
         (["--provider", "tpu"], ["'--provider'", "'auto', 'cpu', 'cuda', 'tensorrt', 'openvino'"]),
-        (["--size", "12"], ["'--size'", "'12' is not a size: use native, or WIDTHxHEIGHT such as 640x384"]),
-        (
-            ["--tiles", "9x9"],
-            ["'--tiles'", "'9x9' is not a grid of tiles: use auto, or COLUMNSxROWS", "1 to 8"],
-        ),
+        (["--smallest-face", "7"], ["'--smallest-face'", "greater than or equal to 8"]),
+        (["--smallest-face", "1001"], ["'--smallest-face'", "less than or equal to 1000"]),
+        (["--smallest-face", "12.5"], ["'--smallest-face'", "valid integer"]),
+        (["--size", "640x384"], ["No such option: --size"]),
+        (["--tiles", "2x2"], ["No such option: --tiles"]),
         (["--score", "3"], ["'--score'", "3 is not a score: use a number above 0 and below 1"]),
         (["--score", "nan"], ["'--score'", "above 0 and below 1"]),
         (["--score", "high"], ["'--score'", "above 0 and below 1"]),
@@ -68,10 +68,7 @@ def test_the_environment_may_accept_a_fill_that_leaves_people_recognisable(
 
 def test_what_the_options_accept_is_what_the_configuration_accepts() -> None:
     """Values from both ends of each range give a valid configuration."""
-    for fraction, score, size, tiles in (
-        ("1", "0.999", "9999x9999", "8x8"),
-        ("1e-9", "1e-9", "100x100", "1x1"),
-    ):
+    for fraction, score, smallest_face in (("1", "0.999", 1000), ("1e-9", "1e-9", 8)):
         config = blur_config(
             fill="infill",
             region="head",
@@ -79,11 +76,11 @@ def test_what_the_options_accept_is_what_the_configuration_accepts() -> None:
             allow_reidentifiable=False,
             detectors=(),
             provider="auto",
-            size=options.size(size),
-            tiles=options.tiles(tiles),
+            smallest_face=smallest_face,
+            any_orientation=True,
             score=options.score(score),
         )
-        assert config.detector.size == tuple(map(int, size.split("x")))
+        assert (config.privacy.smallest_face_pixels, config.privacy.any_orientation) == (smallest_face, True)
         assert (config.blur.top_fraction, config.detector.score_begin) == (float(fraction), float(score))
 
 

@@ -9,10 +9,11 @@ from typing import Any, get_args
 import pytest
 
 from edge.commands.sample import sample_text
-from edge.config import Config, FurtherDetectorConfig, make_config, read_config
+from edge.config import Config, DetectorConfig, FurtherDetectorConfig, make_config, read_config
 from edge.config.detector import ShippedName
-from edge.config.explain import RENAMED
+from edge.config.explain import REMOVED, RENAMED
 from edge.detection.shipped import FILES
+from edge.detection.views import Search
 from edge.errors import ConfigError
 
 CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
@@ -44,8 +45,16 @@ def write(folder: Path, text: str) -> Path:
         ("[store]\nclock_confirmed = 'today'\n", r"store\.clock_confirmed"),
         ("[detector]\nscore_begin = 0.2\nscore_continue = 0.3\n", "must not be higher"),
         ("[detector]\nscore_begin = 1.0\n", r"detector\.score_begin"),
-        ("[detector]\nsize_pixels = 'big'\n", r"detector\.size_pixels"),
-        ("[detector]\ntiles = '9x9'\n", r"detector\.tiles"),
+        ("[detector]\ncanvas = 'big'\n", r"detector\.canvas"),
+        ("[detector]\ncanvas = '64x64'\n", r"detector\.canvas"),
+        ("[detectors.plate]\npath = 'x'\ncanvas = '640'\n", r"detectors\.plate\.canvas"),
+        ("[privacy]\nsmallest_face_pixels = 7\n", r"privacy\.smallest_face_pixels"),
+        ("[privacy]\nsmallest_face_pixels = 20.5\n", r"privacy\.smallest_face_pixels"),
+        ("[privacy]\nany_orientation = 'often'\n", r"privacy\.any_orientation"),
+        ("[privacy]\nsweep_seconds = -1\n", r"privacy\.sweep_seconds"),
+        ("[privacy]\nsweep_seconds = nan\n", r"privacy\.sweep_seconds"),
+        ("[cameras.b]\nsource = 'x'\nsmallest_face_pixels = 1001\n", r"cameras\.b\.smallest_face_pixels"),
+        ("[cameras.b]\nsource = 'x'\nmounting = 'floor'\n", r"cameras\.b\.mounting.*'wall' or 'ceiling'"),
         ("[detector]\nprovider = 'tpu'\n", r"detector\.provider"),
         ("[detector]\nname = 'face'\npath = 'x.onnx'\n", r"'detector'.*name = 'face' and path.*leave one"),
         ("[detector]\nname = 'plate'\n", r"'detector\.name'.*'face'.*got 'plate'"),
@@ -136,6 +145,41 @@ def test_no_old_key_is_in_use_again() -> None:
             assert (key in model.model_fields) is known, name  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("key", sorted(key for _, key in REMOVED))
+@pytest.mark.parametrize("section", ["detector", "detectors.plate"])
+def test_a_removed_key_is_told_what_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, key: str
+) -> None:
+    expected = (
+        rf": unknown key '{re.escape(section)}\.{key}'; leave it out: .*privacy\.smallest_face_pixels, "
+        "the smallest face .* in pixels of the camera's picture$"
+    )
+    path = "path = 'x.onnx'\n"
+    with pytest.raises(ConfigError, match=expected):
+        read_config(write(tmp_path, f"{CAMERA}[{section}]\n{path}{key} = '1x1'\n"))
+    monkeypatch.setenv(f"EDGE_{section.replace('.', '__')}__{key}".upper(), "1x1")
+    with pytest.raises(ConfigError, match=expected):
+        read_config(write(tmp_path, f"{CAMERA}[{section}]\n{path}"))
+
+
+def test_no_removed_key_is_in_use_again() -> None:
+    for model in (DetectorConfig, FurtherDetectorConfig):
+        assert not {key for _, key in REMOVED} & set(model.model_fields)
+
+
+def test_what_is_looked_for_is_the_cameras_own_where_it_says_so() -> None:
+    privacy = {"smallest_face_pixels": 16, "any_orientation": True}
+    cameras = {
+        "near": {"source": "a", "smallest_face_pixels": 60, "any_orientation": False},
+        "other": {"source": "b"},
+    }
+    config = make_config({"privacy": privacy, "cameras": cameras}, "test")
+    assert Search.of(config.privacy) == Search(16, any_orientation=True)
+    assert Search.of(config.privacy, config.cameras["other"]) == Search(16, any_orientation=True)
+    near = Search.of(config.privacy, config.cameras["near"], in_parts=True)
+    assert near == Search(60, any_orientation=False, in_parts=True)
+
+
 def test_settings_are_frozen() -> None:
     config = make_config({}, "test")
     with pytest.raises(ValueError, match="frozen"):
@@ -176,10 +220,10 @@ def test_the_sample_is_valid_and_complete(tmp_path: Path) -> None:
 def test_a_further_detector_takes_what_it_lacks_from_the_first() -> None:
     config = make_config(
         {
-            "detector": {"threads": 2, "provider": "cpu", "score_begin": 0.6, "size_pixels": "640x384"},
+            "detector": {"threads": 2, "provider": "cpu", "score_begin": 0.6, "canvas": "640x384"},
             "detectors": {
                 "plate": {"path": "plate.onnx", "threads": 1},
-                "veiled": {"name": "face", "score_begin": 0.3, "size_pixels": "native"},
+                "veiled": {"name": "face", "score_begin": 0.3, "canvas": "960x544"},
             },
         },
         "test",
@@ -187,10 +231,10 @@ def test_a_further_detector_takes_what_it_lacks_from_the_first() -> None:
     plate = config.detectors["plate"].completed(config.detector)
     assert (plate.path, plate.name) == (Path("plate.onnx"), None)
     assert (plate.threads, plate.provider) == (1, "cpu")
-    assert (plate.score_begin, plate.size_pixels) == (None, "auto")  # these belong to the file
+    assert (plate.score_begin, plate.canvas_size) == (None, None)  # these belong to the file
     veiled = config.detectors["veiled"].completed(config.detector)
     assert (veiled.path, veiled.name, veiled.threads) == (None, "face", 2)
-    assert (veiled.score_begin, veiled.size_pixels) == (0.3, "native")
+    assert (veiled.score_begin, veiled.canvas_size) == (0.3, (960, 544))
 
 
 def test_each_shipped_name_has_a_file() -> None:

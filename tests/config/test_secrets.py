@@ -24,11 +24,13 @@ import pytest
 from rich.console import Console
 
 from edge.commands import doctor
-from edge.config import CameraConfig, make_config, read_config
+from edge.commands.doctor_cameras import check_camera as doctor_rows
+from edge.config import CameraConfig, PrivacyConfig, make_config, read_config
 from edge.daemon import read_status as snapshot
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.recorded_settings import settings_of
 from edge.daemon.run import run_daemon
+from edge.detection.views import Search
 from edge.errors import ConfigError
 from edge.mqtt.messages import box_state, camera_state
 from edge.sources import make_source
@@ -127,16 +129,17 @@ def told_of(camera: CameraConfig) -> Iterator[str]:
     yield f"{capture.source.label} {capture.last_error} {camera!r}"
     metrics = Metrics()
     metrics.add_camera("front")
-    pipeline = SimpleNamespace(metrics=metrics, lanes={"front": SimpleNamespace(capture=capture)})
+    lane = SimpleNamespace(capture=capture, search=Search(), gate=SimpleNamespace(noise=None, limit=3.0))
+    pipeline = SimpleNamespace(metrics=metrics, lanes={"front": lane})
     seen = snapshot._camera(cast(Pipeline, pipeline), "front")
     status = make_status(seen, problems=[capture.last_error], degraded=[capture.last_error])
     yield status.model_dump_json()
     yield (metrics.text() + gauges_text(status)).decode()
     yield json.dumps([box_state(status), camera_state(seen, status.store_folder)])
-    check = doctor._source("front", camera)
-    yield json.dumps(asdict(check))
+    checks = list(doctor_rows("front", camera, PrivacyConfig(), None))
+    yield json.dumps([asdict(check) for check in checks])
     table = io.StringIO()
-    Console(file=table, width=1000).print(doctor.doctor_table([check]))
+    Console(file=table, width=1000).print(doctor.doctor_table(checks))
     yield table.getvalue()
 
 

@@ -64,8 +64,9 @@ MISTAKES = [
         f'{GOOD}[{section}]\n{key} = "{value}"\n'
         for section, key in (
             ("store", "folder"), ("store", "format"), ("store", "quality"), ("store", "recipient"),
-            ("detector", "path"), ("detector", "cache_folder"), ("detector", "size_pixels"), ("blur", "fill"),
-            ("blur", "margin_top"), ("status", "host"), ("status", "port"), ("status", "socket"),
+            ("detector", "path"), ("detector", "cache_folder"), ("detector", "canvas"), ("detector", "tiles"),
+            ("blur", "fill"), ("blur", "margin_top"), ("status", "host"), ("status", "port"),
+            ("status", "socket"),
             ("status", "token_file"), ("mqtt", "host"), ("mqtt", "topic"), ("mqtt", "ca_file"),
             ("mqtt", "password_file"), ("audit", "boxes"), ("load", "hot_celsius"), ("privacy", "last_look"),
         )

@@ -54,8 +54,8 @@ def refusal(
 
 
 def open_on_cpu(path: Path) -> Detector:
-    """The detector as the box opens it, with the whole picture as its only view."""
-    return open_detector(read_detector(path), DetectorConfig(path=path, provider="cpu", tiles="1x1"))
+    """The detector as the box opens it."""
+    return open_detector(read_detector(path), DetectorConfig(path=path, provider="cpu"))
 
 
 def check_figures(figures: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 import tensorflow as tf
 
 from convert import serialize
+from convert.one_look import ONE_LOOK
 from convert.options import DetectorOptions
 from convert.plan import OBJECT_DETECTION
 from convert.sample import sample_picture
@@ -40,7 +41,7 @@ def test_the_box_finds_what_tensorflow_finds(models: Models, detectors: Detector
     for view in (picture, np.ascontiguousarray(picture[:300]), np.ascontiguousarray(picture[:, 50:250])):
         boxes, scores = expected(models(name), view)
         assert len(boxes) > 3
-        found = detector.detect(np.ascontiguousarray(view[..., ::-1]))
+        found = detector.detect(np.ascontiguousarray(view[..., ::-1]), ONE_LOOK)
         overlaps = iou(boxes.astype(np.float32), found.boxes)
         assert (overlaps.max(axis=1) > 0.9).mean() >= 0.9
         nearest = overlaps.argmax(axis=1)
@@ -114,7 +115,8 @@ def test_int8(models: Models, tmp_path: Path, pictures: Path) -> None:
     assert built.operators["QuantizeLinear"] > 0
     assert built.parity.pictures == 2
     assert any("stay float" in note for note in built.notes)
-    assert len(open_on_cpu(built.path).detect(np.ascontiguousarray(sample_picture()[..., ::-1])).boxes)
+    picture = np.ascontiguousarray(sample_picture()[..., ::-1])
+    assert len(open_on_cpu(built.path).detect(picture, ONE_LOOK).boxes)
 
 
 def test_batches(models: Models, detectors: Detectors, tmp_path: Path) -> None:

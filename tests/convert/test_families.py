@@ -14,6 +14,7 @@ pytest.importorskip("tf2onnx", reason="needs the convert extra")
 pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 from convert import plan as plans
+from convert.one_look import ONE_LOOK
 from convert.options import ModelOptions
 from convert.sample import sample_picture
 from edge.boxes import iou
@@ -45,7 +46,7 @@ def test_classes_are_chosen(models: Models, tmp_path: Path, name: str, labels: t
     assert detector.session.contract.labels == ", ".join(sorted(labels))
     picture = sample_picture()
     boxes, _ = expected(models(name), picture, tuple(int(label) for label in labels))
-    found = detector.detect(np.ascontiguousarray(picture[..., ::-1]))
+    found = detector.detect(np.ascontiguousarray(picture[..., ::-1]), ONE_LOOK)
     overlaps = iou(boxes.astype(np.float32), found.boxes).max(axis=1)
     # Two classes are merged, so that one's box may suppress the other's.
     assert (overlaps > (0.9 if len(labels) == 1 else NMS_IOU)).mean() >= 0.9
@@ -99,7 +100,7 @@ def test_all_ways_to_say_the_same_give_the_same_boxes(detectors: Detectors) -> N
     found = []
     for case in ("yxyx", "xyxy", "guessed pixels", "cxcywh", "bytes", "mean and std"):
         name, options = GENERIC[case]
-        found.append(open_on_cpu(detectors(name, options).path).detect(picture))
+        found.append(open_on_cpu(detectors(name, options).path).detect(picture, ONE_LOOK))
     assert len(found[0].boxes) > 3
     for other in found[1:]:
         np.testing.assert_allclose(other.boxes, found[0].boxes, atol=0.05)
@@ -113,7 +114,7 @@ def test_anchors_from_a_file(detectors: Detectors, anchor_file: Path) -> None:
     )
     built = detectors("generic offsets", options)
     picture = np.ascontiguousarray(sample_picture()[..., ::-1])
-    found = open_on_cpu(built.path).detect(picture)
-    wanted = open_on_cpu(detectors("generic", YXYX).path).detect(picture)
+    found = open_on_cpu(built.path).detect(picture, ONE_LOOK)
+    wanted = open_on_cpu(detectors("generic", YXYX).path).detect(picture, ONE_LOOK)
     np.testing.assert_allclose(found.boxes, wanted.boxes, atol=0.05)
     np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-3)

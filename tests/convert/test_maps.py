@@ -47,8 +47,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 def opened(path: Path, size: tuple[int, int] | None) -> Detector:
-    text = f"{size[0]}x{size[1]}" if size else "auto"
-    config = DetectorConfig(path=path, provider="cpu", tiles="1x1", size_pixels=text)
+    canvas = f"{size[0]}x{size[1]}" if size else None
+    config = DetectorConfig(path=path, provider="cpu", canvas=canvas)
     return open_detector(read_detector(path), config)
 
 

@@ -82,6 +82,12 @@ def test_a_whole_clip_is_stored_and_no_face_is_found_on_it(
     assert len(written) == 30
     assert all(path.suffix == ".jpg" for path in written)
     assert re.search(r"camera front: captured 30, written 30, dropped none, state ended", done.stderr)
+    (parts,) = re.findall(
+        r"front: looked at (\d+) parts of frames \((\d+) of them .* due\), left out (\d+) in", done.stderr
+    )
+    looked, swept, kept = map(int, parts)
+    assert swept <= looked
+    assert looked + kept >= 30
     assert find_faces(written) == []
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in written)
     # Nothing else was written anywhere near
@@ -201,7 +207,7 @@ def test_doctor_says_what_it_found(tmp_path: Path, clip: Path, edge_script: str)
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
         "versions", "swap", "core dumps", "store", "space", "detector file", "provider", "known face",
-        "camera front",
+        "camera front", "camera front, faces",
     }  # fmt: skip
     assert "640x360" in checks["camera front"]["found"]
     assert "15 frames per second" in checks["camera front"]["found"] or checks["camera front"]["found"]

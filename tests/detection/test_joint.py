@@ -171,8 +171,8 @@ def broken_hash(folder: Path) -> dict[str, Any]:
         (lambda f: {"path": f / "none.onnx"}, r"detectors\.plate: .*none.*correct detectors\.plate\.path"),
         (broken_hash, r"detectors\.plate: .*sha256"),
         (
-            lambda f: {"path": make(f, "plate"), "size_pixels": "640x384"},
-            r"detectors\.plate: .*fixed size 64x64, but detectors\.plate\.size_pixels is 640x384",
+            lambda f: {"path": make(f, "plate"), "canvas": "640x384"},
+            r"detectors\.plate: .*fixed size 64x64, but detectors\.plate\.canvas is 640x384",
         ),
         (
             lambda f: {"path": make(f, "plate"), "example": f / "none.png"},

@@ -260,9 +260,9 @@ def test_a_bad_detector_is_not_the_fault_of_the_provider(box: Box, tiny_file: Pa
 def test_options_of_cuda_and_openvino(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     openvino = PROVIDERS["openvino"]
     monkeypatch.setattr(ort, "get_available_providers", lambda: [openvino, CUDA, CPU])
-    config = {"size_pixels": "native", "threads": 2}
     for provider in ("cuda", "openvino"):
-        open_detector(read_detector(None), DetectorConfig.model_validate({"provider": provider, **config}))
+        config = DetectorConfig.model_validate({"provider": provider, "threads": 2})
+        open_detector(read_detector(None), config)
     (cuda, *_), (other, *_) = (chain for chain, _, _ in box.opened)
     assert cuda == (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})
     assert other == (openvino, {"num_of_threads": "2"})
@@ -372,10 +372,17 @@ def test_a_folder_that_cannot_be_used_is_named(
     assert box.opened == []
 
 
-def test_tensorrt_needs_a_fixed_size(box: Box, tmp_path: Path) -> None:
-    config = DetectorConfig(provider="tensorrt", size_pixels="native", cache_folder=tmp_path)
-    with pytest.raises(ProviderError, match="fixed size"):
-        open_detector(read_detector(None), config)
+def test_tensorrt_gets_a_fixed_size(box: Box, tmp_path: Path) -> None:
+    """It would build an engine for each size; tiles take what one canvas cannot."""
+    free = Settings(b"", "0" * 64, "fp32", None, 1, tmp_path)
+    with pytest.raises(ProviderError, match=r"fixed size; set detector\.canvas"):
+        engines.open_session("tensorrt", free)
+    for canvas, size in ((None, (1920, 1088)), ("640x384", (640, 384))):
+        config = DetectorConfig(provider="tensorrt", canvas=canvas, cache_folder=tmp_path)
+        detector = open_detector(read_detector(None), config)
+        assert (detector.session.provider, detector.session.size) == ("tensorrt", size)
+        sizes = {(v.letterbox.width, v.letterbox.height) for v in detector.views(3840, 2160)}
+        assert sizes == {size}
 
 
 class FakeCuda:
@@ -456,14 +463,14 @@ def test_a_shipped_detector_suits_every_target(name: ShippedName) -> None:
     assert {target: problems(model, target) for target in TARGETS} == {target: [] for target in TARGETS}
 
 
-@pytest.mark.parametrize("size", ["auto", "native"])
-def test_openvino_really(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("canvas", [None, "640x384"])
+def test_openvino_really(canvas: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if PROVIDERS["openvino"] not in ort.get_available_providers():
         pytest.skip("this build of ONNX Runtime has no OpenVINO (pip install onnxruntime-openvino)")
     monkeypatch.setattr(engines, "_NVIDIA_DEVICES", ())
     for provider in ("openvino", "auto"):
         detector = open_detector(
-            read_detector(None), DetectorConfig.model_validate({"provider": provider, "size_pixels": size})
+            read_detector(None), DetectorConfig.model_validate({"provider": provider, "canvas": canvas})
         )
         assert (detector.session.provider, detector.session.fallback) == ("openvino", "")
         assert detector.session.assignment.get(PROVIDERS["openvino"], 1) > 0

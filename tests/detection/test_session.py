@@ -15,6 +15,7 @@ from edge.config import DetectorConfig
 from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import check_output, read_detector
+from edge.detection.views import Search
 from edge.errors import ContractError, DetectionError, DetectorError, KnownFaceError, ProviderError
 from tests.models import GOOD, save, tiny
 
@@ -23,13 +24,14 @@ PICTURE = np.full((64, 64, 3), 90, np.uint8)
 
 
 def open_file(path: Path, **settings: object) -> Detector:
-    config = DetectorConfig.model_validate({"provider": "cpu", "tiles": "1x1", **settings})
+    config = DetectorConfig.model_validate({"provider": "cpu", **settings})
     return open_detector(read_detector(path), config)
 
 
 def test_a_detector_that_follows_the_contract_works(tmp_path: Path) -> None:
     detector = open_file(save(tiny([*BOXES, [0, 0, 1, 1]], [0.9, 0.4, 0.1]), tmp_path / "tiny.onnx"))
-    found = detector.detect(np.repeat(np.repeat(PICTURE, 2, axis=0), 2, axis=1))
+    large_ones = Search(smallest_face=40)
+    found = detector.detect(np.repeat(np.repeat(PICTURE, 2, axis=0), 2, axis=1), large_ones)
     np.testing.assert_allclose(found.boxes, np.array(BOXES) * 2)
     np.testing.assert_allclose(found.scores, [0.9, 0.4])
     assert detector.session.provider == "cpu"
@@ -124,7 +126,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_another_size_than_the_fixed_one_is_refused(tmp_path: Path) -> None:
     path = save(tiny(BOXES, [0.9, 0.1]), tmp_path / "tiny.onnx")
     with pytest.raises(DetectorError, match="fixed size 64x64"):
-        open_file(path, size_pixels="640x384")
+        open_file(path, canvas="640x384")
 
 
 @pytest.mark.parametrize(("size", "text"), [("650x384", "multiples of 32"), ("128x128", "640x384 or larger")])
@@ -138,8 +140,8 @@ def test_a_size_that_cannot_work_is_refused(tmp_path: Path, size: str, text: str
     model.graph.node[1].input[0] = "reshaped"
     path = save(model, tmp_path / "open.onnx")
     with pytest.raises(DetectorError, match=text):
-        open_file(path, size_pixels=size)
-    assert open_file(path, size_pixels="640x384").session.size == (640, 384)
+        open_file(path, canvas=size)
+    assert open_file(path, canvas="640x384").session.size == (640, 384)
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
@@ -194,7 +196,7 @@ def test_nan_from_a_real_graph_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_run_that_takes_too_long_is_ended() -> None:
-    config = DetectorConfig(provider="cpu", size_pixels="native", timeout_seconds=0.01, threads=1)
+    config = DetectorConfig(provider="cpu", timeout_seconds=0.01, threads=1)
     slow = open_detector(read_detector(None), config)
     with pytest.raises(DetectionError) as caught:
         slow.detect(np.zeros((1080, 1920, 3), np.uint8))

@@ -26,9 +26,10 @@ PLATE = (40.0, 40.0, 56.0, 48.0)
 
 
 def detector_file(folder: Path, name: str, *boxes: tuple[float, ...], labels: str = "face") -> Path:
+    """It finds the same boxes in every picture, also in a covered one; there they do not count."""
     rows = np.array([*boxes, (0, 0, 1, 1)], np.float32)
     scores = [0.9] * len(boxes) + [0.0]
-    text = {**GOOD.to_metadata(), "edge.labels": labels}
+    text = {**GOOD.to_metadata(), "edge.labels": labels, "edge.score_last_look": "0.95"}
     return save(tiny(rows, scores, metadata=text), folder / f"{name}.onnx")
 
 
@@ -39,8 +40,8 @@ def config(*detectors: str | Path, **changes: Any) -> Config:
         "top_fraction": 0.6,
         "allow_reidentifiable": False,
         "provider": "cpu",
-        "size": "native",
-        "tiles": "1x1",
+        "smallest_face": 20,
+        "any_orientation": False,
         "score": None,
     }
     return blur_config(detectors=[str(each) for each in detectors], **(values | changes))
@@ -121,7 +122,7 @@ def test_the_first_must_find_the_known_face_and_each_must_open(inputs: Path) -> 
 def test_options_become_sections(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = config("face", "a/Plate.onnx", "b/plate.onnx", "odd name.onnx", "face", score=0.4)
     assert (chosen.detector.name, chosen.detector.path) == ("face", None)
-    assert (chosen.detector.size_pixels, chosen.detector.score_begin) == ("native", 0.4)
+    assert (chosen.detector.canvas, chosen.detector.score_begin) == (None, 0.4)
     names = {name: further.path or further.name for name, further in chosen.detectors.items()}
     assert names == {
         "plate": Path("a/Plate.onnx"),
@@ -130,8 +131,8 @@ def test_options_become_sections(monkeypatch: pytest.MonkeyPatch) -> None:
         "face": "face",
     }
     assert chosen.detectors["plate"].completed(chosen.detector).score_begin is None
-    assert config("x.onnx").detector.size_pixels == "auto"
-    assert config().detector.size_pixels == "native"
+    chosen = config("x.onnx", smallest_face=9, any_orientation=True)
+    assert (chosen.privacy.smallest_face_pixels, chosen.privacy.any_orientation) == (9, True)
     monkeypatch.setenv("EDGE_DETECTOR__PATH", "y.onnx")
     assert config().detector.path == Path("y.onnx")
     with pytest.raises(ConfigError, match="leave one of them out"):

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.config import make_config
 from edge.detection.detector import Detector
+from edge.files.search import search_of
 from tests import hostile
 from tests.files.videos import files, half, make, no_video, play
 
@@ -70,7 +72,7 @@ def test_the_report_has_every_frame(
     with_faces = {annotation["image_id"] for annotation in report["annotations"]}
     assert {image["id"] for image in frames} <= with_faces
     first = play(folder / "in" / "sub" / "plain.mp4").frames[0]
-    found = detector.detect(first)
+    found = detector.detect(first, search_of(make_config({}, "test")))
     strong = found.boxes[found.scores >= detector.score_begin]
     told = [a["bbox"] for a in report["annotations"] if a["image_id"] == frames[0]["id"]]
     assert len(told) == len(strong)

@@ -13,8 +13,9 @@ import av
 import cv2
 import numpy as np
 
-from edge.config import BlurConfig
+from edge.config import make_config
 from edge.detection.detector import Detector
+from edge.files.search import search_of
 from edge.files.video import VideoResult, anonymize_video
 from edge.frames import Pixels
 from edge.sources.synthetic import draw_wall, view
@@ -123,7 +124,7 @@ def run(source: Path, target: Path, detector: Detector, *, keep_audio: bool = Fa
         source,
         target,
         detector,
-        BlurConfig(hold_before_frames=10),
+        make_config({"blur": {"hold_before_frames": 10}}, "test"),
         workers=2,
         keep_audio=keep_audio,
         replace=True,
@@ -134,8 +135,10 @@ def run(source: Path, target: Path, detector: Detector, *, keep_audio: bool = Fa
 
 
 def faces(detector: Detector, frames: Sequence[Pixels]) -> list[tuple[int, float]]:
-    """Frames on which a face is found, with the best score."""
-    best = [(n, float(detector.detect(frame).scores.max(initial=0))) for n, frame in enumerate(frames)]
+    """Frames on which a face is found, with the best score; ``edge blur`` looks just as closely."""
+    search = search_of(make_config({}, "test"))
+    scores = [detector.detect(frame, search).scores for frame in frames]
+    best = [(number, float(found.max(initial=0))) for number, found in enumerate(scores)]
     return [(number, score) for number, score in best if score >= detector.score_last_look]
 
 

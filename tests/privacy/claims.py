@@ -117,6 +117,16 @@ CLAIMS = (
         ("tests/store/test_encryption.py", "tests/store/test_decrypt_command.py"),
     ),
     Claim(
+        "a face that a look at everything finds is looked at in the frame in which it changes the picture, "
+        "and within privacy.sweep_seconds in any case",
+        (
+            "tests/detection/test_blocks.py",
+            "tests/detection/test_gate.py",
+            "tests/detection/test_gate_faces.py",
+            "tests/test_last_look_views.py",
+        ),
+    ),
+    Claim(
         "a face that the detector misses for some frames stays covered in them",
         ("tests/test_hold.py", "tests/benchmarks/test_leak_rate.py"),
     ),

@@ -123,6 +123,35 @@ MUTATIONS = (
         "    if False:\n",
         ("tests/store/test_retention.py",),
     ),
+    Mutation(
+        "the change gate compares with blocks at which nobody has looked",
+        "edge/detection/gate.py",
+        "        level.reference[mask] = now[mask]\n",
+        "        level.reference[:] = now\n",
+        ("tests/detection/test_gate.py",),
+    ),
+    Mutation(
+        "what was found where nothing has changed since is forgotten",
+        "edge/detection/gate.py",
+        "_together([self._chosen(level, level.found, mask, touching=False), *fresh])",
+        "_together([_NOTHING, *fresh])",
+        ("tests/detection/test_gate.py",),
+    ),
+    Mutation(
+        "parts in which nothing changes are never swept",
+        "edge/detection/gate.py",
+        "            due = seconds + self._gap > level.due[number]\n",
+        "            due = False\n",
+        ("tests/detection/test_gate.py",),
+    ),
+    Mutation(
+        "the last look searches half the pixels",
+        "edge/last_look.py",
+        "    found = detector.combine(detector.look(image.pixels, views), width, height)\n",
+        "    views = detector.views(width, height, Search(2**0.5 * EVERYTHING.smallest_face))\n"
+        "    found = detector.combine(detector.look(image.pixels, views), width, height)\n",
+        ("tests/test_last_look_views.py",),
+    ),
 )
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.config import BlurConfig, CameraConfig
+from edge.config import CameraConfig, make_config
 from edge.detection.detector import Detector
 from edge.errors import PictureError, SourceError
 from edge.files.video import VideoResult, _Reader, anonymize_video
@@ -110,7 +110,7 @@ def blurred(source: Path, target: Path, detector: Detector) -> tuple[VideoResult
         source,
         target,
         detector,
-        BlurConfig(),
+        make_config({}, "test"),
         workers=1,
         keep_audio=False,
         replace=False,
