@@ -128,11 +128,8 @@ class Pipeline:
                 self._threads.finish_all()  # frames enter hold in their order
                 lane.unplanned(frame)
                 return
-            self._threads.begin(
-                partial(lane.detect, frame, plan),
-                partial(lane.after_detection, frame, plan, level),
-                alone=level != LoadLevel.FULL,
-            )
+            finish = partial(lane.after_detection, frame, plan, level)
+            self._threads.begin(partial(lane.detect, frame, plan), finish, alone=level != LoadLevel.FULL)
 
     @property
     def _blocked(self) -> Reason | None:

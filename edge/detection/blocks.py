@@ -60,7 +60,7 @@ class Blocks:
     def cells(self, view: View, boxes: Floats | Ints) -> Iterable[tuple[slice, slice]]:
         """The rows and columns of a view's mask that each box touches (``[N, 4]``, pixels of the frame)."""
         corner = np.array([view.x1, view.y1, view.x1, view.y1]) // self.side
-        inside = np.clip(boxes, 0, LARGEST_SIDE)  # numbers beyond int64 would become any others
+        inside = np.clip(boxes.astype(np.float64), 0, LARGEST_SIDE)  # larger ones may not fit into int64
         low, high = np.floor(inside / self.side), np.ceil(inside / self.side)
         edges = np.concatenate([low[:, :2], high[:, 2:]], axis=1).astype(np.int64) - corner
         for x1, y1, x2, y2 in np.maximum(edges, 0).tolist():
