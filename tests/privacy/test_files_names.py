@@ -71,7 +71,7 @@ def test_hostile_names_in_a_watched_folder(
 
 
 def blur(script: str, arguments: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return run_bare([script, "blur", "--size", "640x384", *arguments], cwd)
+    return run_bare([script, "blur", *arguments], cwd)
 
 
 def names_below(folder: Path) -> set[str]:

@@ -176,7 +176,7 @@ def test_edge_blur_is_quiet(
     tmp_path: Path, clip: Path, edge_script: str, env: dict[str, str], proof: Proof
 ) -> None:
     files = (str(DATA / "hopper.jpg"), str(clip))
-    command = [edge_script, "blur", *files, "--out", "out", "--size", "640x384"]
+    command = [edge_script, "blur", *files, "--out", "out"]
     trace = alone(command, tmp_path, env)
     assert trace.returncode == 0, trace.stdout + trace.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"hopper.jpg", "clip.mp4"}
