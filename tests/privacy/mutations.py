@@ -140,8 +140,8 @@ MUTATIONS = (
     Mutation(
         "parts in which nothing changes are never swept",
         "edge/detection/gate.py",
-        "            due = seconds + self._gap > level.due[number]\n",
-        "            due = False\n",
+        "            mask[part] |= seconds + self._gap > due\n",
+        "            mask[part] |= False\n",
         ("tests/detection/test_gate.py",),
     ),
     Mutation(
