@@ -36,7 +36,7 @@ SCORES = (0.35, 0.4, 0.5, 0.6, 0.7)
 PAINTED_SHARE = 0.5
 """A hit lies on paint from this share of covered pixels on."""
 SYNTHETIC_SECONDS = 40
-SEARCH = Search.of(PrivacyConfig(), in_parts=True)
+SEARCH = Search.of(PrivacyConfig(), continuous=True)
 """As the daemon searches all of a frame."""
 
 

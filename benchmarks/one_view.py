@@ -1,16 +1,10 @@
-"""One look at a whole picture, on one canvas: how detectors are compared with each other."""
+"""Detectors on one canvas, so that they can be compared with each other by one look."""
 
 from __future__ import annotations
-
-import math
 
 from edge.config import DetectorConfig
 from edge.detection.detector import Detector, open_detector
 from edge.detection.session import DetectorFile
-from edge.detection.views import Search
-
-ONE_LOOK = Search(smallest_face=math.inf)
-"""No face is too small for a look at the whole picture, so there are no tiles."""
 
 
 def open_at(file: DetectorFile, config: DetectorConfig, canvas: str) -> Detector:

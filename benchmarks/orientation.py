@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from benchmarks import common
 from benchmarks.machine import Result, Strict, watched
 from convert.training.datasets import DataSet, DatasetError, Picture
 from edge import boxes as geometry
@@ -104,15 +105,16 @@ def turn(pixels: Pixels, boxes: Floats, degrees: int) -> tuple[Pixels, Floats]:
 
 def as_markdown(result: OrientationResult) -> str:
     """The result as a table."""
-    lines = [
-        f"{result.faces} faces of {SIDE} pixels and more in {result.pictures} pictures ({result.dataset}, "
-        f"{result.split}), detector {result.detector}:",
-        "",
-        "| turned by | found by upright views | with `any_orientation` |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {row.degrees} degrees | {row.upright} | {row.any_orientation} |" for row in result.angles]
-    return "\n".join([*lines, "", f"`{result.command}`; {result.machine.line()}"])
+    header = ["turned by", "found by upright views", "with `any_orientation`"]
+    rows = [(f"{row.degrees} degrees", row.upright, row.any_orientation) for row in result.angles]
+    return "\n\n".join(
+        (
+            f"{result.faces} faces of {SIDE} pixels and more in {result.pictures} pictures "
+            f"({result.dataset}, {result.split}), detector {result.detector}:",
+            common.table(header, rows),
+            f"`{result.command}`; {result.machine.line()}",
+        )
+    )
 
 
 def _labels(picture: Picture) -> Floats:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import common
-from benchmarks.one_view import ONE_LOOK
+from convert.one_look import ONE_LOOK
 from edge import boxes as geometry
 from edge.boxes import Floats
 from edge.config import DetectorConfig

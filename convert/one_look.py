@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edge.detection.detector import Detector
-from edge.detection.views import SMALLEST_ON_CANVAS, Search
+from edge.detection.views import Search
 
 ONE_LOOK = Search(smallest_face=math.inf)
 """On a canvas of fixed size: nothing is too small on it, so there are no tiles."""
@@ -15,4 +15,4 @@ def own_scale(detector: Detector) -> Search:
     """One look where the canvas is fixed; the picture at its own scale where it is free."""
     if detector.session.size is not None:
         return ONE_LOOK
-    return Search(smallest_face=detector.session.contract.smallest_face or SMALLEST_ON_CANVAS)
+    return Search(smallest_face=detector.smallest_on_canvas)

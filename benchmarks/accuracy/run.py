@@ -19,7 +19,8 @@ from typing import Literal
 
 from benchmarks.accuracy.result import AccuracyResult, DetectorAccuracy, Pictures, Raised
 from benchmarks.machine import watched
-from benchmarks.one_view import ONE_LOOK, open_at
+from benchmarks.one_view import open_at
+from convert.one_look import ONE_LOOK
 from convert.training.coco_figures import coco_precision
 from convert.training.datasets import DataSet, DatasetError, Picture
 from convert.training.figure_forms import FALSE_RATES

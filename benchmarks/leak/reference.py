@@ -36,8 +36,8 @@ from benchmarks.leak.tracks import (
     merge,
 )
 from benchmarks.leftover import MIN_SCORE, REQUIREMENTS, independent
-from benchmarks.one_view import ONE_LOOK
 from benchmarks.published_centerface import published_centerface
+from convert.one_look import ONE_LOOK
 from edge.config import DetectorConfig
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector

@@ -40,7 +40,7 @@ from benchmarks.last_look_rate import clip_frames, painted_share
 from benchmarks.leak.faces import COLUMNS, COVERED_SHARE, LAST_LOOK, MIN_SIDE, FaceFrame, report, summaries
 from benchmarks.leak.judged import NO_FACE, Judged
 from benchmarks.leak.reference import SCORES, ClipReference, build, load, sha256_of
-from benchmarks.one_view import ONE_LOOK
+from convert.one_look import ONE_LOOK
 from edge import blur, last_look
 from edge.boxes import Ints
 from edge.config import BlurConfig, DetectorConfig, PrivacyConfig

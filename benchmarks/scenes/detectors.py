@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from benchmarks import common
-from benchmarks.one_view import ONE_LOOK
+from convert.one_look import ONE_LOOK
 from convert.training.overflow import detect_at_lowest
 from edge import boxes as geometry
 from edge.boxes import Floats

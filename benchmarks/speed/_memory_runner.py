@@ -36,8 +36,9 @@ def main() -> None:
         kinds = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
         session.run(None, {given.name: _fitting(picture, given.shape, kinds[given.type])})
     else:
-        from benchmarks.one_view import ONE_LOOK, open_at
+        from benchmarks.one_view import open_at
         from benchmarks.speed.rows import CANVAS
+        from convert.one_look import ONE_LOOK
         from edge.config import DetectorConfig
         from edge.detection.session import read_detector
         from edge.errors import DetectionError

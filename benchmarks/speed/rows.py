@@ -29,7 +29,8 @@ import cv2
 import numpy as np
 
 from benchmarks import common
-from benchmarks.one_view import ONE_LOOK, open_at
+from benchmarks.one_view import open_at
+from convert.one_look import ONE_LOOK
 from edge import contract
 from edge.config import DetectorConfig
 from edge.contract import Contract

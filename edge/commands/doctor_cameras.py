@@ -53,8 +53,7 @@ def check_camera(
     source = make_source(name, camera.model_copy(update={"loop": False}), stop)
     frames: list[RawFrame] = []
     yield _delivery(name, camera, source, stop, frames)
-    in_parts = source.continuous and privacy.sweep_seconds > 0
-    search = Search.of(privacy, camera, in_parts=in_parts)
+    search = Search.of(privacy, camera, continuous=source.continuous)
     if frames and detector is not None:
         yield _faces(f"camera {name}, faces", camera, privacy, detector, search, frames[-1].pixels)
     reason = _looks_down(name, camera)

@@ -56,9 +56,9 @@ class CameraLane:
         self._hold = make_hold(shared.detector, shared.config.blur, continuous=source.continuous)
         self._motion = Motion()
         privacy, camera = shared.config.privacy, source.config
-        in_parts = source.continuous and privacy.sweep_seconds > 0
-        self.search = Search.of(privacy, camera, in_parts=in_parts)
-        self.gate = Gate(shared.detector, self.search, privacy.sweep_seconds if in_parts else 0)
+        self.search = Search.of(privacy, camera, continuous=source.continuous)
+        sweep_seconds = privacy.sweep_seconds if self.search.in_parts else 0
+        self.gate = Gate(shared.detector, self.search, sweep_seconds)
         self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
 

@@ -141,10 +141,10 @@ class Finisher:
                 views,
                 self._search,
             )
-        if not last.regrown:
-            self._unpassed.passed()
         if last.regrown:
             shared.metrics.regrown(frame.camera)
+        else:
+            self._unpassed.passed()
         if last.escalated:
             shared.metrics.escalated(frame.camera)
             shared.metrics.covered_whole(frame.camera, Reason.ESCALATED)

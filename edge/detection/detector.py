@@ -77,10 +77,14 @@ class Detector:
             else views.FreeCanvas(contract.letterbox_multiple)
         )
 
+    @property
+    def smallest_on_canvas(self) -> int:
+        """Width in pixels of the canvas from which a face is found."""
+        return self.session.contract.smallest_face or views.SMALLEST_ON_CANVAS
+
     def views(self, width: int, height: int, search: Search = EVERYTHING) -> list[View]:
         """The views of a frame of this size (pixels) in which the faces of ``search`` are looked for."""
-        smallest = self.session.contract.smallest_face or views.SMALLEST_ON_CANVAS
-        return views.views_of(width, height, search, smallest, self._canvas)
+        return views.views_of(width, height, search, self.smallest_on_canvas, self._canvas)
 
     def part(self, view: View, x1: int, y1: int, x2: int, y2: int) -> View:
         """What to look at to see ``x1 y1 x2 y2`` (pixels of the frame) of a view at its scale.

@@ -51,15 +51,18 @@ class Search:
 
     @classmethod
     def of(
-        cls, privacy: PrivacyConfig, camera: CameraConfig | None = None, *, in_parts: bool = False
+        cls, privacy: PrivacyConfig, camera: CameraConfig | None = None, *, continuous: bool = False
     ) -> Search:
-        """What the configuration asks for in the frames of a camera (None: it has no settings of its own)."""
+        """What the configuration asks for in the frames of a camera (None: it has no settings of its own).
+
+        ``continuous``: its frames follow each other, so that what has not changed can be left out.
+        """
         smallest = camera.smallest_face_pixels if camera is not None else None
         turned = camera.any_orientation if camera is not None else None
         return cls(
             privacy.smallest_face_pixels if smallest is None else smallest,
             privacy.any_orientation if turned is None else turned,
-            in_parts,
+            continuous and privacy.sweep_seconds > 0,
         )
 
 

@@ -24,7 +24,7 @@ for _package in ("pycocotools", "matplotlib"):
 from benchmarks.accuracy import result as accuracy_result  # noqa: E402
 from benchmarks.accuracy.result import AccuracyResult  # noqa: E402
 from benchmarks.accuracy.run import CANVAS, LOWEST_SCORE, RAISED_SCORES, detect, measure  # noqa: E402
-from benchmarks.one_view import ONE_LOOK  # noqa: E402
+from convert.one_look import ONE_LOOK  # noqa: E402
 from convert.training.coco_figures import coco_precision  # noqa: E402
 from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture, Split, open_dataset  # noqa: E402
 from convert.training.figure_forms import Found  # noqa: E402

@@ -20,7 +20,7 @@ from benchmarks.leak.judged import NO_FACE, Judged
 from benchmarks.leak.reference import ClipReference
 from benchmarks.leak.run import measure
 from benchmarks.leak.tracks import Hit, Track, link, merge
-from benchmarks.one_view import ONE_LOOK
+from convert.one_look import ONE_LOOK
 from edge.boxes import NO_BOXES, Floats, fit
 from edge.config import BlurConfig, DetectorConfig, PrivacyConfig
 from edge.detection.detector import Detections, Detector, open_detector

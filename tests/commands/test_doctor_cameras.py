@@ -158,7 +158,7 @@ def pace_of(
     monkeypatch.setattr(doctor_cameras, "MEASURE_SECONDS", 2.0)
     slow = cast(Detector, SlowDetector(shipped, clock))
     settings = PrivacyConfig(**privacy)
-    search = Search.of(settings, in_parts=settings.sweep_seconds > 0)
+    search = Search.of(settings, continuous=True)
     pixels = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), np.uint8)
     views = shipped.views(1280, 720, search)
     look = sum(each.letterbox.width * each.letterbox.height for each in views) / 1e6

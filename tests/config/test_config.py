@@ -176,7 +176,7 @@ def test_what_is_looked_for_is_the_cameras_own_where_it_says_so() -> None:
     config = make_config({"privacy": privacy, "cameras": cameras}, "test")
     assert Search.of(config.privacy) == Search(16, any_orientation=True)
     assert Search.of(config.privacy, config.cameras["other"]) == Search(16, any_orientation=True)
-    near = Search.of(config.privacy, config.cameras["near"], in_parts=True)
+    near = Search.of(config.privacy, config.cameras["near"], continuous=True)
     assert near == Search(60, any_orientation=False, in_parts=True)
 
 

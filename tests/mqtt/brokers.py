@@ -26,7 +26,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 import edge.mqtt.link as link_module
 from edge.config import MqttConfig
 from edge.mqtt import MqttReporter
-from edge.status.schema import CameraStatus, Status
+from edge.status.schema import Status
+from tests.statuses import make_camera
 
 ROOT = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -59,9 +60,8 @@ class Box:
             raise RuntimeError("no status today")
         now = datetime(2026, 1, 2, 3, 4, 5, 678901, timezone.utc)
         cameras = [
-            CameraStatus(
-                name=name,
-                source="rtsp://192.0.2.10/stream",
+            make_camera(
+                name,
                 state="live" if name in self.live else "down",
                 since=now,
                 last_error="" if name in self.live else "/home/anna/clip.mp4: no such file",
@@ -73,14 +73,6 @@ class Box:
                 covered_whole={"escalated": 1},
                 regions=4,
                 regions_held=1,
-                smallest_face_pixels=20,
-                any_orientation=False,
-                frames_per_second=2.0,
-                parts_looked_per_second=3.0,
-                parts_kept_per_second=11.0,
-                parts_swept_per_second=1.0,
-                noise_levels=None,
-                change_limit_levels=2.0,
                 covered_share=0.25,
                 regrown=0,
                 escalated=1,
