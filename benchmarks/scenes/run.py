@@ -158,5 +158,9 @@ def _fixed_rows(work: Work) -> list[Row]:
     return [
         edge_run("edge run, fixed camera", work.folder, work.fixed, {}),
         edge_run("edge run, fixed camera, all of every frame", work.folder, work.fixed, everything),
+        edge_run("edge run, fixed camera, few heads", work.folder, work.quieter, {}),
+        edge_run(
+            "edge run, fixed camera, few heads, all of every frame", work.folder, work.quieter, everything
+        ),
         edge_run("edge run, fixed camera, parked", work.folder, work.parked, {}),
     ]

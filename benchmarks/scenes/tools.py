@@ -30,7 +30,7 @@ from benchmarks.scenes import walkers
 from benchmarks.scenes.judge import changed_beside, faces_left
 from benchmarks.scenes.packing import Scene, boxes_in, write_clip
 from benchmarks.scenes.result import SIDES, Count, Parts, Row, counts
-from benchmarks.scenes.walkers import FixedScene, parked
+from benchmarks.scenes.walkers import FixedScene, parked, quieter
 from convert.training.datasets import DatasetError, LabelledObject
 from edge.boxes import Floats
 from edge.frames import Pixels
@@ -68,13 +68,15 @@ class Footage:
 
 @dataclass(eq=False)
 class Work:
-    """Scenes on the disk: ``stills`` as PNG, ``clips`` of a camera that drifts, ``fixed`` of one that hangs
-    still, and ``parked`` of the same views without anybody, as MP4."""
+    """Scenes on the disk: ``stills`` as PNG, the others as MP4: ``clips`` of a camera that drifts, and
+    those of one that hangs still, with many people (``fixed``), with few (``quieter``), with none (``parked``).
+    """
 
     folder: Path
     stills: Footage
     clips: Footage
     fixed: Footage
+    quieter: Footage
     parked: Footage
 
 
@@ -112,6 +114,7 @@ def write_work(
         _write_stills(stills, folder / "stills"),
         _write_clips(clips, frames, folder / "clips"),
         _write_fixed(fixed, fixed_frames, folder / "fixed"),
+        _write_fixed([quieter(scene) for scene in fixed], fixed_frames, folder / "quieter"),
         _write_fixed([parked(scene) for scene in fixed], fixed_frames, folder / "parked"),
     )
 

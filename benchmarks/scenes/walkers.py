@@ -28,8 +28,8 @@ from edge.boxes import Floats, Ints
 from edge.frames import Pixels
 from edge.pictures import read_picture
 
-MOST_SCENES, HEADS = 4, 12
-"""Scenes at most, and heads in each."""
+MOST_SCENES, HEADS, FEW_HEADS = 4, 12, 4
+"""Scenes at most, heads in each, and heads where there are few."""
 SIDES = 12, 80
 """Shorter side of a face that walks, in pixels."""
 SLOWEST, FASTEST = 0.5, 6.0
@@ -130,6 +130,11 @@ def write_clip(scene: FixedScene, target: Path, frames: int) -> None:
 def frames_of(scene: FixedScene, frames: int) -> Iterator[Pixels]:
     """The frames of its clip before they are coded."""
     return with_noise(scene.draw(number) for number in range(frames))
+
+
+def quieter(scene: FixedScene) -> FixedScene:
+    """The same view with the first few heads alone: one of each way to move."""
+    return FixedScene(scene.background, scene.walkers[:FEW_HEADS])
 
 
 def parked(scene: FixedScene) -> FixedScene:

@@ -18,9 +18,9 @@ Mask = npt.NDArray[np.bool_]
 
 BLOCK_SHARE = 0.4
 """Side of a block as a share of the smallest face: at least one lies within such a face wherever it is."""
-RUN_BLOCKS = 800
-"""What one more run of the detector costs beside its pixels, in blocks: rectangles are joined where that is
-cheaper."""
+RUN_PIXELS = 4500
+"""What one more run of the detector costs beside its pixels, in pixels of the canvas: rectangles are joined
+where that is cheaper."""
 LARGEST_SIDE = 1 << 24
 """More than the side of any frame, in pixels."""
 MOST_RECTANGLES = 24
@@ -70,8 +70,28 @@ class Blocks:
         """Which boxes (float32 ``[N, 4]``, pixels of the frame) touch a block of the mask, bool ``[N]``."""
         return np.array([mask[cell].any() for cell in self.cells(view, boxes)], np.bool_)
 
+    def seen_by(self, part: View, view: View, mask: Mask) -> Mask:
+        """The blocks of a view's mask for which a part of that view reaches far enough."""
+        margin = -(-view.margin // self.side)
+        (top, bottom), (left, right) = (
+            (
+                low // self.side - least // self.side + (margin if low > least else 0),
+                -(-high // self.side) - least // self.side - (margin if high < most else 0),
+            )
+            for low, high, least, most in (
+                (part.y1, part.y2, view.y1, view.y2),
+                (part.x1, part.x2, view.x1, view.x2),
+            )
+        )
+        seen = np.zeros_like(mask)
+        inner = np.s_[top : max(top, bottom), left : max(left, right)]
+        seen[inner] = mask[inner]
+        return seen
+
     def views(self, detector: AnyDetector, view: View, mask: Mask) -> list[View]:
         """What to look at, at the scale of this view, to find every face that touches a block of the mask."""
+        scale = min(view.letterbox.scale_x, view.letterbox.scale_y)
+        run_blocks = RUN_PIXELS / (self.side * scale) ** 2
         parts = [
             detector.part(
                 view,
@@ -80,13 +100,15 @@ class Blocks:
                 min(view.x2, (column2 + view.x1 // self.side) * self.side),
                 min(view.y2, (row2 + view.y1 // self.side) * self.side),
             )
-            for column1, row1, column2, row2 in _rectangles(mask, -(-view.margin // self.side))
+            for column1, row1, column2, row2 in _rectangles(mask, -(-view.margin // self.side), run_blocks)
         ]
         return list(dict.fromkeys(parts))  # on a canvas of fixed size, all of them are the whole view
 
 
-def _rectangles(mask: Mask, margin: int) -> list[tuple[int, int, int, int]]:
-    """Few rectangles (``x1 y1 x2 y2``) around all that is marked, with a margin; none if nothing is."""
+def _rectangles(mask: Mask, margin: int, run_blocks: float) -> list[tuple[int, int, int, int]]:
+    """Few rectangles (``x1 y1 x2 y2``) around all that is marked, with a margin; none if nothing is.
+
+    One more of them costs as much as ``run_blocks``."""
     if not mask.any():
         return []
     rows, columns = mask.shape
@@ -95,16 +117,18 @@ def _rectangles(mask: Mask, margin: int) -> list[tuple[int, int, int, int]]:
     grown = cv2.dilate(mask.astype(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(grown)
     found = [(x, y, x + width, y + height) for x, y, width, height in stats[1:, :4].tolist()]
-    return _joined(found) if len(found) <= MOST_RECTANGLES else [_hull(*found)]
+    return _joined(found, run_blocks) if len(found) <= MOST_RECTANGLES else [_hull(*found)]
 
 
-def _joined(rectangles: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+def _joined(
+    rectangles: list[tuple[int, int, int, int]], run_blocks: float
+) -> list[tuple[int, int, int, int]]:
     """Join those that are cheaper to look at together."""
     left = list(rectangles)
     done: list[tuple[int, int, int, int]] = []
     while left:
         first = left.pop()
-        other = next((r for r in left + done if _gain(first, r) >= 0), None)
+        other = next((r for r in left + done if _gain(first, r) + run_blocks >= 0), None)
         if other is None:
             done.append(first)
             continue
@@ -114,7 +138,7 @@ def _joined(rectangles: list[tuple[int, int, int, int]]) -> list[tuple[int, int,
 
 
 def _gain(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> int:
-    return _area(first) + _area(second) + RUN_BLOCKS - _area(_hull(first, second))
+    return _area(first) + _area(second) - _area(_hull(first, second))
 
 
 def _area(rectangle: tuple[int, int, int, int]) -> int:

@@ -179,9 +179,13 @@ class Gate:
         """
         known = True
         for number, (level, mask) in enumerate(zip(plan.levels, plan.masks, strict=True)):
-            new = [each for each, owner in zip(found, plan.owners, strict=True) if owner == number]
-            # What touches nothing that was to be looked at is known already, and may be cut off here.
-            fresh = [self._chosen(level, each, mask, touching=True) for each in new]
+            # What touches nothing for which this part was looked at may be cut off here; it is known already,
+            # or another part shows it whole.
+            fresh = [
+                self._chosen(level, each, self.blocks.seen_by(part, level.view, mask), touching=True)
+                for each, part, owner in zip(found, plan.views, plan.owners, strict=True)
+                if owner == number
+            ]
             level.found = _together([self._chosen(level, level.found, mask, touching=False), *fresh])
             level.unknown &= ~mask
             known = known and not level.unknown.any()

@@ -30,6 +30,9 @@ PARTS_FROM, PARTS_FIRST, PARTS_RATIO = 640, 240, 2.6
 """Where only parts of a frame are looked at: longer side of a canvas from which on that is worth it, and that
 of the canvas for close-ups (pixels); and how much finer than the one before each level is at most. The closer
 they are, the smaller the faces that the finer one must find, and the less it must see around a change."""
+AROUND = 1.25
+"""How far around a change a part of a view reaches, in the largest faces that no coarser view looks for: such
+a face is seen whole, with at least a quarter of its size around it."""
 TURNS = (1, 2, 3)
 """Quarter turns at which faces are looked for that do not stand upright."""
 
@@ -72,8 +75,8 @@ class View:
 
     It is turned clockwise by ``turn`` quarters first; ``letterbox`` is that of the turned rectangle. Where a
     finer view looks too, ``least`` is not 0: boxes whose longer side is less than that (pixels of the frame)
-    do not count. A coarser view looks for those of more than ``margin`` pixels. ``detector`` is the number of
-    the one that looks.
+    do not count. A part of it must reach ``margin`` pixels beyond what has changed: a coarser view looks for
+    faces that are not within that. ``detector`` is the number of the one that looks.
     """
 
     x1: int
@@ -199,12 +202,12 @@ def _tiles(
     step = (finest / coarse) ** (1 / levels)
     views = [View(0, 0, width, height, first, _least(smallest, coarse, coarse * step, canvas))]
     for level in range(1, levels + 1):
-        overlap = ceil(overlap_on_canvas / coarse)
+        overlap, margin = ceil(overlap_on_canvas / coarse), ceil(AROUND * smallest / coarse)
         coarse *= step
         longest = [int(limit / coarse) for limit in canvas.limits]
         least = _least(smallest, coarse, coarse * step, canvas) if level < levels else 0.0
         views += [
-            View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, overlap)
+            View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, margin)
             for y1, y2 in _spans(height, longest[1], overlap)
             for x1, x2 in _spans(width, longest[0], overlap)
         ]

@@ -209,13 +209,15 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
     assert [row.name for row in fixed] == [
         "edge run, fixed camera",
         "edge run, fixed camera, all of every frame",
+        "edge run, fixed camera, few heads",
+        "edge run, fixed camera, few heads, all of every frame",
         "edge run, fixed camera, parked",
     ]
     for row in fixed:
         assert (row.frames, row.written) == (4, 4)
         assert row.share_left(20, None)[0] == 0
-    assert [bool(row.faces) for row in fixed] == [True, True, False]
-    partly, everything, parked = (row.parts for row in fixed)
+    assert [bool(row.faces) for row in fixed] == [True] * 4 + [False]
+    partly, everything, _, _, parked = (row.parts for row in fixed)
     assert partly is not None
     assert everything is not None
     assert parked is not None
