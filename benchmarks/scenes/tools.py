@@ -69,7 +69,7 @@ class Footage:
 @dataclass(eq=False)
 class Work:
     """Scenes on the disk: ``stills`` as PNG, the others as MP4: ``clips`` of a camera that drifts, and
-    those of one that hangs still, with many people (``fixed``), with few (``quieter``), with none (``parked``).
+    those of one that hangs still, with many people (``fixed``), few (``quieter``) or none (``parked``).
     """
 
     folder: Path
