@@ -30,6 +30,8 @@ if importlib.util.find_spec("benchmarks") is None:
 # Tests are never timed; "thorough" is for a long look by hand: HYPOTHESIS_PROFILE=thorough pytest
 settings.register_profile("default", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=3000)
+# For another Python: whether it runs at all shows soon, and the search has been done on the first one.
+settings.register_profile("quick", deadline=None, max_examples=10)
 # For the deliberate breaks of tests/privacy/mutations.py: that a test fails is enough, and looking for the
 # smallest example can take five minutes per test.
 settings.register_profile("unshrunk", deadline=None, phases=(Phase.explicit, Phase.generate))
