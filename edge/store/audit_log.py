@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,14 +81,18 @@ class AuditLog:
             raise
 
     def append(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Number, chain, write and flush records: all of them or none. Raises StoreError."""
+        """Number, chain, write and flush records: all of them or none, followed by what is new of the clock.
+        Raises StoreError."""
         number, head = self.last
         lines = []
-        for event in events:
+        news = self._clock.news()
+        for event in [*events, *news]:
             number += 1
             record = {"n": number, "previous": head, **self._clock.stamp(), **event}
             lines.append(log_format.encode_record(record))
             head = log_format.hash_line(lines[-1])
+        if not lines:
+            return
         data = b"".join(line + b"\n" for line in lines)
         if self._file is not None and self._size + len(data) > self._rotate_bytes:
             self._close_file()
@@ -102,26 +105,7 @@ class AuditLog:
             raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
         self._size += len(data)
         self.last = (number, head)
-
-    def trim(self, limit: float, origin: Mapping[str, Any]) -> None:
-        """Remove the oldest log files if all their records are older than ``limit`` (Unix time) and all their
-        images are gone. Each removal is recorded, together with ``origin``: the fields of the start record,
-        which may be in one of these files. Raises StoreError."""
-        try:
-            for path, after in itertools.pairwise(log_format.log_files(self._store)):
-                if path.stat().st_mtime > limit:
-                    return
-                records = list(_records_in(path.read_bytes()))
-                images = [record["image"] for record, _ in records if record["event"] == "image"]
-                if any((self._store / image).exists() for image in images):
-                    return
-                head = log_format.hash_line(records[-1][1])
-                through = log_format.first_number(after.name) - 1
-                self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
-                path.unlink()
-                flush_folder(self._folder)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"audit log {self._folder}: {error}") from error
+        self._clock.told(news)
 
     def close(self) -> None:
         """Unlock the log. It may be opened again."""
@@ -215,7 +199,7 @@ class AuditLog:
         records: list[log_format.Record] = []
         hashes: list[str] = []
         good = 0
-        for record, line in _records_in(data):
+        for record, line in records_in(data):
             if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
                 break
             records.append(record)
@@ -229,7 +213,7 @@ class AuditLog:
         return records, hashes, len(data) - good
 
 
-def _records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
+def records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
     """Records and their lines, up to the first line that is not a record, where a write was cut short."""
     for line in data.split(b"\n")[:-1]:
         try:
