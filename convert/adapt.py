@@ -2,8 +2,8 @@
 
 A detector gives all boxes with their scores, and suppression runs on the host. Therefore
 
-* suppression by ``tf.image.combined_non_max_suppression``, as in the RetinaNet of Keras' examples, is cut off:
-  what goes into it are boxes and scores;
+* suppression by ``tf.image.combined_non_max_suppression``, as in the RetinaNet of Keras' examples, is cut
+  off: what goes into it are boxes and scores;
 * where each box has one score and the number of its class, the scores of other classes than faces become 0;
 * whatever else chooses boxes inside the graph is refused, with its kind.
 """
@@ -167,7 +167,7 @@ def _without_class_numbers(adapted: Adapted) -> Adapted:
 
     def masked(tensor: Callable[[str], Any]) -> dict[str, Any]:
         of_class = tf.cast(tf.round(tf.cast(tensor(kinds.name), tf.float32)), tf.int32)
-        face = tf.reduce_any(of_class[..., None] == tf.constant(ids, tf.int32), axis=-1)
+        face = tf.reduce_any(tf.equal(of_class[..., None], tf.constant(ids, tf.int32)), axis=-1)
         rest = {t.key: tensor(t.name) for t in model.outputs if t not in (kinds, scores)}
         return {**rest, scores.key: tensor(scores.name) * tf.cast(face, tf.float32)}
 

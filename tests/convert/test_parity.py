@@ -124,7 +124,7 @@ def test_pictures_without_a_face_prove_nothing(models: Models, tmp_path: Path) -
 def test_a_few_boxes_prove_little() -> None:
     def parity_of(boxes: int) -> parity.Parity:
         match = parity.Match("picture", (0, 0, 9, 9), 0.9, 1, 0)
-        alike = comparison.Comparison(parity.CANVAS_LIMITS["fp32"], (match,) * boxes)
+        alike = parity.Comparison(parity.CANVAS_LIMITS["fp32"], (match,) * boxes)
         return parity.Parity("fp32", 1, alike, alike)
 
     assert parity_of(parity.MIN_BOXES)
