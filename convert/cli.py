@@ -41,6 +41,7 @@ def build(
     size: given.InputSize = None,
     batch: given.Batch = 1,
     calibration: given.Calibration = None,
+    signature: given.Signature = None,
     label: given.Labels = None,
     boxes: given.Boxes = None,
     scores: given.Scores = None,
@@ -61,7 +62,7 @@ def build(
     model = ModelOptions(
         labels=tuple(label or ()), boxes=boxes, scores=scores, box_format=_value(box_format),
         normalized=normalized, input_range=_value(input_range), mean=mean, std=std, resize=_value(resize),
-        anchors=anchors, variances=variances, size=size,
+        anchors=anchors, variances=variances, size=size, signature=signature,
     )  # fmt: skip
     targets = tuple(one.value for one in target or [choices.Target.CPU])
     detector = DetectorOptions(targets, precision.value, batch, calibration)
@@ -77,6 +78,7 @@ def build(
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A SavedModel, its zip, or an ONNX file.")],
     size: given.InputSize = None,
+    signature: given.Signature = None,
     label: given.Labels = None,
     boxes: given.Boxes = None,
     scores: given.Scores = None,
@@ -94,7 +96,7 @@ def inspect(
     model = ModelOptions(
         labels=tuple(label or ()), boxes=boxes, scores=scores, box_format=_value(box_format),
         normalized=normalized, input_range=_value(input_range), mean=mean, std=std, resize=_value(resize),
-        anchors=anchors, variances=variances, size=size,
+        anchors=anchors, variances=variances, size=size, signature=signature,
     )  # fmt: skip
     terminal.show_facts(terminal.run(child.inspect, InspectRequest(path, model), verbose=verbose))
 

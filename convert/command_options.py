@@ -81,6 +81,12 @@ InputSize = Annotated[
         help="Input size in pixels, such as 640x384; only for models that leave it open.",
     ),
 ]
+Signature = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Signature that detects. Default: serving_default, or the only one there is."
+    ),
+]
 Boxes = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Output that holds the boxes.", rich_help_panel=_GENERIC),

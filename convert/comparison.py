@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,9 +34,10 @@ Faces = tuple[Floats, Floats]
 
 
 def pictures_for_parity(folder: Path | None, width: int, height: int) -> Iterator[tuple[str, Array]]:
-    """The pictures to compare: those of a folder, or the shipped ones for a canvas of this size."""
+    """The pictures to compare: those of a folder, or the shipped ones for a canvas of this size, alone and in
+    crowds."""
     if folder is None:
-        return sample.sample_pictures(width, height)
+        return itertools.chain(sample.sample_pictures(width, height), sample.crowds())
     return sample.folder_pictures(folder, MAX_PICTURES)
 
 

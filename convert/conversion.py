@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convert import families
 from convert import model as tensorflow_model
@@ -27,8 +27,16 @@ class Conversion:
 def prepare(source: Source, options: ModelOptions, stages: Stages) -> Conversion:
     """Load an opened SavedModel and plan its conversion. Raises ConvertError."""
     with stages("load it in TensorFlow"):
-        model = tensorflow_model.load(source.folder)
+        model = tensorflow_model.load(source.folder, options.signature)
     with stages("recognise it"):
-        probe = Probe(model.graph)
-        plan = families.make_plan(model, probe, source.labels, options)
+        model, probe, plan = planned(model, source.labels, options)
     return Conversion(source, model, probe, plan, options)
+
+
+def planned(model: Model, labels: dict[int, str], options: ModelOptions) -> tuple[Model, Probe, Plan]:
+    """The model as it is compared, and the plan for it. Raises ConvertError."""
+    adapted = families.adapt(model, labels, options)
+    probe = Probe(adapted.model.graph)
+    plan = families.make_plan(adapted.model, probe, adapted.names, adapted.options)
+    reasons = (*adapted.reasons, *plan.reasons)
+    return adapted.model, probe, replace(plan, reasons=reasons, nms_iou=adapted.nms_iou or plan.nms_iou)

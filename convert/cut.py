@@ -20,16 +20,16 @@ def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
     exactly one tensor is read by a first convolution.
     """
     nodes = {node.name: node for node in graph.node}
-    needed = _reach([_base(name) for name in outputs], lambda name: [_base(i) for i in nodes[name].input])
+    needed = reach([_base(name) for name in outputs], lambda name: [_base(i) for i in nodes[name].input])
     readers: dict[str, list[str]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(_base(name), []).append(node.name)
-    reachable = _reach([_base(source)], lambda name: readers.get(name, []))
+    reachable = reach([_base(source)], lambda name: readers.get(name, []))
     convolutions = [name for name in needed & reachable if nodes[name].op in _CONVOLUTIONS]
     behind: set[str] = set()
     for name in convolutions:
-        behind |= _reach(readers.get(name, []), lambda n: readers.get(n, []), behind)
+        behind |= reach(readers.get(name, []), lambda n: readers.get(n, []), behind)
     first = {_walk_up(nodes, nodes[name].input[0]) for name in convolutions if name not in behind}
     if len(first) != 1:
         raise ConvertError(
@@ -39,7 +39,8 @@ def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
     return first.pop()
 
 
-def _reach(start: list[str], step: Any, known: set[str] | None = None) -> set[str]:
+def reach(start: list[str], step: Any, known: set[str] | None = None) -> set[str]:
+    """The names that ``step`` leads to from ``start``, those included; it does not go beyond ``known``."""
     found = set() if known is None else set(known)
     stack = list(start)
     while stack:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from convert import adapt as adapting
 from convert import generic, maps, object_detection
+from convert.adapt import Adapted
 from convert.errors import ConvertError
 from convert.model import Model, Probe
 from convert.options import ModelOptions
@@ -14,6 +16,14 @@ def recognise(model: Model) -> str:
     if object_detection.is_export(model):
         return OBJECT_DETECTION
     return maps.family_of(model) or GENERIC
+
+
+def adapt(model: Model, names: dict[int, str], options: ModelOptions) -> Adapted:
+    """The model as it is planned and compared; ``names`` is the label map. Raises ConvertError."""
+    _check_input(model)
+    if recognise(model) != GENERIC:
+        return Adapted(model, names, options)
+    return adapting.adapt(model, names, options)
 
 
 def make_plan(model: Model, probe: Probe, names: dict[int, str], options: ModelOptions) -> Plan:

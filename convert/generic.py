@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from convert.box_order import ORDERED, formats_that_fit, ordered_share
 from convert.errors import ConvertError
 from convert.graphs import Array
 from convert.model import Model, Tensor
@@ -141,7 +142,14 @@ def _generic_head(
         return Head(ids, box_format, unit, anchors, variances, logits)
     if options.variances is not None:
         raise ConvertError("--variances belongs to --anchors, which was not given")
-    box_format = options.box_format or _guess_format(raw, reasons)
+    box_format = options.box_format or _ask_for_format(raw)
+    fit = formats_that_fit(raw)
+    if box_format not in fit:
+        raise ConvertError(
+            f"--box-format {box_format}: the model's own boxes on the sample picture say otherwise "
+            f"({ordered_share(raw):.0%} have their second pair of numbers above the first); they look like "
+            f"{' or '.join(fit) or 'offsets: give --anchors'}"
+        )
     normalized = options.normalized
     if normalized is None:
         normalized = bool(np.abs(raw).max() <= 4)
@@ -152,17 +160,17 @@ def _generic_head(
     return Head(ids, box_format, unit if normalized else (1.0, 1.0), None, (1.0, 1.0, 1.0, 1.0), logits)
 
 
-def _guess_format(raw: Array, reasons: list[str]) -> str:
-    ordered = float((raw[:, 2:] > raw[:, :2]).all(axis=1).mean())
-    if ordered < 0.99:
+def _ask_for_format(raw: Array) -> str:
+    ordered, fit = ordered_share(raw), formats_that_fit(raw)
+    if ordered < ORDERED:
         raise ConvertError(
             f"only {ordered:.0%} of the boxes have their second corner below and right of the first: say "
             f"what the four numbers are with --box-format ({', '.join(BOX_FORMATS)}), or give --anchors if "
-            "they are offsets"
+            f"they are offsets; they look like {' or '.join(fit) or 'offsets'}"
         )
     raise ConvertError(
-        "boxes are corners, but one picture does not show whether x or y comes first: add "
-        "--box-format yxyx (TensorFlow's custom) or xyxy"
+        "boxes are corners; say whether x or y comes first: add --box-format yxyx (TensorFlow's custom) or "
+        f"xyxy; they look like {' or '.join(fit)}"
     )
 
 

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 
 from convert import families, source
 from convert import model as tensorflow_model
+from convert.conversion import planned
 from convert.errors import ConvertError
-from convert.model import Probe
 from convert.options import ModelOptions
 from convert.plan import Plan
 from convert.result import Fact
@@ -76,7 +76,7 @@ def _canvas(plan: Plan) -> str:
 
 def _saved_model(path: Path, options: ModelOptions) -> list[Fact]:
     with source.open_source(path) as opened:
-        model = tensorflow_model.load(opened.folder)
+        model = tensorflow_model.load(opened.folder, options.signature)
         labels = ", ".join(f"{i} {name}" for i, name in sorted(opened.labels.items()))
         facts = [
             Fact("kind", "TensorFlow SavedModel"),
@@ -91,7 +91,7 @@ def _saved_model(path: Path, options: ModelOptions) -> list[Fact]:
             Fact("family", families.recognise(model)),
         ]
         try:
-            plan = families.make_plan(model, Probe(model.graph), opened.labels, options)
+            plan = planned(model, opened.labels, options)[2]
         except ConvertError as error:
             return [*facts, Fact("conversion", f"not as it is: {error}")]
         return [

@@ -59,8 +59,9 @@ class Model:
         return {key: value.numpy() for key, value in result.items()}
 
 
-def load(folder: Path) -> Model:
-    """Load and freeze the SavedModel in ``folder``. Raises ConvertError when TensorFlow cannot."""
+def load(folder: Path, signature: str | None = None) -> Model:
+    """Load and freeze a signature of the SavedModel in ``folder``: unless named, ``serving_default`` or the
+    only one. Raises ConvertError when TensorFlow cannot, or the signature must be named."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -75,12 +76,7 @@ def load(folder: Path) -> Model:
             "download is damaged or incomplete, or it needs custom operators: export it again"
         ) from error
     signatures = dict(getattr(loaded, "signatures", {}))
-    name = "serving_default" if "serving_default" in signatures else next(iter(signatures), "")
-    if not name:
-        raise ConvertError(
-            f"{folder} has no signatures; save the model with "
-            "tf.saved_model.save(model, folder, signatures=...) or model.export(folder)"
-        )
+    name = _choose_signature(folder, sorted(signatures), signature)
     function = signatures[name]
     inputs = list(function.structured_input_signature[1].items())
     if len(inputs) != 1:
@@ -97,6 +93,22 @@ def load(folder: Path) -> Model:
     key, spec = inputs[0]
     picture = Tensor(key, frozen.inputs[0].name, spec.dtype.name, _shape(spec.shape))
     return Model(name, picture, outputs, version, graph, function, loaded)
+
+
+def _choose_signature(folder: Path, names: list[str], wanted: str | None) -> str:
+    if not names:
+        raise ConvertError(
+            f"{folder} has no signatures; save the model with "
+            "tf.saved_model.save(model, folder, signatures=...) or model.export(folder)"
+        )
+    if wanted is not None and wanted not in names:
+        raise ConvertError(f"--signature {wanted}: the signatures of {folder} are {', '.join(names)}")
+    if wanted is None and "serving_default" not in names and len(names) > 1:
+        raise ConvertError(
+            f"{folder} has the signatures {', '.join(names)}, and none is serving_default; say which one "
+            "detects with --signature NAME"
+        )
+    return wanted or ("serving_default" if "serving_default" in names else names[0])
 
 
 def _outputs(function: Any, frozen: Any) -> tuple[Tensor, ...]:

@@ -37,7 +37,7 @@ class ModelOptions:
     ``box_format``, ``input_range`` and ``resize`` are values of the enumerations in ``convert.choices``.
     ``mean`` and ``std`` are RGB, in units of ``input_range``, and are applied after it. ``anchors`` is a
     NumPy file, float ``[N, 4]``: ``cx cy w h`` in shares of the input. ``size`` is (width, height) in
-    pixels.
+    pixels. ``signature`` names one of the SavedModel's.
     """
 
     labels: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class ModelOptions:
     anchors: Path | None = None
     variances: tuple[float, float, float, float] | None = None
     size: tuple[int, int] | None = None
+    signature: str | None = None
 
     def record(self) -> dict[str, Any]:
         """The options given, for the detector's metadata; the anchors as their sha256."""

@@ -14,6 +14,8 @@ from typing import Any
 
 MIN_SCORE = 0.3
 """The detector must find TensorFlow's boxes from this score on."""
+MIN_BOXES = 50
+"""At least this many of TensorFlow's boxes must have been compared, over all pictures."""
 FLOOR = 0.25
 """The lowest score of the detector's boxes that are compared: one just above ``MIN_SCORE`` in TensorFlow may
 be just below it here."""
@@ -127,10 +129,13 @@ class Parity:
     def failures(self) -> list[str]:
         """Sentences that say what is outside the limits; empty when nothing is."""
         failures = list(self.problems)
-        if not self.canvas.matches or not self.path.matches:
+        boxes = min(len(self.canvas.matches), len(self.path.matches))
+        if boxes < MIN_BOXES:
+            found = f"only {boxes} boxes" if boxes else "nothing"
             failures.append(
-                f"TensorFlow finds nothing with score {MIN_SCORE} or more on {self.pictures} pictures, so "
-                f"nothing could be compared; give pictures with faces (--calibration DIR)"
+                f"not enough to judge: TensorFlow finds {found} with score {MIN_SCORE} or more on "
+                f"{self.pictures} pictures, and at least {MIN_BOXES} boxes must be compared: give pictures "
+                "with faces (--calibration DIR)"
             )
         for name, comparison in (("same canvas", self.canvas), ("whole path", self.path)):
             if comparison.matches and not comparison:

@@ -45,6 +45,26 @@ def sample_pictures(width: int, height: int) -> Iterator[tuple[str, Array]]:
     yield "mirrored", np.ascontiguousarray(astronaut[:, ::-1])
 
 
+def crowds() -> Iterator[tuple[str, Array]]:
+    """Names, and pictures of sixteen portraits each, made from the shipped ones: uint8 ``[960, 960, 3]`` RGB.
+
+    Scale, brightness and direction differ from one portrait to the next.
+    """
+    rng = np.random.default_rng(0)
+    portraits = [sample_picture()[:400, 60:460], read_rgb(_data() / "hopper.jpg")]
+    for number in range(3):
+        picture = np.full((960, 960, 3), rng.integers(60, 200, 3), np.uint8)
+        for place in range(16):
+            row, column = divmod(place, 4)
+            side = int(rng.integers(170, 240))
+            portrait = cv2.resize(portraits[(row + column) % 2], (side, side), interpolation=cv2.INTER_AREA)
+            if rng.random() < 0.5:
+                portrait = portrait[:, ::-1]
+            portrait = np.clip(portrait * rng.uniform(0.7, 1.2), 0, 255).astype(np.uint8)
+            picture[row * 240 : row * 240 + side, column * 240 : column * 240 + side] = portrait
+        yield f"crowd {number + 1}", picture
+
+
 def folder_pictures(folder: Path, limit: int) -> Iterator[tuple[str, Array]]:
     """Names and pictures of a folder in the order of their names, at most ``limit``; uint8 ``[H, W, 3]`` RGB.
 

@@ -154,6 +154,20 @@ def doctor(config: options.CheckedConfig = None, as_json: options.AsJson = False
     exit_unless(command(config, as_json, console))
 
 
+@app.command("confirm-clock")
+@ends_clearly
+def confirm_clock(config: options.ConfigFile, yes: options.ClockIsRight = False) -> None:
+    """Say that this machine's clock is right, when the status says that removal by age is off.
+
+    Compare the time that is shown with another clock first: images that are too old by a wrong clock are
+    removed. A box that runs takes note within a minute, another one at its next start.
+    """
+    from edge.commands.confirm_clock import confirm_clock as command
+    from edge.config import read_config
+
+    exit_unless(command(read_config(config).store.folder, yes, console))
+
+
 @config_app.command("init")
 @ends_clearly
 def config_init(out: options.NewConfig = Path("edge.toml")) -> None:

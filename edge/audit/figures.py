@@ -127,6 +127,8 @@ class Tally:
             self._add_image(record)
         elif event == "purged":
             self._purged[record["why"]] += len(record["images"])
+        elif event == "clock" and record["state"] == "in_doubt":
+            self._findings.note("chain", f"record {record['n']}", f"the clock is in doubt: {record['why']}")
         elif event == "not_stored":
             self._not_stored += len(record["images"])
         elif event in ("counts", "stop"):

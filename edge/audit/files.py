@@ -11,6 +11,7 @@ from pathlib import Path
 from edge.audit.findings import Findings
 from edge.errors import StoreError
 from edge.store import log_format
+from edge.store.clock_evidence import NOTE
 from edge.store.durable import is_temporary
 
 _DEEPEST = 8
@@ -138,6 +139,8 @@ def _sort_in(
             )
     elif is_temporary(entry.name):
         findings.note("extra", path, "is being written, or was when the power failed")
+    elif path == f"{log_format.FOLDER}/{NOTE}":
+        findings.note("extra", path, "says that a person has confirmed the clock; the box has yet to read it")
     elif not (path.startswith(f"{log_format.FOLDER}/") and path.count("/") == 1 and is_log_name(entry.name)):
         files.add(path)
 

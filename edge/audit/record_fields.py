@@ -73,6 +73,14 @@ def _is_moment_or_unknown(value: Any) -> bool:
     return value is None or _is_moment(value)
 
 
+def _is_clock_state(value: Any) -> bool:
+    return value in ("in_doubt", "unproven", "proven")
+
+
+def _is_number_or_unknown(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
+
+
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -151,6 +159,11 @@ _NEEDED: dict[str, dict[str, tuple[Test, str]]] = {
         "settings": (_is_table, "a table"),
         "config": _DIGEST,
         "detector": _TEXT,
+    },
+    "clock": {
+        "state": (_is_clock_state, "in_doubt, unproven or proven"),
+        "why": _TEXT,
+        "ahead_seconds": (_is_number_or_unknown, "a number or null"),
     },
     "counts": {"cameras": _CAMERAS},
     "stop": {"cameras": _CAMERAS},

@@ -20,6 +20,7 @@ from rich.text import Text
 import edge
 from edge.commands.doctor_cameras import check_camera, hanging
 from edge.commands.doctor_check import Check
+from edge.commands.doctor_clock import clock_check
 from edge.commands.endings import EXIT_FAILED, EXIT_OK
 from edge.config import Config, make_config, read_config
 from edge.detection import known_face
@@ -79,6 +80,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield _swap(Path("/proc/swaps"))
     yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
     yield from _store(config.store.folder)
+    yield clock_check(config.store)
     yield from _encryption(config.store.recipient)
     detector = yield from _detectors(config)
     if not config.cameras:

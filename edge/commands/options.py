@@ -159,6 +159,9 @@ CheckedConfig = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+# edge confirm-clock
+ClockIsRight = Annotated[bool, typer.Option("--yes", help="Do not ask whether the time shown is right.")]
+
 # edge config
 NewConfig = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")]
 ExistingConfig = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration file.")]

@@ -42,7 +42,12 @@ class StoreConfig(Section):
         None,
         gt=0,
         le=36500,
-        description="images older than this are removed while the box's clock is reliable; unset: no limit",
+        description="images older than this are removed unless the box's clock is in doubt; unset: no limit",
+    )
+    trust_battery_clock: bool = Field(
+        False,
+        description="at a start, the time for which the box was off (up to 25 hours) counts as age at once, "
+        "although no time server keeps the clock; if it is wrong, images go too early",
     )
     clock_confirmed: datetime | None = Field(
         None,

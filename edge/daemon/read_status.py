@@ -16,7 +16,7 @@ from edge.status.schema import CameraStatus, DetectorStatus, LoadLevelName, Stag
 
 TICK_LIMIT_SECONDS = 30.0
 """The process is unhealthy when no tick has ended for this long."""
-_STARTED = datetime.now(timezone.utc)
+_STARTED, _BEGIN = datetime.now(timezone.utc), time.monotonic()
 
 
 def healthy(pipeline: Pipeline) -> bool:
@@ -37,7 +37,7 @@ def read_status(pipeline: Pipeline) -> Status:
     return Status(
         version=edge.__version__,
         started=_STARTED,
-        uptime_seconds=(datetime.now(timezone.utc) - _STARTED).total_seconds(),
+        uptime_seconds=time.monotonic() - _BEGIN,
         healthy=healthy(pipeline),
         problems=([] if any(c.state == "live" for c in cameras) else ["no camera is live"])
         + pipeline.troubles,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,14 +81,18 @@ class AuditLog:
             raise
 
     def append(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Number, chain, write and flush records: all of them or none. Raises StoreError."""
+        """Number, chain, write and flush records: all of them or none, followed by what is new of the clock.
+        Raises StoreError."""
         number, head = self.last
         lines = []
-        for event in events:
+        news = self._clock.news()
+        for event in [*events, *news]:
             number += 1
             record = {"n": number, "previous": head, **self._clock.stamp(), **event}
             lines.append(log_format.encode_record(record))
             head = log_format.hash_line(lines[-1])
+        if not lines:
+            return
         data = b"".join(line + b"\n" for line in lines)
         if self._file is not None and self._size + len(data) > self._rotate_bytes:
             self._close_file()
@@ -102,26 +105,7 @@ class AuditLog:
             raise StoreError(f"audit log {self._folder}: {error.strerror or error}") from error
         self._size += len(data)
         self.last = (number, head)
-
-    def trim(self, limit: float, origin: Mapping[str, Any]) -> None:
-        """Remove the oldest log files if all their records are older than ``limit`` (Unix time) and all their
-        images are gone. Each removal is recorded, together with ``origin``: the fields of the start record,
-        which may be in one of these files. Raises StoreError."""
-        try:
-            for path, after in itertools.pairwise(log_format.log_files(self._store)):
-                if path.stat().st_mtime > limit:
-                    return
-                records = list(_records_in(path.read_bytes()))
-                images = [record["image"] for record, _ in records if record["event"] == "image"]
-                if any((self._store / image).exists() for image in images):
-                    return
-                head = log_format.hash_line(records[-1][1])
-                through = log_format.first_number(after.name) - 1
-                self.append([{"event": "log_purged", "through": through, "head": head, **origin}])
-                path.unlink()
-                flush_folder(self._folder)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"audit log {self._folder}: {error}") from error
+        self._clock.told(news)
 
     def close(self) -> None:
         """Unlock the log. It may be opened again."""
@@ -153,7 +137,7 @@ class AuditLog:
         newest = files[-1] if files else None
         while files:
             path = files.pop()
-            records, hashes, rest = self._read_end(path)
+            records, hashes, rest = _read_end(path)
             if rest:  # stays in a file that holds records; a file without any is replaced
                 damaged = [path.name, rest]
             if records:
@@ -201,35 +185,48 @@ class AuditLog:
                 os.close(self._file)
             self._file = None
 
-    def _read_end(self, path: Path) -> tuple[list[log_format.Record], list[str], int]:
-        """The valid records at the end of a file, their hashes, and how many bytes follow them.
 
-        Raises StoreError if the last ``_WINDOW_BYTES`` of a longer file hold no valid record.
-        """
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(max(0, size - _WINDOW_BYTES))
-            data = file.read()
-        if size > _WINDOW_BYTES:
-            data = data[data.find(b"\n") + 1 :]
-        records: list[log_format.Record] = []
-        hashes: list[str] = []
-        good = 0
-        for record, line in _records_in(data):
-            if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
-                break
-            records.append(record)
-            hashes.append(log_format.hash_line(line))
-            good += len(line) + 1
-        if not records and size > _WINDOW_BYTES:
-            raise StoreError(
-                f"audit log {path}: its end is damaged; examine it with: edge audit {self._store}; to start "
-                "afresh, move the store's folder away"
-            )
-        return records, hashes, len(data) - good
+def newest_records(store: Path) -> list[log_format.Record]:
+    """The last records of a store, oldest first, without locking its log; none if it has no log. Raises
+    StoreError."""
+    try:
+        for path in reversed(log_format.log_files(store)):
+            if records := _read_end(path)[0]:
+                return records
+    except OSError as error:
+        raise StoreError(f"audit log {error.filename}: {error.strerror or error}") from error
+    return []
 
 
-def _records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
+def _read_end(path: Path) -> tuple[list[log_format.Record], list[str], int]:
+    """The valid records at the end of a file, their hashes, and how many bytes follow them.
+
+    Raises StoreError if the last ``_WINDOW_BYTES`` of a longer file hold no valid record.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _WINDOW_BYTES))
+        data = file.read()
+    if size > _WINDOW_BYTES:
+        data = data[data.find(b"\n") + 1 :]
+    records: list[log_format.Record] = []
+    hashes: list[str] = []
+    good = 0
+    for record, line in records_in(data):
+        if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
+            break
+        records.append(record)
+        hashes.append(log_format.hash_line(line))
+        good += len(line) + 1
+    if not records and size > _WINDOW_BYTES:
+        raise StoreError(
+            f"audit log {path}: its end is damaged; examine it with: edge audit {path.parent.parent}; "
+            "to start afresh, move the store's folder away"
+        )
+    return records, hashes, len(data) - good
+
+
+def records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:
     """Records and their lines, up to the first line that is not a record, where a write was cut short."""
     for line in data.split(b"\n")[:-1]:
         try:

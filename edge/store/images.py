@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,11 +24,14 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
+from edge.store.clock_evidence import Evidence
 from edge.store.durable import flush_new_folder, make_folder, write_group
-from edge.store.encode import ENDINGS, encode
-from edge.store.encryption import SUFFIX, encrypt, recipient_of
+from edge.store.encode import encode
+from edge.store.encryption import encrypt, recipient_of
+from edge.store.names import Names
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
+from edge.store.trim import trim
 from edge.store.trusted_clock import Clock
 from edge.store.usage import Usage
 
@@ -74,19 +77,16 @@ class ImageStore:
 
         Raises ConfigError when ``store.recipient`` is not a public key, or pyrage is not installed.
         """
-        audit = audit or AuditConfig()
+        self._config = config
+        self._audit = audit = audit or AuditConfig()
         self.folder = config.folder
         self.usage = Usage(config.folder)
-        self._format = config.format
-        self._quality = config.quality
         self._recipient = None if config.recipient is None else recipient_of(config.recipient)
-        self._ending = ENDINGS[config.format] + ("" if self._recipient is None else SUFFIX)
-        self._boxes = audit.boxes
-        self._keep_days = audit.keep_days
         self._settings = dict(settings or {})
         self._origin = {"detector": detector, "config": log_format.fingerprint(self._settings)}
-        self._clock = Clock(config.clock_confirmed)
-        self._removes_by_age = config.max_age_days is not None or audit.keep_days is not None
+        self._clock = Clock(config.clock_confirmed, trust_battery=config.trust_battery_clock)
+        self._evidence = Evidence(self._clock, config.folder)
+        self._names = Names(config, self._clock)
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
@@ -107,7 +107,8 @@ class ImageStore:
     @property
     def clock_doubt(self) -> str:
         """Why removal by age, which the configuration asks for, is off; otherwise empty."""
-        return self._clock.doubt if self._removes_by_age else ""
+        removes = self._config.max_age_days is not None or self._audit.keep_days is not None
+        return self._clock.doubt if removes else ""
 
     def open(self) -> None:
         """Lock the store and record the start, unless that has been done. Raises StoreError.
@@ -120,6 +121,7 @@ class ImageStore:
             log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
             self._log.close()
             self._started = False
+            self._names.forget()
             self._unstored.clear()  # their records are in the log that is gone
             self._durable_folders.clear()
             self.usage.start()
@@ -137,11 +139,11 @@ class ImageStore:
         finish_removals(self.folder, tail.records, KNOWN_FACE)
         if not self._started:
             self._clock.judge(tail.records, images=not tail.records and has_images(self.folder))
+            self._names.go_on_from(tail.records)
+            self._evidence.gather()
             start = {"version": edge.__version__, "settings": self._settings, **self._origin}
-            event: dict[str, Any] = {"event": "start", **start, "not_stored": lost}
-            if tail.damaged:
-                event["damaged"] = tail.damaged
-            self._log.append([event])
+            damaged = {"damaged": tail.damaged} if tail.damaged else {}
+            self._log.append([{"event": "start", **start, "not_stored": lost, **damaged}])
             self._started = True
         else:  # the log was closed after an error
             self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
@@ -162,7 +164,7 @@ class ImageStore:
         for entry in entries:
             try:
                 data = self._encode(entry.frame)
-                path = _free_path(self.folder, entry.frame, self._ending, numbers)
+                path = self._names.next_path(entry.frame, numbers)
             except StoreError as error:
                 results.append(error)
             # No error of one image, whatever it is, may prevent the others from being stored.
@@ -189,14 +191,16 @@ class ImageStore:
         return self._retention.remove(images, KNOWN_FACE)
 
     def keep(self) -> None:
-        """Remove old images and old log files, while the clock can be relied on. To be called regularly, also
+        """Remove old images and old log files, unless the clock is in doubt. To be called every minute, also
         while no images come. Raises StoreError."""
         self.open()
+        self._evidence.gather()
+        self._append([])  # and what is new of the clock
         self._retention.enforce_age()
-        now = None if self._keep_days is None else self._clock.now()
-        if now is not None and self._keep_days is not None:
-            limit = now.timestamp() - self._keep_days * 86400
-            self._log.trim(limit, {"settings": self._settings, **self._origin})
+        now = self._clock.now()
+        if self._audit.keep_days is not None and now is not None:
+            limit = now.timestamp() - self._audit.keep_days * 86400
+            trim(self._log, self.folder, limit, {"settings": self._settings, **self._origin})
 
     def record(self, event: str, counts: Mapping[str, Mapping[str, Any]]) -> None:
         """Record the ``event`` counts or stop. ``counts`` has the totals of each camera (log_format.py).
@@ -209,7 +213,7 @@ class ImageStore:
         self._log.close()
 
     def _encode(self, frame: AnonymizedFrame) -> bytes:
-        data = encode(frame, self._format, self._quality)
+        data = encode(frame, self._config.format, self._config.quality)
         return data if self._recipient is None else encrypt(data, self._recipient)
 
     def _store(self, ready: Sequence[tuple[Entry, Path, bytes]]) -> dict[Path, StoreError]:
@@ -238,7 +242,9 @@ class ImageStore:
         self._durable_folders.add(folder)
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
-        return _image_record(entry, path.relative_to(self.folder), data, self._origin, boxes=self._boxes)
+        return _image_record(
+            entry, path.relative_to(self.folder), data, self._origin, boxes=self._audit.boxes
+        )
 
     def _append(self, events: list[dict[str, Any]]) -> None:
         """Record events, preceded by the images of earlier records that failed. Raises StoreError."""
@@ -283,18 +289,6 @@ def _image_record(
         if frame.labels:
             record["box_labels"] = list(frame.labels)
     return record
-
-
-def _free_path(store: Path, frame: AnonymizedFrame, ending: str, numbers: Iterator[int]) -> Path:
-    """A path that no image of this store has, had or was to have. A box without a battery clock may see the
-    same time of day twice, but the numbers of its records only grow."""
-    captured = _captured(frame)
-    stamp = f"{captured:%Y%m%dT%H%M%S}.{captured.microsecond // 1000:03d}Z"
-    folder = store / frame.camera / f"{captured:%Y-%m-%d}"
-    while True:
-        path = folder / f"{stamp}-{next(numbers):06d}{ending}"
-        if not path.exists():
-            return path
 
 
 def _captured(frame: AnonymizedFrame) -> datetime:

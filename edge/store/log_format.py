@@ -5,8 +5,8 @@ ASCII per line. Every record has ``n`` (counts from 1, without gaps over all fil
 the previous line, without its newline; 64 zeros for the first), ``time`` (UTC) and ``event``. A changed,
 lost or inserted line breaks the chain at the next one (Schneier and Kelsey 1999, "Secure Audit Logs to
 Support Computer Forensics", section 4, but without its keys: whoever has the last hash can tell that nothing
-before it was changed). Records that were written while the wall clock could not be relied on also have
-``steady``: the UTC time by the steady clock, or null if no reliable time is known
+before it was changed). Records that were written while the wall clock was not proven also have ``steady``:
+the UTC time by the clock that continues from the newest record, or null if no record says a time
 (edge/store/trusted_clock.py).
 
 Events, and the other fields of their records:
@@ -30,6 +30,8 @@ Events, and the other fields of their records:
   detector no longer found the known face after they were stored).
 * ``log_purged``: log files up to record ``through`` are about to be removed; ``head`` is the hash of that
   record. ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
+* ``clock``: from here on the wall clock is in ``state`` in_doubt, unproven or proven. ``why``: what is wrong,
+  or what proves it; ``ahead_seconds``: how far it is ahead of ``steady``, null if that is unknown.
 * ``counts``, ``stop``: ``cameras`` has ``captured``, ``written``, ``dropped`` and ``covered_whole`` of each
   camera since the start.
 """
@@ -45,7 +47,7 @@ from typing import Any
 FOLDER = "_audit"
 """Below the store's folder; no camera can have this name."""
 GENESIS = "0" * 64
-EVENTS = ("start", "image", "not_stored", "purged", "log_purged", "counts", "stop")
+EVENTS = ("start", "image", "not_stored", "purged", "log_purged", "clock", "counts", "stop")
 
 Record = dict[str, Any]
 

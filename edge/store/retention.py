@@ -25,12 +25,13 @@ from pathlib import Path
 from edge.config import StoreConfig
 from edge.errors import StoreError
 from edge.store.durable import flush_folder
+from edge.store.recorded_times import RecordedTimes
 from edge.store.usage import Usage, is_image
 
 Purge = Callable[[list[str], str], None]
 """Records that images (paths below the store) are about to be removed, and why. Raises StoreError."""
 Now = Callable[[], datetime | None]
-"""The time (UTC), or None while the clock cannot be relied on (edge/store/trusted_clock.py)."""
+"""The time (UTC) by which ages count, or None while the clock is in doubt (edge/store/trusted_clock.py)."""
 
 MEGABYTE = 1_000_000
 _AGE_EVERY_SECONDS = 60.0
@@ -53,6 +54,7 @@ class Retention:
         self._usage = usage
         self._purge = purge
         self._now = now
+        self._times = RecordedTimes(config.folder)
         self._oldest: deque[Path] = deque()
         self._next_age = 0.0
         self._stuck_at: int | None = None  # free bytes after a removal that did not make room
@@ -73,12 +75,21 @@ class Retention:
         now = self._now()
         if now is None:
             return
-        # Names begin with the UTC time of capture, so they sort like times.
-        limit = f"{now - self._age:%Y%m%dT%H%M%S}"
-        while (oldest := self._peek()) is not None and oldest.name < limit:
-            old = itertools.takewhile(lambda path: path.name < limit, self._oldest)
-            self._remove_group(list(itertools.islice(old, _GROUP)), "age")
+        limit = now - self._age
+        self._times.refresh()
+        while self._peek() is not None:
+            some = itertools.islice(self._oldest, _GROUP)
+            old = list(itertools.takewhile(lambda path: self._is_older(path, limit), some))
+            if not old:
+                break
+            self._remove_group(old, "age")
         self._next_age = time.monotonic() + _AGE_EVERY_SECONDS
+
+    def _is_older(self, path: Path, limit: datetime) -> bool:
+        """Whether an image is older than ``limit``. Names sort in the order of the chain, but only where no
+        record is left does the time in a name count."""
+        stored = self._times.of_image(path)
+        return path.name < f"{limit:%Y%m%dT%H%M%S}" if stored is None else stored < limit.timestamp()
 
     def remove(self, images: Sequence[Path], why: str) -> dict[Path, StoreError]:
         """Remove these images; return those that could not be removed, so that the caller can try again.

@@ -135,5 +135,9 @@ def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[s
 
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Whether this is a stored image, judging by its name and file type."""
-    hidden = entry.name.startswith(".")
-    return not hidden and entry.name.endswith(ENDINGS) and entry.is_file(follow_symlinks=False)
+    return is_image_name(entry.name) and entry.is_file(follow_symlinks=False)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a stored image may have this name."""
+    return not name.startswith(".") and name.endswith(ENDINGS)

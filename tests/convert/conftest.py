@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -57,8 +58,12 @@ def anchor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the two shipped portraits."""
+    """A folder with the two shipped portraits, and a crowd made from them."""
+    from convert.sample import crowds
+
     folder = tmp_path_factory.mktemp("pictures")
+    _, crowd = next(crowds())
+    cv2.imwrite(str(folder / "crowd.png"), crowd[..., ::-1])
     for name in ("astronaut.jpg", "hopper.jpg"):
         shutil.copy(DATA / name, folder)
     return folder

@@ -116,5 +116,16 @@ def test_pictures_without_a_face_prove_nothing(models: Models, tmp_path: Path) -
     folder = models("pad")
     assert not len(expected(folder, np.full((64, 64, 3), 127, np.uint8))[0]), "choose another grey"
     text = refusal(folder, tmp_path / "out", detector=wanted)
-    assert "TensorFlow finds nothing" in text
-    assert "give pictures with faces" in text
+    assert "not enough to judge: TensorFlow finds nothing" in text
+    assert "give pictures with faces (--calibration DIR)" in text
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_few_boxes_prove_little() -> None:
+    def parity_of(boxes: int) -> parity.Parity:
+        match = parity.Match("picture", (0, 0, 9, 9), 0.9, 1, 0)
+        alike = parity.Comparison(parity.CANVAS_LIMITS["fp32"], (match,) * boxes)
+        return parity.Parity("fp32", 1, alike, alike)
+
+    assert parity_of(parity.MIN_BOXES)
+    assert "finds only 49 boxes" in parity_of(parity.MIN_BOXES - 1).failures()[0]

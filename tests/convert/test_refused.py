@@ -115,6 +115,18 @@ REFUSED: dict[str, tuple[str, ModelOptions, DetectorOptions, str]] = {
         "--std: expected three positive",
     ),
     "order of corners": ("generic", ModelOptions(input_range="0..1"), DetectorOptions(), "--box-format yxyx"),
+    "format against the values": (
+        "generic centres",
+        ModelOptions(input_range="-1..1", box_format="yxyx"),
+        DetectorOptions(),
+        "they look like cxcywh",
+    ),
+    "x and y changed": (
+        "generic pixels",
+        YXYX,
+        DetectorOptions(),
+        "they look like xyxy",
+    ),
     "centres": ("generic centres", ModelOptions(input_range="-1..1"), DetectorOptions(), "--box-format"),
     "unknown boxes": (
         "generic",

@@ -110,7 +110,12 @@ CLAIMS = (
     Claim(
         "the oldest images make room, on record; a disk of which nobody knows the room counts as full, and a "
         "clock that is in doubt removes nothing",
-        ("tests/store/test_retention.py", "tests/store/test_trusted_clock.py"),
+        (
+            "tests/store/test_retention.py",
+            "tests/store/test_trusted_clock.py",
+            "tests/store/test_clock_steps.py",
+            "tests/daemon/test_clock_steps.py",
+        ),
     ),
     Claim(
         "with a public key on the box, only the private key opens an image",

@@ -117,6 +117,13 @@ MUTATIONS = (
         ("tests/store/test_audit_log.py",),
     ),
     Mutation(
+        "ages count by a wall clock for which nobody vouches",
+        "edge/store/trusted_clock.py",
+        "min(wall, steady + self._chain)",
+        "wall",
+        ("tests/store/test_clock_steps.py",),
+    ),
+    Mutation(
         "a probe for free space that lies is believed",
         "edge/store/retention.py",
         "    if not sound:\n",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.store.encryption import new_identity
+from tests.store.clock_box import Box
 from tests.store.keys import Run
 
 
@@ -41,3 +43,11 @@ def run(edge_script: str) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
+    box = Box(tmp_path, monkeypatch)
+    yield box
+    assert box.store is not None
+    box.store.close()

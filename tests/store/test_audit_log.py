@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edge import blur
 from edge.config import AuditConfig, BlurConfig, StoreConfig
 from edge.errors import StoreError
 from edge.frames import RawFrame
-from edge.store import durable, log_format
+from edge.store import durable, log_format, trusted_clock
 from edge.store.audit_log import AuditLog
 from edge.store.images import Entry, ImageStore
 from tests.store.records import lines_of, records_of
@@ -315,17 +316,21 @@ def test_a_killed_process_leaves_a_log_that_can_be_continued(tmp_path: Path) -> 
     assert len(named) >= 45
 
 
-def test_a_log_file_is_removed_only_when_old_and_without_images(tmp_path: Path, raw: Make) -> None:
+def test_a_log_file_is_removed_only_when_old_and_without_images(
+    tmp_path: Path, raw: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = AuditConfig(rotate_megabytes=0.001, keep_days=1)
     store = ImageStore(StoreConfig(folder=tmp_path), config)
     paths = stored(store, [raw(number=0)]) + stored(store, [raw(number=1)])
     stored(store, [raw(number=2)])
     files = log_format.log_files(tmp_path)
     assert len(files) == 3  # the start and the first image, and one for each other
+    for path in files:
+        os.utime(path, (0, 0))  # says nothing
     store.keep()
     assert log_format.log_files(tmp_path) == files  # too young
-    for path in files:
-        os.utime(path, (0, 0))
+    later = 2 * 86400
+    monkeypatch.setattr(trusted_clock, "read_clocks", lambda: (time.time() + later, time.monotonic() + later))
     store.keep()
     assert log_format.log_files(tmp_path) == files  # an image of the first is still there
     paths[0].unlink()
