@@ -17,13 +17,12 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
 from edge.masking import label
-from edge.sources.stream_clock import StreamClock
+from edge.sources.camera_clock import CameraClock
+from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
 log = logging.getLogger(__name__)
 
 HANG_MARGIN_SECONDS = 5.0
-LATE_SECONDS = 1.0
-"""A stream whose pictures are later than this for longer than its read timeout is opened again."""
 SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
 """A stream without a clock is opened again when it is silent for longer than both; the second is counted in
 intervals between its pictures."""
@@ -55,6 +54,8 @@ class Source(ABC):
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.abandoned = False
         """Set on a source that hangs: if it ever wakes up, it ends."""
+        self.clock = CameraClock(camera, ignored=config.ignore_clock)
+        """What is known of the camera's clock; a renewed source shares it."""
         self._problem = ""
         self._stop = stop
         self._number = 0
@@ -94,7 +95,7 @@ class Source(ABC):
         self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout none arrives, none can be used, or all are late (by ``clock``).
+        timeout none arrives, none can be used, or all are later than LATE_SECONDS (by ``clock``).
 
         OpenCV reports success with an old picture once or twice after a stream has died and timed out; the
         handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
@@ -128,7 +129,8 @@ class Source(ABC):
             elif now - in_time >= limit:
                 raise SourceError(
                     f"{self.label}: pictures are {lag:.1f} seconds late, for longer than {limit:g} seconds; "
-                    "is the network, or this machine, too slow?"
+                    "is the network, or this machine, too slow, or the camera's clock wrong "
+                    f"(cameras.{self.camera}.ignore_clock)?"
                 )
             frame = self._frame(pixels, now - lag, now - lag)
             if frame is not None:
