@@ -17,7 +17,7 @@ STRAIGHT_SECONDS = 0.01
 takes several times as long to get through a narrow network as the pictures around it."""
 SAME_SHARE, SAME_SLOPE = 0.05, 0.002
 """Two slopes are the same if they differ by no more than this share of the first plus this."""
-KEEPS_SHARE, KEEPS_SLOPE = 0.25, 0.01
+KEEPS_SHARE, KEEPS_SLOPE = 0.05, 0.01
 """The same for a clock that has been found wrong, and must go on in the same way."""
 MOST_VERDICTS = 2
 """A verdict that proves wrong so often is not given again: then it is the network."""
@@ -42,19 +42,32 @@ class Line:
         """By how much the last point is above the first, in seconds; negative: below."""
         return self._points[-1][1] - self._points[0][1] if self._points else 0.0
 
+    @property
+    def seconds(self) -> float:
+        """The time from the first point to the last."""
+        return self._points[-1][0] - self._points[0][0] if self._points else 0.0
+
+    def trend(self) -> float | None:
+        """Its slope in seconds per second, straight or not; None: it is too short."""
+        return self._fit(slice(None))[0] if self._long_enough else None
+
     def slope(self) -> float | None:
-        """Seconds per second, from -inf to 1; None where the points do not make a straight line."""
-        points = np.array(self._points)
-        if len(points) < LEAST_SAMPLES or points[-1, 0] - points[0, 0] < LEAST_SECONDS:
+        """The same; None also where the points do not make a straight line."""
+        if not self._long_enough:
             return None
-        time, offset = points[:, 0] - points[0, 0], points[:, 1]
+        half = len(self._points) // 2
+        (slope, off), (first, _), (second, _) = map(self._fit, (slice(None), slice(half), slice(half, None)))
+        return slope if off <= STRAIGHT_SECONDS and _same(first, second) else None
+
+    @property
+    def _long_enough(self) -> bool:
+        return len(self._points) >= LEAST_SAMPLES and self.seconds >= LEAST_SECONDS
+
+    def _fit(self, part: slice) -> tuple[float, float]:
+        """The slope of some of the points, and how far half of them are off at most (seconds)."""
+        time, offset = (np.array(self._points[part]) - self._points[0]).T
         slope, begin = np.polyfit(time, offset, 1)
-        straight = np.median(np.abs(offset - (begin + slope * time))) <= STRAIGHT_SECONDS
-        half = len(points) // 2
-        first, second = (
-            np.polyfit(time[part], offset[part], 1)[0] for part in (slice(half), slice(half, None))
-        )
-        return float(slope) if straight and _same(float(first), float(second)) else None
+        return float(slope), float(np.median(np.abs(offset - (begin + slope * time))))
 
 
 class CameraClock:
@@ -103,9 +116,9 @@ class CameraClock:
                 self._camera,
             )
 
-    def check(self, slope: float) -> None:
+    def check(self, slope: float | None) -> None:
         """Check a verdict by the slope since the last check: it is withdrawn where that is another one."""
-        if self._configured or self._slope is None:
+        if self._configured or self._slope is None or slope is None:
             return
         if abs(slope - self._slope) <= KEEPS_SHARE * abs(self._slope) + KEEPS_SLOPE:
             return

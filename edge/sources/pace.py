@@ -37,7 +37,7 @@ class Pace:
         self._waiting = True  # what piled up while the stream was opened is still being read
         self._usual: float | None = None
         self._mean: float | None = None  # that of the window so far
-        self._window: tuple[float, int, float] | None = None  # its begin, number of pictures, lag at the begin
+        self._window: tuple[float, int, float] | None = None  # begin, number of pictures, lag at the begin
 
     def lag(self, arrived: float) -> float:
         """Lag of the next picture, which arrived at this monotonic time (seconds)."""

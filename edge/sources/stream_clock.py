@@ -19,8 +19,8 @@ JUDGE_SECONDS = 1.0
 LATE_SECONDS = 1.0
 """From this lag on, a stream is late."""
 FAST_SECONDS = 10.0
-"""Pictures that have become less late by more than this come from a clock that is fast: nothing arrives before
-it was taken."""
+"""Pictures that have become less late by more than this come from a clock that is fast: nothing arrives
+before it was taken."""
 CHECK_SECONDS = 10.0
 """How often a verdict on a clock is checked."""
 
@@ -57,7 +57,6 @@ class StreamClock:
         self._pace = Pace(opened)
         self._line = Line()
         self._judged_at = float("-inf")
-        self._checked: tuple[float, float] | None = None  # arrival and offset at the last check of a verdict
         self._camera.opened()
 
     def lag(self, presented: float, arrived: float) -> float:
@@ -85,11 +84,9 @@ class StreamClock:
                 self._judged_at = arrived
                 self._camera.suspect(self._line.slope())
             return
-        begin, first = self._checked or (arrived, offset)
-        self._checked = (begin, first)
-        if arrived - begin >= CHECK_SECONDS:
-            self._checked = (arrived, offset)
-            self._camera.check((offset - first) / (arrived - begin))
+        if self._line.seconds >= CHECK_SECONDS:
+            self._camera.check(self._line.trend())
+            self._line = Line()
 
     def _measure(self, presented: float, arrived: float) -> float:
         offset = arrived - presented
@@ -101,7 +98,7 @@ class StreamClock:
             return offset - self._first
         if back:  # the stream's clock was set back, so earlier times mean nothing
             self._offset, self._in_time = offset, IN_TIME
-            self._line, self._checked = Line(), None
+            self._line = Line()
         if self._in_time < IN_TIME:
             if offset < self._offset - BETTER_SECONDS:
                 self._in_time, self._best_at = 0, arrived
