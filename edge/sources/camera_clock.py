@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS, MOST_SAMPLES = 0.1, 600
 """How far apart the points of a line are at least, and how many of them are kept."""
-LEAST_SAMPLES, LEAST_SECONDS = 6, 5.0
+LEAST_SAMPLES, LEAST_SECONDS = 6, 2.0
 """A line needs so many points, over so long a time."""
 STRAIGHT_SECONDS = 0.01
 """Half of the points of a straight line are nearer to it than this. A queue is not as straight: a key frame
