@@ -15,9 +15,11 @@ import numpy as np
 
 from edge.config import CameraConfig
 from edge.errors import SourceError
-from edge.frames import MIN_SIDE, Pixels, RawFrame
+from edge.frames import Pixels, RawFrame
+from edge.logs import Limited
 from edge.masking import label
 from edge.sources.camera_clock import CameraClock
+from edge.sources.size import size_problem
 from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
 log = logging.getLogger(__name__)
@@ -49,13 +51,15 @@ class Source(ABC):
     def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
         self.camera = camera
         self.config = config
-        self.undecodable = 0
+        self.undecodable = self.wrong_size = 0
+        """Pictures that did not become frames."""
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.abandoned = False
         """Set on a source that hangs: if it ever wakes up, it ends."""
         self.clock = CameraClock(camera, ignored=config.ignore_clock)
         """What is known of the camera's clock; a renewed source shares it."""
+        self.limited = Limited(log)
         self._problem = ""
         self._stop = stop
         self._number = 0
@@ -148,7 +152,6 @@ class Source(ABC):
         captured = now if captured is None else captured
         prepared = self._prepare(pixels)
         if prepared is None:
-            self.undecodable += 1
             return None
         utc_ns = time.time_ns() - round((time.monotonic() - captured) * 1e9)
         frame = RawFrame(
@@ -163,33 +166,43 @@ class Source(ABC):
         return frame
 
     def _prepare(self, pixels: cv2.typing.MatLike | None) -> Pixels | None:
-        """The rotated and cropped picture, or None with ``_problem`` set."""
+        """The rotated and cropped picture, or None, counted, with ``_problem`` set."""
         if pixels is None:
             self._problem = "it cannot be decoded"
-            return None
         # Other bit depths would silently wrap around.
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        elif pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             self._problem = (
                 f"expected 8-bit BGR, got {pixels.dtype} of shape {list(pixels.shape)}; convert it "
                 "(gstreamer: '! videoconvert ! video/x-raw,format=BGR' before '! appsink')"
             )
+        elif not pixels.size:
+            self._problem = "it has no pixels"
+        else:
+            return self._turned_and_cropped(pixels)
+        self.undecodable += 1
+        return None
+
+    def _turned_and_cropped(self, pixels: cv2.typing.MatLike) -> Pixels | None:
+        """The same for uint8 ``[H, W, 3]`` BGR. The size is checked first, before anything is copied."""
+        height, width = pixels.shape[:2]
+        if self.config.rotate_degrees % 180:
+            height, width = width, height
+        left, top, right, bottom = self.config.crop or (0, 0, 1, 1)
+        rows = slice(round(top * height), round(bottom * height))
+        columns = slice(round(left * width), round(right * width))
+        problem = size_problem(columns.stop - columns.start, rows.stop - rows.start)
+        if problem:
+            way_out = "set another size in the camera"
+            if self.config.crop is not None:
+                problem = f"crop leaves {problem}, of {width}x{height}"
+                way_out = f"change cameras.{self.camera}.crop"
+            self._problem = f"{problem}; {way_out}"
+            self.limited.warning(f"camera {self.camera}", "size", f"no frame can be used: {self._problem}")
+            self.wrong_size += 1
             return None
         if self.config.rotate_degrees:
             pixels = cv2.rotate(pixels, _TURNS[self.config.rotate_degrees])
-        height, width = pixels.shape[:2]
-        if self.config.crop is not None:
-            left, top, right, bottom = self.config.crop
-            pixels = pixels[
-                round(top * height) : round(bottom * height), round(left * width) : round(right * width)
-            ]
-        if min(pixels.shape[:2]) < MIN_SIDE:
-            size = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, smaller than {MIN_SIDE}x{MIN_SIDE}"
-            problem = f"it is {size}"
-            if self.config.crop is not None:
-                problem = f"crop leaves {size}, of {width}x{height}; make cameras.{self.camera}.crop larger"
-            if problem != self._problem:
-                log.error("camera %s: picture cannot be used: %s", self.camera, problem)
-            self._problem = problem
-            return None
+        if self.config.crop is None:
+            return np.ascontiguousarray(pixels, np.uint8)
         # A copy, because a NumPy view would keep what was cut off in memory.
-        return np.array(pixels, np.uint8) if self.config.crop else np.ascontiguousarray(pixels, np.uint8)
+        return np.array(pixels[rows, columns], np.uint8)
