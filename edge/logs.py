@@ -57,8 +57,8 @@ class Limited:
         self._left_out: dict[tuple[str, str], tuple[int, str]] = {}
 
     def warning(self, who: str, kind: str, text: str) -> None:
-        """Log ``"who: kind: text"``, or count it. There must be few values of ``who`` and ``kind``, since one
-        entry is kept for each pair: cameras and drop reasons, not texts of errors."""
+        """Log ``"who: text"``, or count it as one of its ``kind``. There must be few values of ``who`` and
+        ``kind``, since one entry is kept for each pair: cameras and drop reasons, not texts of errors."""
         with self._lock:
             self._report_due(self._clock())
             key = (who, kind)
@@ -66,7 +66,7 @@ class Limited:
                 self._left_out[key] = (self._left_out.get(key, (0, ""))[0] + 1, text)
                 return
             self._since[key] = self._clock()
-            self._log.warning("%s: %s: %s", who, kind, text)
+            self._log.warning("%s: %s", who, text)
 
     def report(self, *, last: bool = False) -> None:
         """Log the counts that are due, or with ``last`` all of them. Cheap; call it often."""
@@ -76,9 +76,10 @@ class Limited:
     def _report_due(self, now: float) -> None:
         for key in [key for key, since in self._since.items() if now - since >= SUMMARY_SECONDS]:
             count, text = self._left_out.pop(key, (0, ""))
+            since = self._since.pop(key)
             if not count:
-                del self._since[key]
                 continue
-            seconds = round(min(now, self._clock()) - self._since[key])
-            self._since[key] = now
+            if now < float("inf"):
+                self._since[key] = now
+            seconds = round(min(now, self._clock()) - since)
             self._log.warning("%s: %s: %d more in %d s, the last one: %s", *key, count, seconds, text)

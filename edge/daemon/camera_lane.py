@@ -107,8 +107,8 @@ class CameraLane:
         size = (frame.width, frame.height)
         if self._size is not None and size != self._size:
             (before_width, before_height), (width, height) = self._size, size
-            text = f"it was {before_width}x{before_height} and is {width}x{height}: a new scene begins"
-            self._shared.limited.warning(f"camera {frame.camera}", "size has changed", text)
+            text = f"{width}x{height} now, {before_width}x{before_height} before: a new scene begins"
+            self._shared.limited.warning(f"camera {frame.camera}", "other sizes", text)
             self.gate.forget()
             self.forget_motion()
         self._size = size
@@ -143,7 +143,7 @@ class CameraLane:
         known = isinstance(error, DetectionError)
         reason = error.reason if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
         what = reason.value if known else type(error).__name__
-        self._shared.limited.warning(f"camera {frame.camera}", what, f"frame {frame.number}: {error}")
+        self._shared.limited.warning(f"camera {frame.camera}", what, f"frame {frame.number}: {what}: {error}")
         self._shared.count_failure(frame, reason)
 
     def after_detection(self, frame: RawFrame, plan: Plan, level: LoadLevel, run: Run) -> None:
@@ -190,8 +190,8 @@ class CameraLane:
                 due = self._hold.push(frame, found)
         # The regions can no longer be trusted, so neither can the frames that wait with them.
         except Exception as error:
-            what = f"hold: {type(error).__name__}"
-            self._shared.limited.warning(f"camera {frame.camera}", what, str(error))
+            text = f"hold: {type(error).__name__}: {error}"
+            self._shared.limited.warning(f"camera {frame.camera}", "hold", text)
             self.drop_waiting(Reason.HOLD_ERROR)
             self.drop(frame, Reason.HOLD_ERROR)
             return

@@ -85,8 +85,8 @@ class Finisher:
             return self._last_look(held, image, plan)
         # An image without its last look is not stored, whatever the cause.
         except Exception as error:
-            what = f"last look: {type(error).__name__}"
-            self._shared.limited.warning(f"camera {frame.camera}", what, str(error))
+            text = f"last look: {type(error).__name__}: {error}"
+            self._shared.limited.warning(f"camera {frame.camera}", "last look", text)
             self._shared.count_failure(frame, _reason_for(error))
             whole = self._cover(frame, None) if self._shared.config.privacy.on_failure == "cover" else None
             return None if whole is None else LastLook(whole)
@@ -102,8 +102,7 @@ class Finisher:
                 return blur.anonymize(frame, held.boxes, shared.config.blur, self._zones, kinds=kinds)
         # A frame that is not covered is not stored, whatever the cause.
         except Exception as error:
-            what = f"blur: {type(error).__name__}"
-            shared.limited.warning(f"camera {frame.camera}", what, str(error))
+            shared.limited.warning(f"camera {frame.camera}", "blur", f"blur: {type(error).__name__}: {error}")
             shared.drop(frame, Reason.BLUR_ERROR)
             return None
 

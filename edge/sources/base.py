@@ -197,7 +197,7 @@ class Source(ABC):
                 problem = f"crop leaves {problem}, of {width}x{height}"
                 way_out = f"change cameras.{self.camera}.crop"
             self._problem = f"{problem}; {way_out}"
-            self.limited.warning(f"camera {self.camera}", "size", f"no frame can be used: {self._problem}")
+            self.limited.warning(f"camera {self.camera}", "size", f"pictures cannot be used: {self._problem}")
             self.wrong_size += 1
             return None
         if self.config.rotate_degrees:

@@ -105,7 +105,7 @@ class _Protocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, in one line of the log. A request of which only the body is malformed is
         with the application already, whose answer can no longer be sent."""
-        _limited.warning("status endpoint", "bad request", f"from {self._client()}: it is not valid HTTP")
+        _limited.warning("status endpoint", "bad request", f"{self._client()} sent no valid HTTP")
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
