@@ -4,8 +4,7 @@ from __future__ import annotations
 
 SMALLEST_SIDE = 48
 """Shortest side of a frame, in pixels. On smaller ones one cannot tell whether a face could be seen: the
-check of visibility has too few tiles (edge/detection/visibility.py) and calls half of the frames of 32x32 too
-dark, and hardly any of 48x48."""
+check of visibility has too few tiles and calls well-lit frames too dark (edge/detection/visibility.py)."""
 MOST_PIXELS = 25_000_000
 """Largest frame. Memory is bounded by it: a camera keeps about a dozen frames in hold."""
 MOST_ASPECT = 20

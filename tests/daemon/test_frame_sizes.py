@@ -15,11 +15,13 @@ import pytest
 from edge import blur
 from edge.config import CameraConfig
 from edge.daemon.load import LoadLevel
+from edge.detection import visibility
 from edge.detection.detector import Detections
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
-from edge.sources.size import MOST_PIXELS
+from edge.sources.size import MOST_PIXELS, SMALLEST_SIDE
+from edge.sources.synthetic import draw_wall, view
 from tests.daemon.playing import (
     KNOWN_FACE,
     SECRET,
@@ -145,6 +147,24 @@ def test_frames_of_an_impossible_size_have_a_reason_and_cost_nothing(
         "camera test: pictures cannot be used: 17x17 pixels: a side of less than 48; set another size in the "
         "camera"
     ]
+
+
+def test_visibility_can_be_told_from_the_smallest_side_on_and_not_much_below() -> None:
+    wall, chance = draw_wall(), np.random.default_rng(1)
+
+    def unseen(side: int) -> int:
+        """How many of 20 frames that show a part of a well-lit wall count as showing nothing."""
+        count = 0
+        for moment in range(20):
+            small = cv2.resize(
+                view(wall, moment), None, fx=side / 720, fy=side / 720, interpolation=cv2.INTER_AREA
+            )
+            left = chance.integers(0, small.shape[1] - side)
+            count += visibility.problem(np.asarray(small[:side, left : left + side], np.uint8)) is not None
+        return count
+
+    assert unseen(SMALLEST_SIDE) == 0
+    assert unseen(SMALLEST_SIDE * 2 // 3) >= 5
 
 
 def test_the_limit_is_that_of_the_frame_that_is_left_after_crop() -> None:
