@@ -164,7 +164,7 @@ def test_visibility_can_be_told_from_the_smallest_side_on_and_not_much_below() -
         return count
 
     assert unseen(SMALLEST_SIDE) == 0
-    assert unseen(SMALLEST_SIDE * 2 // 3) >= 5
+    assert unseen(SMALLEST_SIDE // 2) >= 10
 
 
 def test_the_limit_is_that_of_the_frame_that_is_left_after_crop() -> None:
