@@ -67,6 +67,7 @@ class CameraLane:
 
     def take(self) -> RawFrame | None:
         """Take the newest frame out of the slot, if there is one, and count what was captured since."""
+        self._shared.limited.report()
         frame = self.capture.slot.take()
         captured = self.capture.captured
         self._shared.metrics.captured(self.capture.camera, captured - self._captured_counted)
@@ -200,6 +201,7 @@ class CameraLane:
     def finish_waiting(self) -> None:
         """Finish all frames that wait in hold: no more will come."""
         self._finisher.finish(self._hold.flush())
+        self._shared.limited.report(last=True)
 
     def drop_waiting(self, reason: Reason) -> None:
         """Drop all frames that wait in hold, and forget what was found so far."""

@@ -76,7 +76,6 @@ class Pipeline:
         self._ready = threading.Event()
         self._threads: DetectorThreads[Run] = DetectorThreads(runs_at_once, self._ready.set)
         shared = Shared(config, detector, metrics, self.writer, self.load)
-        self._limited = shared.limited
         self.lanes = {source.camera: CameraLane(source, shared, stop, self._ready) for source in sources}
         _prepare(metrics, detector, list(self.lanes))
 
@@ -114,7 +113,6 @@ class Pipeline:
         # After new runs have begun, because finishing one may take as long as a run itself.
         if self._threads.oldest_is_done:
             self._threads.finish_oldest()
-        self._limited.report()
         self.last_tick = time.monotonic()
         return more or busy
 
@@ -166,7 +164,6 @@ class Pipeline:
         for lane in self.lanes.values():
             lane.finish_waiting()
         self.writer.drain()
-        self._limited.report(last=True)
         self.last_tick = time.monotonic()
 
     def _check_known_face(self, *, last: bool = False) -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.logs import Limited
 from edge.masking import label
+from edge.reasons import Reason
 from edge.sources.camera_clock import CameraClock
 from edge.sources.size import size_problem
 from edge.sources.stream_clock import LATE_SECONDS, StreamClock
@@ -91,6 +93,12 @@ class Source(ABC):
         fresh = copy.copy(self)
         fresh.abandoned, fresh.beat = False, 0.0
         return fresh
+
+    def unusable(self) -> Counter[Reason]:
+        """How many pictures did not become frames, by reason. Logs, from time to time, how many were left out
+        of the log."""
+        self.limited.report()
+        return Counter({Reason.UNDECODABLE: self.undecodable, Reason.SIZE: self.wrong_size})
 
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...

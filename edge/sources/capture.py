@@ -109,7 +109,6 @@ class Capture:
         """Replace a live source that hangs with a new one, after a pause. Cheap; every tick calls it."""
         with self._lock:
             reader = self._reader
-            reader.source.limited.report()
             if self._stop.is_set():
                 return
             if not reader.source.abandoned:
@@ -231,11 +230,9 @@ class Capture:
         self._health.note_fresh()
 
     def _count_unusable(self, reader: Reader) -> None:
-        source = reader.source
-        now = Counter({Reason.UNDECODABLE: source.undecodable, Reason.SIZE: source.wrong_size})
-        for reason in (now - self._unusable).elements():
+        for reason in (reader.source.unusable() - self._unusable).elements():
             self._count(self.camera, reason)
-        self._unusable = now
+            self._unusable[reason] += 1
 
 
 def age_seconds(frame: RawFrame) -> float:
