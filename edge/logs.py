@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
+from collections.abc import Callable
+
+SUMMARY_SECONDS = 60.0
+"""How often ``Limited`` says how many lines of one kind it has left out."""
 
 
 def printable(text: str) -> str:
@@ -34,3 +40,46 @@ def start(verbose: bool = False) -> None:
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     root.propagate = False
+
+
+class Limited:
+    """Warnings that may come with every frame: the first of each kind is a line, and the others are counted.
+
+    The count becomes a line once a minute, when ``report`` is called or the next one comes. After a minute
+    without any, the next one counts as a first again. Thread-safe.
+    """
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock`` gives seconds that only grow."""
+        self._log, self._clock = log, clock
+        self._lock = threading.Lock()
+        self._since: dict[tuple[str, str], float] = {}
+        self._left_out: dict[tuple[str, str], tuple[int, str]] = {}
+
+    def warning(self, who: str, kind: str, text: str) -> None:
+        """Log ``"who: text"``, or count it as one of its ``kind``. There must be few values of ``who`` and
+        ``kind``, since one entry is kept for each pair: cameras and drop reasons, not texts of errors."""
+        with self._lock:
+            self._report_due(self._clock())
+            key = (who, kind)
+            if key in self._since:
+                self._left_out[key] = (self._left_out.get(key, (0, ""))[0] + 1, text)
+                return
+            self._since[key] = self._clock()
+            self._log.warning("%s: %s", who, text)
+
+    def report(self, *, last: bool = False) -> None:
+        """Log the counts that are due, or with ``last`` all of them. Cheap; call it often."""
+        with self._lock:
+            self._report_due(float("inf") if last else self._clock())
+
+    def _report_due(self, now: float) -> None:
+        for key in [key for key, since in self._since.items() if now - since >= SUMMARY_SECONDS]:
+            count, text = self._left_out.pop(key, (0, ""))
+            since = self._since.pop(key)
+            if not count:
+                continue
+            if now < float("inf"):
+                self._since[key] = now
+            seconds = round(min(now, self._clock()) - since)
+            self._log.warning("%s: %s: %d more in %d s, the last one: %s", *key, count, seconds, text)

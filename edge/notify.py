@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 EXTEND_SECONDS = 60
@@ -39,13 +41,16 @@ def watchdog_seconds() -> float | None:
 
 
 @contextlib.contextmanager
-def extending(what: str) -> Iterator[None]:
-    """While the block runs, keep extending systemd's start timeout, with ``what`` as the status."""
+def extending(what: str = "", longest_seconds: float = math.inf) -> Iterator[None]:
+    """While the block runs, keep extending systemd's start timeout, with ``what`` as the status; empty: that
+    stays as it is. After ``longest_seconds`` no more is sent, so that systemd ends a start that hangs."""
     done = threading.Event()
+    end = time.monotonic() + longest_seconds
+    status = [f"STATUS={what}"] if what else []
 
     def extend() -> None:
-        while not done.is_set():
-            notify(f"STATUS={what}", f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}")
+        while not done.is_set() and time.monotonic() < end:
+            notify(*status, f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 1_000_000}")
             done.wait(EXTEND_EVERY_SECONDS)
 
     thread = threading.Thread(target=extend, name="extend", daemon=True)

@@ -15,6 +15,7 @@ class Reason(str, Enum):
     STALE = "stale"
     REPEATED = "repeated"
     UNDECODABLE = "undecodable"
+    SIZE = "size"
     DETECTOR_ERROR = "detector_error"
     DETECTOR_TIMEOUT = "detector_timeout"
     DETECTOR_OUTPUT = "detector_output"
@@ -42,7 +43,8 @@ _TEXTS = {
     Reason.OVERTAKEN: "a newer frame arrived before the detector could run on this one",
     Reason.STALE: "the frame was older than privacy.max_frame_age_seconds when its turn came",
     Reason.REPEATED: "a live camera delivered the same picture again",
-    Reason.UNDECODABLE: "the frame could not be decoded, or is smaller than 16x16 pixels",
+    Reason.UNDECODABLE: "the frame could not be decoded, or is not 8-bit BGR",
+    Reason.SIZE: "after crop, the frame is too small, too large or too narrow to detect on",
     Reason.DETECTOR_ERROR: "the detector raised an error",
     Reason.DETECTOR_TIMEOUT: "the detector took longer than detector.timeout_seconds",
     Reason.DETECTOR_OUTPUT: "the detector returned a wrong shape, NaN or an infinite number",

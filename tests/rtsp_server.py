@@ -65,11 +65,14 @@ class RtspServer:
         fps: int = 30,
         pattern: str = "moving",
         pictures: str = "",
+        clock: float = 1.0,
         port: int = 0,
     ) -> None:
-        """Start it and wait until it listens. Raises RuntimeError when it does not."""
+        """Start it and wait until it listens. Raises RuntimeError when it does not. Its clock runs ``clock``
+        times as fast as the world's."""
         self._options = [
             *("--width", str(width), "--height", str(height), "--fps", str(fps), "--pattern", pattern),
+            *("--clock", str(clock)),
             *(("--pictures", pictures) if pictures else ()),
         ]
         self._process: subprocess.Popen[str] | None = None
@@ -160,6 +163,9 @@ def launch_text(options: argparse.Namespace) -> str:
         source = "videotestsrc is-live=true pattern=smpte horizontal-speed=3"
     else:
         source = f"videotestsrc is-live=true pattern={options.pattern}"
+    if options.clock != 1:
+        # Presentation times grow by so much less than the pictures' own, and the rate follows
+        source += f" ! video/x-raw,{size} ! videorate rate={1 / options.clock}"
     return (
         f"( {source} ! video/x-raw,{size} ! videoconvert ! video/x-raw,format=I420 "
         f"! x264enc tune=zerolatency speed-preset=ultrafast bitrate={options.kbit} key-int-max={options.fps} "
@@ -175,6 +181,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--kbit", type=int, default=3000, help="bit rate, 1000 bit/s")
+    parser.add_argument("--clock", type=float, default=1.0, help="how fast its clock runs; 1: right")
     parser.add_argument(
         "--pattern", default="moving", help="moving, or a pattern of videotestsrc (black, ...)"
     )

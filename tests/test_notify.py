@@ -123,6 +123,14 @@ def test_extending_ends_with_an_error_too(supervisor: socket.socket) -> None:
     assert "extend" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_extending_for_a_limited_time_and_without_a_status_of_its_own(supervisor: socket.socket) -> None:
+    with extending(longest_seconds=0):
+        pass
+    assert not waiting(supervisor)
+    with extending(longest_seconds=60):
+        assert receive(supervisor) == ["EXTEND_TIMEOUT_USEC=60000000"]
+
+
 def test_extending_without_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     with extending("nothing"):

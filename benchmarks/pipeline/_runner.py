@@ -95,6 +95,7 @@ def main() -> None:
     stop = threading.Event()
     sources = [TimedSource(name, camera, stop) for name, camera in config.cameras.items()]
     appliance = Appliance(config, sources, stop)
+    appliance.open()
     detector = appliance.pipeline.detector
     detector.look = look = Watched(detector.look)  # type: ignore[method-assign]
     detector.session.run = inference = Watched(detector.session.run)  # type: ignore[method-assign]

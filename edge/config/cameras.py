@@ -38,6 +38,11 @@ class CameraConfig(Section):
     read_timeout_seconds: float = Field(
         5, gt=0, le=300, description="stream: longest time to wait for a frame"
     )
+    ignore_clock: bool = Field(
+        False,
+        description="stream, rtsp: the camera's clock is known to be wrong, so how late its pictures are is "
+        "judged by the pace at which they come",
+    )
     stale_after_seconds: float = Field(
         10,
         gt=0,

@@ -8,7 +8,6 @@ frame is dropped, or covered whole where the configuration says so, and counted.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import NamedTuple
@@ -29,8 +28,6 @@ from edge.hold import make_hold
 from edge.reasons import Reason
 from edge.sources import Source
 from edge.sources.capture import Capture, age_seconds
-
-log = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
@@ -61,6 +58,7 @@ class CameraLane:
         self.gate = Gate(shared.detector, self.search, sweep_seconds)
         self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
+        self._size: tuple[int, int] | None = None
 
     @property
     def live(self) -> bool:
@@ -69,6 +67,7 @@ class CameraLane:
 
     def take(self) -> RawFrame | None:
         """Take the newest frame out of the slot, if there is one, and count what was captured since."""
+        self._shared.limited.report()
         frame = self.capture.slot.take()
         captured = self.capture.captured
         self._shared.metrics.captured(self.capture.camera, captured - self._captured_counted)
@@ -94,6 +93,7 @@ class CameraLane:
 
         Then ``unplanned`` takes the frame, after all that came before it.
         """
+        self._note_size(frame)
         try:
             return self.gate.plan(frame.pixels, frame.media_seconds)
         # As in detect: whatever went wrong, nothing can be detected on this frame.
@@ -101,6 +101,18 @@ class CameraLane:
             self._failed(frame, error)
             self.gate.forget()
             return None
+
+    def _note_size(self, frame: RawFrame) -> None:
+        """A frame of another size than the one before it begins a new scene: nothing known of the old one
+        holds. Hold returns what waits before it takes this frame, and zones are shares of any size."""
+        size = (frame.width, frame.height)
+        if self._size is not None and size != self._size:
+            (before_width, before_height), (width, height) = self._size, size
+            text = f"{width}x{height} now, {before_width}x{before_height} before: a new scene begins"
+            self._shared.limited.warning(f"camera {frame.camera}", "other sizes", text)
+            self.gate.forget()
+            self.forget_motion()
+        self._size = size
 
     def unplanned(self, frame: RawFrame) -> None:
         """Hold a frame for which no plan could be made, to cover it whole where the configuration says so."""
@@ -132,7 +144,7 @@ class CameraLane:
         known = isinstance(error, DetectionError)
         reason = error.reason if isinstance(error, DetectionError) else Reason.DETECTOR_ERROR
         what = reason.value if known else type(error).__name__
-        log.warning("camera %s: frame %d: %s: %s", frame.camera, frame.number, what, error)
+        self._shared.limited.warning(f"camera {frame.camera}", what, f"frame {frame.number}: {what}: {error}")
         self._shared.count_failure(frame, reason)
 
     def after_detection(self, frame: RawFrame, plan: Plan, level: LoadLevel, run: Run) -> None:
@@ -179,7 +191,8 @@ class CameraLane:
                 due = self._hold.push(frame, found)
         # The regions can no longer be trusted, so neither can the frames that wait with them.
         except Exception as error:
-            log.warning("camera %s: hold: %s: %s", frame.camera, type(error).__name__, error)
+            text = f"hold: {type(error).__name__}: {error}"
+            self._shared.limited.warning(f"camera {frame.camera}", "hold", text)
             self.drop_waiting(Reason.HOLD_ERROR)
             self.drop(frame, Reason.HOLD_ERROR)
             return
@@ -188,6 +201,7 @@ class CameraLane:
     def finish_waiting(self) -> None:
         """Finish all frames that wait in hold: no more will come."""
         self._finisher.finish(self._hold.flush())
+        self._shared.limited.report(last=True)
 
     def drop_waiting(self, reason: Reason) -> None:
         """Drop all frames that wait in hold, and forget what was found so far."""

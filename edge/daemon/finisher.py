@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from edge import blur
 from edge.daemon.shared import Shared
 from edge.detection.blocks import Blocks
@@ -15,8 +13,6 @@ from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held
 from edge.last_look import LastLook, Unpassed, take_last_look
 from edge.reasons import Reason
-
-log = logging.getLogger(__name__)
 
 
 class Finisher:
@@ -89,7 +85,8 @@ class Finisher:
             return self._last_look(held, image, plan)
         # An image without its last look is not stored, whatever the cause.
         except Exception as error:
-            log.warning("camera %s: last look: %s: %s", frame.camera, type(error).__name__, error)
+            text = f"last look: {type(error).__name__}: {error}"
+            self._shared.limited.warning(f"camera {frame.camera}", "last look", text)
             self._shared.count_failure(frame, _reason_for(error))
             whole = self._cover(frame, None) if self._shared.config.privacy.on_failure == "cover" else None
             return None if whole is None else LastLook(whole)
@@ -105,7 +102,7 @@ class Finisher:
                 return blur.anonymize(frame, held.boxes, shared.config.blur, self._zones, kinds=kinds)
         # A frame that is not covered is not stored, whatever the cause.
         except Exception as error:
-            log.warning("camera %s: blur: %s: %s", frame.camera, type(error).__name__, error)
+            shared.limited.warning(f"camera {frame.camera}", "blur", f"blur: {type(error).__name__}: {error}")
             shared.drop(frame, Reason.BLUR_ERROR)
             return None
 

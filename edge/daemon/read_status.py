@@ -102,6 +102,9 @@ def _degraded(pipeline: Pipeline) -> list[str]:
         degraded.append(f"load: {pipeline.load.level.text} ({pipeline.load.cause})")
     if doubt := pipeline.store.clock_doubt:
         degraded.append(doubt)
+    for name, lane in pipeline.lanes.items():
+        if problem := lane.capture.source.clock.problem:
+            degraded.append(f"camera {name}: {problem}")
     return degraded
 
 

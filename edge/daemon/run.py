@@ -8,9 +8,11 @@ import signal
 import threading
 import time
 from types import FrameType
+from typing import NoReturn
 
 from edge.config import Config
 from edge.daemon.appliance import Appliance
+from edge.daemon.opening import StoppedError
 from edge.errors import ConfigError
 from edge.masking import label
 from edge.notify import notify
@@ -31,8 +33,9 @@ def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
     Returns whether all went well: no camera is down at the end, no stored image of a file had to be removed,
-    the store works, and the detector finds the known face. Where a thread still hangs in a source, the
-    process ends here, with the exit code for this result. Raises EdgeError when the appliance cannot start.
+    the store works, and the detector finds the known face. Where a thread still hangs in a source, or opens
+    the detector when a signal comes, the process ends here, with the exit code for this result. Raises
+    EdgeError when the appliance cannot start.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
@@ -42,28 +45,42 @@ def run_daemon(config: Config) -> bool:
             raise ConfigError(f"key 'cameras.{name}.source': {problem}: {source}{hint}")
     stop = threading.Event()
     stopping = _catch_signals()
-    notify("STATUS=opening the detector")
     sources = [make_source(name, camera, stop) for name, camera in config.cameras.items()]
-    with Appliance(config, sources, stop) as appliance:
-        if appliance.address:
-            log.info("status endpoint: %s", appliance.address)
-        notify("READY=1", "STATUS=waiting for the cameras")
-        notified = time.monotonic()
-        while not stopping.is_set() and not _needs_restart(appliance) and appliance.pipeline.tick():
-            if time.monotonic() - notified >= NOTIFY_SECONDS:
-                notified = time.monotonic()
-                _notify_systemd(appliance)
-        notify("STOPPING=1", "STATUS=storing waiting frames")
-        if stopping.is_set():
-            log.info("stopping; waiting frames are stored first")
+    appliance = Appliance(config, sources, stop, stopping)
+    if appliance.address:
+        log.info("status endpoint: %s", appliance.address)
+    try:
+        with appliance:
+            _tick_until_the_end(appliance, stopping)
+    except StoppedError:
+        notify("STOPPING=1")
+        log.info("stopped while the detector was being opened; nothing was stored")
+        _leave(0)
     good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
     _report_parts(appliance.pipeline.metrics)
     good = good and not appliance.pipeline.known_face_error  # the last images were removed or never made
     if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
-        # A thread that comes back from OpenCV while Python shuts down aborts the process.
-        logging.shutdown()
-        os._exit(0 if good else EXIT_HANGING)
+        _leave(0 if good else EXIT_HANGING)
     return good
+
+
+def _tick_until_the_end(appliance: Appliance, stopping: threading.Event) -> None:
+    notify("READY=1", "STATUS=waiting for the cameras")
+    notified = time.monotonic()
+    while not stopping.is_set() and not _needs_restart(appliance) and appliance.pipeline.tick():
+        if time.monotonic() - notified >= NOTIFY_SECONDS:
+            notified = time.monotonic()
+            _notify_systemd(appliance)
+    notify("STOPPING=1", "STATUS=storing waiting frames")
+    if stopping.is_set():
+        log.info("stopping; waiting frames are stored first")
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once. A thread that comes back from OpenCV or ONNX Runtime while Python shuts down
+    aborts it."""
+    logging.shutdown()
+    os._exit(code)
 
 
 def _needs_restart(appliance: Appliance) -> bool:

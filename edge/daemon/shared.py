@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 
 from edge.config import Config
 from edge.daemon.load import LoadControl
 from edge.daemon.writer import Writer
 from edge.detection.joint import AnyDetector
 from edge.frames import RawFrame
+from edge.logs import Limited
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One configuration, detector (or several), store thread and load level for all cameras."""
+    """One configuration, detector (or several), store thread and load level for all cameras; ``limited`` logs
+    what may go wrong with every frame."""
 
     config: Config
     detector: AnyDetector
     metrics: Metrics
     writer: Writer
     load: LoadControl
+    limited: Limited = field(default_factory=lambda: Limited(log))
 
     def drop(self, frame: RawFrame, reason: Reason) -> None:
         """Count a frame that will not be stored."""

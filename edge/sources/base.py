@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -15,15 +16,17 @@ import numpy as np
 
 from edge.config import CameraConfig
 from edge.errors import SourceError
-from edge.frames import MIN_SIDE, Pixels, RawFrame
+from edge.frames import Pixels, RawFrame
+from edge.logs import Limited
 from edge.masking import label
-from edge.sources.stream_clock import StreamClock
+from edge.reasons import Reason
+from edge.sources.camera_clock import CameraClock
+from edge.sources.size import size_problem
+from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
 log = logging.getLogger(__name__)
 
 HANG_MARGIN_SECONDS = 5.0
-LATE_SECONDS = 1.0
-"""A stream whose pictures are later than this for longer than its read timeout is opened again."""
 SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
 """A stream without a clock is opened again when it is silent for longer than both; the second is counted in
 intervals between its pictures."""
@@ -50,11 +53,15 @@ class Source(ABC):
     def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
         self.camera = camera
         self.config = config
-        self.undecodable = 0
+        self.undecodable = self.wrong_size = 0
+        """Pictures that did not become frames."""
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.abandoned = False
         """Set on a source that hangs: if it ever wakes up, it ends."""
+        self.clock = CameraClock(camera, ignored=config.ignore_clock)
+        """What is known of the camera's clock; a renewed source shares it."""
+        self.limited = Limited(log)
         self._problem = ""
         self._stop = stop
         self._number = 0
@@ -87,6 +94,12 @@ class Source(ABC):
         fresh.abandoned, fresh.beat = False, 0.0
         return fresh
 
+    def unusable(self) -> Counter[Reason]:
+        """How many pictures did not become frames, by reason. Logs, from time to time, how many were left out
+        of the log."""
+        self.limited.report()
+        return Counter({Reason.UNDECODABLE: self.undecodable, Reason.SIZE: self.wrong_size})
+
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
 
@@ -94,7 +107,7 @@ class Source(ABC):
         self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout none arrives, none can be used, or all are late (by ``clock``).
+        timeout none arrives, none can be used, or all are later than LATE_SECONDS (by ``clock``).
 
         OpenCV reports success with an old picture once or twice after a stream has died and timed out; the
         handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
@@ -128,7 +141,8 @@ class Source(ABC):
             elif now - in_time >= limit:
                 raise SourceError(
                     f"{self.label}: pictures are {lag:.1f} seconds late, for longer than {limit:g} seconds; "
-                    "is the network, or this machine, too slow?"
+                    "is the network, or this machine, too slow, or the camera's clock wrong "
+                    f"(cameras.{self.camera}.ignore_clock)?"
                 )
             frame = self._frame(pixels, now - lag, now - lag)
             if frame is not None:
@@ -146,7 +160,6 @@ class Source(ABC):
         captured = now if captured is None else captured
         prepared = self._prepare(pixels)
         if prepared is None:
-            self.undecodable += 1
             return None
         utc_ns = time.time_ns() - round((time.monotonic() - captured) * 1e9)
         frame = RawFrame(
@@ -161,33 +174,43 @@ class Source(ABC):
         return frame
 
     def _prepare(self, pixels: cv2.typing.MatLike | None) -> Pixels | None:
-        """The rotated and cropped picture, or None with ``_problem`` set."""
+        """The rotated and cropped picture, or None, counted, with ``_problem`` set."""
         if pixels is None:
             self._problem = "it cannot be decoded"
-            return None
         # Other bit depths would silently wrap around.
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        elif pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             self._problem = (
                 f"expected 8-bit BGR, got {pixels.dtype} of shape {list(pixels.shape)}; convert it "
                 "(gstreamer: '! videoconvert ! video/x-raw,format=BGR' before '! appsink')"
             )
+        elif not pixels.size:
+            self._problem = "it has no pixels"
+        else:
+            return self._turned_and_cropped(pixels)
+        self.undecodable += 1
+        return None
+
+    def _turned_and_cropped(self, pixels: cv2.typing.MatLike) -> Pixels | None:
+        """The same for uint8 ``[H, W, 3]`` BGR. The size is checked first, before anything is copied."""
+        height, width = pixels.shape[:2]
+        if self.config.rotate_degrees % 180:
+            height, width = width, height
+        left, top, right, bottom = self.config.crop or (0, 0, 1, 1)
+        rows = slice(round(top * height), round(bottom * height))
+        columns = slice(round(left * width), round(right * width))
+        problem = size_problem(columns.stop - columns.start, rows.stop - rows.start)
+        if problem:
+            way_out = "set another size in the camera"
+            if self.config.crop is not None:
+                problem = f"crop leaves {problem}, of {width}x{height}"
+                way_out = f"change cameras.{self.camera}.crop"
+            self._problem = f"{problem}; {way_out}"
+            self.limited.warning(f"camera {self.camera}", "size", f"pictures cannot be used: {self._problem}")
+            self.wrong_size += 1
             return None
         if self.config.rotate_degrees:
             pixels = cv2.rotate(pixels, _TURNS[self.config.rotate_degrees])
-        height, width = pixels.shape[:2]
-        if self.config.crop is not None:
-            left, top, right, bottom = self.config.crop
-            pixels = pixels[
-                round(top * height) : round(bottom * height), round(left * width) : round(right * width)
-            ]
-        if min(pixels.shape[:2]) < MIN_SIDE:
-            size = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, smaller than {MIN_SIDE}x{MIN_SIDE}"
-            problem = f"it is {size}"
-            if self.config.crop is not None:
-                problem = f"crop leaves {size}, of {width}x{height}; make cameras.{self.camera}.crop larger"
-            if problem != self._problem:
-                log.error("camera %s: picture cannot be used: %s", self.camera, problem)
-            self._problem = problem
-            return None
+        if self.config.crop is None:
+            return np.ascontiguousarray(pixels, np.uint8)
         # A copy, because a NumPy view would keep what was cut off in memory.
-        return np.array(pixels, np.uint8) if self.config.crop else np.ascontiguousarray(pixels, np.uint8)
+        return np.array(pixels[rows, columns], np.uint8)

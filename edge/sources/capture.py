@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -58,7 +59,7 @@ class Capture:
         self._next_reader = float("inf")  # monotonic time at which a new one replaces an abandoned one
         self._backoff = Backoff()
         self._health = health.CameraHealth(source.camera, live=source.live)
-        self._undecodable = 0
+        self._unusable: Counter[Reason] = Counter()
         self._repeats = Repeats()
 
     def start(self) -> None:
@@ -111,7 +112,7 @@ class Capture:
             if self._stop.is_set():
                 return
             if not reader.source.abandoned:
-                self._count_undecodable(reader)
+                self._count_unusable(reader)
                 quiet = reader.quiet_seconds()
                 if reader.source.live and quiet > reader.source.hang_seconds:
                     self._abandon(reader, quiet)
@@ -169,7 +170,7 @@ class Capture:
             with self._lock:
                 if source.abandoned:
                     return
-                self._count_undecodable(reader)
+                self._count_unusable(reader)
                 if not error:
                     self._health.enter("ended")
                     return
@@ -208,7 +209,7 @@ class Capture:
             if reader.source.abandoned:
                 return False
             self.captured += 1
-            self._count_undecodable(reader)
+            self._count_unusable(reader)
             if repeated:
                 self._count(self.camera, Reason.REPEATED)
                 self._repeats.check_frozen(reader.source)
@@ -228,10 +229,10 @@ class Capture:
             log.info("camera %s: %s: %dx%d", self.camera, reader.source.label, frame.width, frame.height)
         self._health.note_fresh()
 
-    def _count_undecodable(self, reader: Reader) -> None:
-        for _ in range(reader.source.undecodable - self._undecodable):
-            self._count(self.camera, Reason.UNDECODABLE)
-        self._undecodable = reader.source.undecodable
+    def _count_unusable(self, reader: Reader) -> None:
+        for reason in (reader.source.unusable() - self._unusable).elements():
+            self._count(self.camera, reason)
+            self._unusable[reason] += 1
 
 
 def age_seconds(frame: RawFrame) -> float:

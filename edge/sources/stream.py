@@ -61,7 +61,7 @@ class StreamSource(Source):
                     f"{self.label}: cannot be opened within {self.config.open_timeout_seconds:g} seconds; "
                     f"check address, user name, password and cable{self._advice()}"
                 )
-            clock = StreamClock(begin) if scheme.startswith("rtsp") else None
+            clock = StreamClock(begin, self.clock) if scheme.startswith("rtsp") else None
             # If opening took long, pictures without a clock may have been waiting for as long.
             piled_up = clock is None and time.monotonic() - begin > SILENCE_SECONDS
             yield from self._read_live(capture, clock, piled_up=piled_up)

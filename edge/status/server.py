@@ -7,6 +7,7 @@ that the pipeline never runs out of file descriptors or memory, whatever is done
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import stat
@@ -20,13 +21,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.config import StatusConfig
 from edge.errors import EdgeError
+from edge.logs import Limited
 from edge.status.guard import HEADER_BYTES
+
+log = logging.getLogger(__name__)
 
 BUSY_CONNECTIONS, MOST_CONNECTIONS = 32, 64
 """From the first number on, requests are answered with 503; above the second, connections are cut at once."""
 REQUEST_SECONDS = 15.0
 """How long a connection may take from its start, or the previous answer, to the end of the next answer."""
 IDLE_SECONDS = 5
+_limited = Limited(log)
 
 
 class StatusServer:
@@ -66,6 +71,7 @@ class StatusServer:
         """Stop serving and remove the unix socket."""
         self._server.should_exit = True
         self._thread.join(5)
+        _limited.report(last=True)
         self._socket.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
@@ -95,6 +101,22 @@ class _Protocol(H11Protocol):
         # Also for a closing connection, which lasts until the client has received everything.
         self._restart_deadline()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, in one line of the log. A request of which only the body is malformed is
+        with the application already, whose answer can no longer be sent."""
+        _limited.warning("status endpoint", "bad request", f"{self._client()} sent no valid HTTP")
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        super().send_400_response(msg)
+
+    def _client(self) -> str:
+        return f"{self.client[0]}:{self.client[1]}" if self.client else "a unix socket"
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:

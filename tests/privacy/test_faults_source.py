@@ -52,23 +52,29 @@ USELESS: dict[str, object] = {
     "a number": grey_of(()),
     "no pixel": grey_of((0, 0, 3)),
     "no column": grey_of((HEIGHT, 0, 3)),
-    "8x8": grey_of((8, 8, 3)),
+}
+WRONG_SIZE: dict[str, object] = {
+    "17x17": grey_of((17, 17, 3)),
     "one row": grey_of((1, WIDTH, 3)),
+    "one column": grey_of((2000, 16, 3)),
+    "8000x6000": grey_of((6000, 8000, 3)),
+    "a ribbon": grey_of((50, 1001, 3)),
 }
 
 
-@pytest.mark.parametrize("name", USELESS)
+@pytest.mark.parametrize("name", [*USELESS, *WRONG_SIZE])
 def test_a_picture_that_is_none_is_counted_and_nothing_else(
     world: World, name: str, caplog: pytest.LogCaptureFixture, proof: Proof
 ) -> None:
-    runs = 0
-    for when, case in attacks(DROPPING, list(USELESS).index(name), 3):
+    runs, useless = 0, USELESS | WRONG_SIZE
+    reason = Reason.SIZE if name in WRONG_SIZE else Reason.UNDECODABLE
+    for when, case in attacks(DROPPING, list(useless).index(name), 3):
         with named(name, when, case):
             items: list[object] = []
             for item in shots():
-                items += [USELESS[name], item] if item.number in WHEN[when] else [item]
+                items += [useless[name], item] if item.number in WHEN[when] else [item]
             run = world.play(case, source=Script(items))
-            world.check_stored(run, case, dropped={Reason.UNDECODABLE: len(WHEN[when])})
+            world.check_stored(run, case, dropped={reason: len(WHEN[when])})
             world.check_same(run, case, ALL)
         runs += 1
     check_log(caplog)

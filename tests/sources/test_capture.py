@@ -51,7 +51,7 @@ class Scripted(Source):
 
 
 def picture(number: int) -> Pixels:
-    return np.full((32, 32, 3), number, np.uint8)
+    return np.full((48, 48, 3), number, np.uint8)
 
 
 def run(source: Source, stop: threading.Event) -> tuple[Capture, list[Reason]]:
@@ -107,7 +107,7 @@ def test_undecodable_frames_are_counted() -> None:
     tiny = np.zeros((4, 4, 3), np.uint8)
     capture, counted = run(Scripted([[None, picture(0), tiny]], stop), stop)
     assert capture.captured == 1
-    assert counted == [Reason.UNDECODABLE] * 2
+    assert counted == [Reason.UNDECODABLE, Reason.SIZE]
 
 
 @pytest.mark.usefixtures("_no_pause")

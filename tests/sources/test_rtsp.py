@@ -18,6 +18,7 @@ from edge.config import CameraConfig
 from edge.reasons import Reason
 from edge.sources import Source, make_source
 from edge.sources.health import FRESH_SECONDS
+from edge.sources.stream_clock import LATE_SECONDS
 from tests.proxy import Damage, Proxy
 from tests.rtsp_server import RtspServer, missing
 from tests.watch import watching
@@ -142,6 +143,21 @@ def test_pictures_that_come_late_say_how_late_and_end_in_a_new_connection(server
             assert "seconds late" in watch.capture.last_error
             proxy.delay_seconds = 0
             watch.until_state("live", LONGEST_SECONDS)
+
+
+@pytest.mark.sweep
+def test_a_camera_whose_clock_runs_at_half_speed_is_live_for_good() -> None:
+    stop = threading.Event()
+    with (
+        RtspServer(width=640, height=360, clock=0.5) as server,
+        watching(source_of(server.url, stop), stop) as watch,
+    ):
+        watch.until(lambda: bool(watch.capture.source.clock.problem), 3 * LONGEST_SECONDS)
+        assert "runs at 0.50" in watch.capture.source.clock.problem
+        connections, seen = watch.capture.connections, len(watch.frames)
+        watch.during(2 * READ_SECONDS + 2)
+        assert (watch.capture.state, watch.capture.connections) == ("live", connections)
+        assert max(watch.ages[seen + 1 :]) < LATE_SECONDS
 
 
 def test_a_camera_that_loses_power_is_live_again_after_it_has_started(server: RtspServer) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from edge.config import StatusConfig
 from edge.status.guard import OPEN_PATHS
 from tests.status.http_calls import PATHS, PREVIEW, code, get, raw
-from tests.statuses import TOKEN, Box
+from tests.statuses import TOKEN, Box, serving
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -35,6 +36,32 @@ def test_other_methods_are_refused(box: Box, method: str) -> None:
 )
 def test_a_body_is_refused_and_the_connection_closed(box: Box, body: bytes) -> None:
     assert code(raw(box, b"GET /status HTTP/1.1\r\nHost: localhost\r\n" + body)) == 413
+
+
+CHUNKED = b"GET /status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"5\r\nhello!!",
+        b"\0\xff\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 5, 6\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_refused_in_one_line_of_the_log(
+    request_: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(StatusConfig(port=0)) as box:
+        assert code(raw(box, request_)) in (400, 413)
+        raw(box, request_)
+        assert get(box, "/healthz").status_code == 200
+    first, rest = (record.getMessage() for record in caplog.records)
+    assert first.startswith("status endpoint: 127.0.0.1:")
+    assert first.endswith(" sent no valid HTTP")
+    assert "bad request: 1 more in" in rest
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/nothing"])
