@@ -101,6 +101,7 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ("searched for faces", _rescanned(result)),
         ("images removed", counts(figures.purged)),
         ("images never stored", str(figures.not_stored)),
+        ("images discarded", counts(figures.discarded)),
         ("clock set back", f"{figures.clock_steps} times"),
         (
             "images by detector",

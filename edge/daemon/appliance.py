@@ -14,6 +14,7 @@ from edge.daemon.read_status import read_status
 from edge.daemon.recorded_settings import settings_of
 from edge.detection import known_face
 from edge.detection.joint import further_of
+from edge.detection.views import Search
 from edge.mqtt import MqttReporter
 from edge.sources import Source
 from edge.status.app import create_app
@@ -42,6 +43,9 @@ class Appliance:
             detector.session.provider,
             overlap,
         )
+        smallest = min(_smallest_face(config, source) for source in sources)
+        known_faces = known_face.KnownFaces(detector, smallest)
+        known_faces.check_all()
         further = further_of(detector)
         for member in further:
             checked = "finds something on its example" if member.example is not None else "is unchecked"
@@ -61,6 +65,7 @@ class Appliance:
         self.pipeline = Pipeline(
             config=config,
             detector=detector,
+            known_faces=known_faces,
             store=store,
             metrics=metrics,
             sources=sources,
@@ -109,3 +114,8 @@ class Appliance:
                 self._mqtt.stop()
             if self._server:
                 self._server.stop()
+
+
+def _smallest_face(config: Config, source: Source) -> float:
+    """Width in pixels of the smallest face that is looked for in the frames of a camera."""
+    return Search.of(config.privacy, source.config).smallest_face

@@ -117,6 +117,12 @@ class Canvas:
         return self.width, min(self.height, self.short_side)
 
 
+    def shown_whole(self, scale: float) -> tuple[int, int]:
+        """Width and height of the largest frame (pixels) that one view shows whole at this scale."""
+        width, height = self.limits
+        return int(width / scale), int(height / scale)
+
+
 @dataclass(frozen=True)
 class FreeCanvas:
     """A canvas that may have any sides up to ``LONGEST_SIDE`` that are multiples of ``multiple``."""
@@ -132,6 +138,10 @@ class FreeCanvas:
     def limits(self) -> tuple[int, int]:
         """Largest width and height of a scaled view."""
         return LONGEST_SIDE, LONGEST_SIDE
+
+    def shown_whole(self, scale: float) -> tuple[int, int]:
+        """Width and height of a frame (pixels) that one view of no great cost shows whole at this scale."""
+        return int(CLOSE_UP_SIDE / scale), int(CLOSE_UP_SIDE * 3 / 5 / scale)
 
 
 def views_of(
