@@ -14,7 +14,7 @@ from edge.daemon.read_status import read_status
 from edge.daemon.recorded_settings import settings_of
 from edge.detection import known_face
 from edge.detection.joint import further_of
-from edge.detection.views import Search
+from edge.detection.views import smallest_face_of
 from edge.mqtt import MqttReporter
 from edge.sources import Source
 from edge.status.app import create_app
@@ -43,7 +43,7 @@ class Appliance:
             detector.session.provider,
             overlap,
         )
-        smallest = min(_smallest_face(config, source) for source in sources)
+        smallest = smallest_face_of(config.privacy, [source.config for source in sources])
         known_faces = known_face.KnownFaces(detector, smallest)
         known_faces.check_all()
         further = further_of(detector)
@@ -114,8 +114,3 @@ class Appliance:
                 self._mqtt.stop()
             if self._server:
                 self._server.stop()
-
-
-def _smallest_face(config: Config, source: Source) -> float:
-    """Width in pixels of the smallest face that is looked for in the frames of a camera."""
-    return Search.of(config.privacy, source.config).smallest_face

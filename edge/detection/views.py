@@ -9,6 +9,7 @@ Close-ups, which are too large for the finest level, are found in a small view o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil, inf, log
 
@@ -66,6 +67,12 @@ class Search:
         )
 
 
+def smallest_face_of(privacy: PrivacyConfig, cameras: Iterable[CameraConfig]) -> float:
+    """Width in pixels of the smallest face that is looked for in the frames of any of these cameras."""
+    smallest = (Search.of(privacy, camera).smallest_face for camera in cameras)
+    return min(smallest, default=privacy.smallest_face_pixels)
+
+
 @dataclass(frozen=True)
 class View:
     """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
@@ -115,7 +122,6 @@ class Canvas:
         if self.width < self.height:
             return min(self.width, self.short_side), self.height
         return self.width, min(self.height, self.short_side)
-
 
     def shown_whole(self, scale: float) -> tuple[int, int]:
         """Width and height of the largest frame (pixels) that one view shows whole at this scale."""
