@@ -49,8 +49,8 @@ class Settings:
 @dataclass(frozen=True)
 class Figures:
     """``first_time`` and ``last_time`` are the times of the first and the last record. ``purged`` and
-    ``discarded`` (by reason) and ``not_stored`` count images, ``detectors`` counts images by the sha256 of the detector, and
-    ``clock_steps`` counts how often the box's clock was set back."""
+    ``discarded`` (by reason) and ``not_stored`` count images, ``detectors`` counts images by the sha256 of
+    the detector, and ``clock_steps`` counts how often the box's clock was set back."""
 
     records: int
     first_time: str

@@ -13,8 +13,8 @@ from edge.config import Config
 from edge.daemon.appliance import Appliance
 from edge.errors import ConfigError
 from edge.masking import label
-from edge.reasons import Reason
 from edge.notify import notify
+from edge.reasons import Reason
 from edge.sources import make_source
 from edge.status.metrics import Metrics
 from edge.status.schema import Status

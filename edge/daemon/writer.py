@@ -23,7 +23,7 @@ from edge.store.usage import Usage
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 8
-"""Anonymized frames that may wait for this thread. A full queue blocks the tick, so that cameras drop frames."""
+"""Anonymized frames that may wait for this thread. A full queue blocks the tick: cameras drop frames."""
 GROUP = 8
 """At most this many images are recorded and written together; edge/store/recovery.py relies on it."""
 KEEP_SECONDS = 60.0
@@ -60,6 +60,7 @@ class Writer:
         self._jobs: queue.Queue[Entry | _Order] = queue.Queue(QUEUE_LENGTH)
         # Counted by two threads, each its own
         self._ordered = self._obeyed = 0
+        self._unencoded = ""  # why the image that came last could not be encoded
         self._unrecorded: dict[str, Discarded] = {}
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
@@ -143,8 +144,10 @@ class Writer:
         # This thread must not die: the tick would wait for it forever.
         except Exception as error:
             known = isinstance(error, StoreError)
-            self._drop([entry], str(error) if known else f"{type(error).__name__}: {error}")
+            self._unencoded = str(error) if known else f"{type(error).__name__}: {error}"
+            self._drop([entry], self._unencoded)
             return
+        self._unencoded = ""
         self.quarantine.add(entry, image)
 
     def _obey(self, order: _Order) -> None:
@@ -156,6 +159,9 @@ class Writer:
         if order is _Order.RELEASE:
             for first in range(0, len(entries), GROUP):
                 self._write(entries[first : first + GROUP])
+            if self._unencoded:  # it came after all of these
+                self._report_error(self._unencoded)
+                self._unencoded = ""
         self._obeyed += 1
 
     def _discard(self, entries: Sequence[Entry]) -> None:

@@ -32,8 +32,8 @@ MIN_SHEET_IOU = 0.3
 """The same for the faces of the sheets: detectors disagree by two pixels about where a face begins, and the
 smallest are 20 wide. A box that is 25 pixels off does not overlap so much."""
 SAME_IOU, SAME_SCORE = 0.6, 0.75
-"""How well a face of a sheet must be found again: overlap (IoU) with the box that this detector gave it first,
-and share of the score that it had then. The same picture has the same answer, but for rounding."""
+"""How well a face of a sheet must be found again: overlap (IoU) with the box that this detector gave it
+first, and share of the score that it had then. The same picture has the same answer, but for rounding."""
 
 
 def check(detector: AnyDetector) -> float:

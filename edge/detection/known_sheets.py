@@ -9,7 +9,7 @@ places, so that no answer is right for two of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -50,8 +50,8 @@ class Sheet:
 def draw_sheet(number: int, width: int, height: int, smallest_face: float) -> Sheet:
     """One of the ``SHEETS``, of this size (pixels), with faces of ``smallest_face`` pixels width and larger.
 
-    It is drawn anew each time, which takes less than a millisecond, because for large faces it is large. Where
-    the size leaves no room for a face, it lacks it. Raises PictureError when a portrait cannot be read.
+    It is drawn anew each time, because for large faces it is large. Where the size leaves no room for a face,
+    it lacks it. Raises PictureError when a portrait cannot be read.
     """
     pixels = np.full((height, width, 3), GREYS[number], np.uint8)
     taken = np.zeros((height, width), np.bool_)
@@ -59,7 +59,7 @@ def draw_sheet(number: int, width: int, height: int, smallest_face: float) -> Sh
     inward = _INWARD[number]
     corners = [(1.0, abs(x - inward), abs(y - inward)) for x, y in _CORNERS]
     for place, (size, x, y) in enumerate([*corners, *_LARGER[number % 2]]):
-        portrait, box = _portrait(number + place, size * smallest_face)
+        portrait, box = _portrait((number + place) % (2 * len(FACES)), size * smallest_face)
         tall, wide = portrait.shape[:2]
         if tall > height or wide > width:
             continue
@@ -72,6 +72,7 @@ def draw_sheet(number: int, width: int, height: int, smallest_face: float) -> Sh
     return Sheet(pixels, np.array(faces, np.float32).reshape(-1, 4))
 
 
+@lru_cache(maxsize=4 * len(FACES) * SHEETS)
 def _portrait(number: int, face_width: float) -> tuple[Pixels, tuple[float, ...]]:
     """One of the portraits, or its mirror image, with a face of this width (pixels); and where that is."""
     name = sorted(FACES)[number % len(FACES)]

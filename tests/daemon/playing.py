@@ -17,8 +17,8 @@ from edge.config import CameraConfig, Config, make_config
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
 from edge.detection import known_face
-from edge.detection.known_face import KnownFaces
 from edge.detection.detector import Detections, Detector
+from edge.detection.known_face import KnownFaces
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason

@@ -252,7 +252,7 @@ def test_no_image_is_released_by_a_check_that_began_before_its_last_look(
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_blind_at_the_stop_alone(tmp_path: Path, eyes: Eyes, at_once: int) -> None:
-    """The source is a file and has ended: neither what waits for the check nor what waits in hold is stored."""
+    """The source is a file and has ended: nothing is stored of what waits in quarantine or in hold."""
     chosen = config(tmp_path, privacy=NEVER, blur={"hold_before_frames": 3, "hold_after_seconds": 0})
     source = Played([picture(n) for n in range(9)])
     pipeline, metrics = make(chosen, [source], Truthful(), at_once)

@@ -297,7 +297,7 @@ class Scene:
     _images: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def tables(self, store: Path, changes: Tables | None = None) -> dict[str, dict[str, Any]]:
-        """A configuration, some of its tables changed: no frame is skipped, and none waits for others, nor for
+        """A configuration, some of its tables changed: no frame is skipped, and none waits for others or for
         the known face."""
         tables: dict[str, dict[str, Any]] = {
             "cameras.front": {"source": str(self.camera), "pace": False},
