@@ -16,8 +16,7 @@ from edge.store.encoded import EncodedImage
 from edge.store.images import Entry
 
 MOST_BYTES = 64_000_000
-"""When so many bytes wait, a check is due at once. Five seconds of one 1080p camera at one image per second
-are about 3 MB of JPEG; ``python -m benchmarks known-face`` measures both."""
+"""When so many bytes wait, a check is due at once (docs/measurements.md says how much one camera needs)."""
 MOST_IMAGES = 256
 """The same for the number of images: all of them are written at one go."""
 
