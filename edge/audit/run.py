@@ -46,8 +46,9 @@ class AuditResult:
     ``number`` and ``head`` are the number and hash of the last record; ``first`` is the number of the first
     record that is still there. ``images`` and ``bytes`` count the images that are present and unchanged, and
     ``rescanned`` those that were also searched for faces, with the detector of this sha256 (empty: none was
-    needed). A ``sample`` was drawn with this ``seed``: the hash of the last record before the images were
-    checked. ``way_out`` is the command that removes the images on which a face was found. ``wanted`` is the hash that was saved outside the box, ``wanted_at`` the number of its record.
+    needed). ``way_out`` is the command that removes those on which one was found. A ``sample`` was drawn with
+    this ``seed``: the hash of the last record before the images were checked. ``wanted`` is the hash that was
+    saved outside the box, ``wanted_at`` the number of its record.
     """
 
     store: Path

@@ -51,9 +51,8 @@ def sha256(text: str) -> str:
 def moment(text: str | datetime) -> datetime:
     """The value of --from and --to: a time with its zone."""
     try:
-        value = (
-            text if isinstance(text, datetime) else datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
-        )
+        # Python 3.10 does not know the Z.
+        value: datetime | None = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", str(text)))
     except ValueError:
         value = None
     if value is None or value.tzinfo is None:
@@ -227,9 +226,7 @@ HtmlFile = Annotated[
 # edge purge
 From = Annotated[
     datetime,
-    typer.Option(
-        "--from", parser=moment, metavar="TIME", help="First time of capture, 2026-11-27T22:09:34Z."
-    ),
+    typer.Option("--from", parser=moment, metavar="TIME", help="First capture, 2026-11-27T22:09:34Z."),
 ]
 To = Annotated[datetime, typer.Option("--to", parser=moment, metavar="TIME", help="Last time of capture.")]
 OneCamera = Annotated[

@@ -61,9 +61,9 @@ def _check_owner(folder: Path) -> None:
         owner = folder.stat().st_uid
     except OSError as error:
         raise StoreError(
-            f"{folder}: {error.strerror or error}; is this the configuration of a box?"
+            f"{folder}: {error.strerror or error}; store.folder must be that of the box"
         ) from error
     if owner != os.geteuid():
         raise StoreError(
-            f"{folder}: belongs to another user; run this as that user: sudo -u '#{owner}' edge purge ..."
+            f"{folder}: belongs to another user; go on as that one: sudo -u '#{owner}' edge purge ..."
         )

@@ -61,8 +61,7 @@ class Pipeline:
         runs_at_once: int = 1,
     ) -> None:
         """``stop`` ends the sources, which must have been given the same event. The detector must just have
-        found the known face, and ``known_faces`` has all of them; it is asked again and again. Up to
-        ``runs_at_once`` runs of the detector overlap at ``LoadLevel.FULL``."""
+        found the ``known_faces``. Up to ``runs_at_once`` runs of it overlap at ``LoadLevel.FULL``."""
         self.config = config
         self.detector = detector
         self.known_faces = known_faces
@@ -170,12 +169,8 @@ class Pipeline:
         self.last_tick = time.monotonic()
 
     def _check_known_face(self, *, last: bool = False) -> None:
-        """Detect the known faces when it is time, when many images wait for it, and at ``last``, with the
-        session and code that camera frames go through.
-
-        All images that were handed to the writer before are stored then, or discarded if a face is not found:
-        whatever they depend on was looked at before this check. A look that goes on belongs to none of them.
-        """
+        """Detect the known faces when it is time, when images wait for it, and at ``last``. All images that
+        were handed over before are stored then, or discarded: every look at them ended before this check."""
         if time.monotonic() < self._next_known_face and not (last or self.writer.needs_check):
             return
         self._threads.finish_all()

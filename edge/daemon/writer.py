@@ -127,8 +127,8 @@ class Writer:
                 self._attempt(self._store.keep)
             if now - last_counts >= COUNTS_SECONDS:
                 last_counts = now
-                self._attempt(lambda: self._store.record("counts", self._counts()))
-        self._attempt(lambda: self._store.record("stop", self._counts()))
+                self._attempt(lambda: self._store.record("counts", counts_of(self._metrics)))
+        self._attempt(lambda: self._store.record("stop", counts_of(self._metrics)))
         self._store.close()
 
     def _next_job(self) -> Entry | _Order | None:
@@ -198,24 +198,9 @@ class Writer:
 
     def _with_counts(self, entry: Entry) -> Entry:
         camera = entry.frame.camera
-        by_reason = self._metrics.by_reason
-        return replace(
-            entry,
-            dropped=by_reason("frames_dropped", camera),
-            covered_whole=by_reason("frames_covered_whole", camera),
-        )
-
-    def _counts(self) -> dict[str, dict[str, object]]:
-        by_reason = self._metrics.by_reason
-        return {
-            camera: {
-                "captured": self._metrics.count("frames_captured", camera),
-                "written": self._metrics.count("images_written", camera),
-                "dropped": by_reason("frames_dropped", camera),
-                "covered_whole": by_reason("frames_covered_whole", camera),
-            }
-            for camera in self._metrics.cameras
-        }
+        dropped = self._metrics.by_reason("frames_dropped", camera)
+        covered_whole = self._metrics.by_reason("frames_covered_whole", camera)
+        return replace(entry, dropped=dropped, covered_whole=covered_whole)
 
     def _attempt(self, work: Callable[[], None]) -> None:
         """Do something else than storing images; a failure is reported in the same way."""
@@ -251,3 +236,16 @@ class Writer:
             log.error("store: %s", text)
             self.error_since = datetime.now(timezone.utc)
         self.error = text
+
+
+def counts_of(metrics: Metrics) -> dict[str, dict[str, object]]:
+    """The totals of each camera, as they are recorded."""
+    return {
+        camera: {
+            "captured": metrics.count("frames_captured", camera),
+            "written": metrics.count("images_written", camera),
+            "dropped": metrics.by_reason("frames_dropped", camera),
+            "covered_whole": metrics.by_reason("frames_covered_whole", camera),
+        }
+        for camera in metrics.cameras
+    }

@@ -189,10 +189,7 @@ class ImageStore:
 
     def purge(self, images: Sequence[Path]) -> dict[Path, StoreError]:
         """Remove images of this store because a person wants that; return those that could not be removed.
-
-        Raises StoreError when a removal cannot be recorded. Some images may have been removed by then; all of
-        them may be passed again.
-        """
+        Raises StoreError when a removal cannot be recorded; some images may have been removed by then."""
         self.open()
         return self._retention.remove(images, PURGE)
 
