@@ -274,3 +274,22 @@ def audit(
 
     work = audit_options(sample=sample, head=head, identity=identity, detector=detector, jobs=jobs)
     exit_unless(audit_folder(folder, work, json_file, html_file, console))
+
+
+@app.command()
+@ends_clearly
+def purge(
+    config: options.ConfigFile,
+    first: options.From,
+    last: options.To,
+    camera: options.OneCamera = None,
+    yes: options.Yes = False,
+) -> None:
+    """Remove the images of a stretch of time from a store, on record.
+
+    For images that must not be there, such as those on which edge audit has found a face. Each removal is in
+    the log before it is done. Stop the daemon first.
+    """
+    from edge.commands.purge import purge
+
+    exit_unless(purge(config, (first, last), camera, lambda text: yes or typer.confirm(text), console))

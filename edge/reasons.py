@@ -58,7 +58,7 @@ _TEXTS = {
     Reason.TOO_BLURRED: "too blurred to tell whether a face is there",
     Reason.TOO_BRIGHT: "too bright to tell whether a face is there",
     Reason.OBSTRUCTED: "hardly any structure: the lens seems to be covered",
-    Reason.KNOWN_FACE: "the detector no longer found the known face, so its results are not trusted",
+    Reason.KNOWN_FACE: "the detector no longer found the known face, so what it saw before is not trusted",
     Reason.ESCALATED: "a face was found even after more was covered, so the whole frame was covered",
     Reason.LOAD: "the box is too slow or too hot, so the detector runs on fewer frames, or none",
 }

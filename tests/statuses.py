@@ -28,7 +28,6 @@ def make_camera(name: str = "front", **changes: Any) -> CameraStatus:
         connections=1,
         captured=100,
         written=90,
-        revoked=0,
         dropped={"not_due": 8, "stale": 2},
         covered_whole={},
         regions=40,

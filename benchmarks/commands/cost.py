@@ -55,3 +55,13 @@ def blur_cost(
     from benchmarks.blur_cost import main
 
     main(rounds=rounds, file=json)
+
+
+def known_face(
+    checks: Annotated[int, typer.Option(min=4, help="Counted checks with each detector.")] = 20,
+    json: options.Json = None,
+) -> None:
+    """Cost of checking the known face, and of images that wait for it."""
+    from benchmarks.known_face import main
+
+    main(checks=checks, file=json)

@@ -22,13 +22,15 @@ class ImageChecks:
     """Checks the expected images and reports to ``findings``.
 
     ``good`` counts the images that are present and unchanged, ``bytes`` is their total size, and
-    ``rescanned`` counts those that were searched for faces.
+    ``rescanned`` counts those that were searched for faces, and ``with_faces`` has the paths of those on
+    which one was found.
     """
 
     def __init__(
         self, store: int, expected: ExpectedImages, findings: Findings, rescan: Rescan | None
     ) -> None:
         self.good = self.bytes = self.rescanned = 0
+        self.with_faces: list[str] = []
         self._store = store
         self._expected = expected
         self._findings = findings
@@ -142,6 +144,7 @@ class ImageChecks:
         self.rescanned += 1
         weakest = FACE_SCORE if self._rescan is None else self._rescan.detector.score_last_look
         if score >= max(FACE_SCORE, weakest):
+            self.with_faces.append(path)
             self._findings.wrong("faces", path, f"a face (score {score:.2f})")
         elif score >= weakest:
             self._findings.note("faces", path, f"perhaps a face; check by eye (score {score:.2f})")

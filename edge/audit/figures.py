@@ -48,9 +48,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figures:
-    """``first_time`` and ``last_time`` are the times of the first and the last record. ``purged`` (by reason)
-    and ``not_stored`` count images, ``detectors`` counts images by the sha256 of the detector, and
-    ``clock_steps`` counts how often the box's clock was set back."""
+    """``first_time`` and ``last_time`` are the times of the first and the last record. ``purged`` and
+    ``discarded`` (by reason) and ``not_stored`` count images, ``detectors`` counts images by the sha256 of
+    the detector, and ``clock_steps`` counts how often the box's clock was set back."""
 
     records: int
     first_time: str
@@ -59,6 +59,7 @@ class Figures:
     versions: tuple[str, ...]
     cameras: dict[str, CameraFigures]
     not_stored: int
+    discarded: dict[str, int]
     purged: dict[str, int]
     detectors: dict[str, int]
     settings: tuple[Settings, ...]
@@ -108,6 +109,7 @@ class Tally:
         self._versions: dict[str, None] = {}
         self._cameras: dict[str, _Camera] = {}
         self._run: dict[str, tuple[dict[str, int], dict[str, int]]] = {}  # the last totals of this run
+        self._discarded: Counter[str] = Counter()
         self._purged: Counter[str] = Counter()
         self._detectors: Counter[str] = Counter()
         self._settings: dict[str, tuple[int, dict[str, Any] | None]] = {}
@@ -129,6 +131,9 @@ class Tally:
             self._purged[record["why"]] += len(record["images"])
         elif event == "clock" and record["state"] == "in_doubt":
             self._findings.note("chain", f"record {record['n']}", f"the clock is in doubt: {record['why']}")
+        elif event == "discarded":
+            for camera in record["cameras"].values():
+                self._discarded[record["why"]] += camera["images"]
         elif event == "not_stored":
             self._not_stored += len(record["images"])
         elif event in ("counts", "stop"):
@@ -145,6 +150,7 @@ class Tally:
             versions=tuple(self._versions),
             cameras={name: camera.figures() for name, camera in sorted(self._cameras.items())},
             not_stored=self._not_stored,
+            discarded=dict(self._discarded.most_common()),
             purged=dict(self._purged.most_common()),
             detectors=dict(self._detectors.most_common()),
             settings=tuple(

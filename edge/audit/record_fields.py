@@ -115,6 +115,16 @@ def _are_cameras(value: Any) -> bool:
     )
 
 
+def _are_discarded(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(camera, dict)
+        and _is_count(camera.get("images"))
+        and _is_moment(camera.get("first"))
+        and _is_moment(camera.get("last"))
+        for camera in value.values()
+    )
+
+
 _TEXT = (_is_text, "a text")
 _COUNT = (_is_count, "a number from 0 on")
 _FLAG = (_is_flag, "true or false")
@@ -152,6 +162,7 @@ _NEEDED: dict[str, dict[str, tuple[Test, str]]] = {
         "covered_whole": _COUNTS,
     },
     "not_stored": {"images": _TEXTS, "why": _TEXT},
+    "discarded": {"cameras": (_are_discarded, "a table of images, first and last"), "why": _TEXT},
     "purged": {"images": _TEXTS, "why": _TEXT},
     "log_purged": {
         "through": _COUNT,

@@ -72,6 +72,9 @@ def warnings_of(result: AuditResult) -> list[str]:
         f"{_under(settings)}"
         for settings in figures.without_last_look
     ]
+    if result.way_out:
+        text = "look at the images on which a face was found, stop the daemon, and remove that stretch"
+        lines.append(f"{text}: {result.way_out}")
     lines += [
         f"the record of these settings is gone, so how faces were covered is unknown: {_under(settings)}"
         for settings in figures.unknown
@@ -101,6 +104,7 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ("searched for faces", _rescanned(result)),
         ("images removed", counts(figures.purged)),
         ("images never stored", str(figures.not_stored)),
+        ("images discarded", counts(figures.discarded)),
         ("clock set back", f"{figures.clock_steps} times"),
         (
             "images by detector",

@@ -20,6 +20,7 @@ from edge.audit.expected_images import ExpectedImages, gone_of
 from edge.audit.figures import Figures, Tally
 from edge.audit.files import exists, list_files, opened_folder
 from edge.audit.findings import Check, Findings
+from edge.audit.way_out import purge_command
 from edge.detection import known_face
 from edge.detection.rescan import open_for_rescan
 from edge.store.log_format import FOLDER
@@ -45,8 +46,9 @@ class AuditResult:
     ``number`` and ``head`` are the number and hash of the last record; ``first`` is the number of the first
     record that is still there. ``images`` and ``bytes`` count the images that are present and unchanged, and
     ``rescanned`` those that were also searched for faces, with the detector of this sha256 (empty: none was
-    needed). A ``sample`` was drawn with this ``seed``: the hash of the last record before the images were
-    checked. ``wanted`` is the hash that was saved outside the box, ``wanted_at`` the number of its record.
+    needed). ``way_out`` is the command that removes those on which one was found. A ``sample`` was drawn with
+    this ``seed``: the hash of the last record before the images were checked. ``wanted`` is the hash that was
+    saved outside the box, ``wanted_at`` the number of its record.
     """
 
     store: Path
@@ -63,6 +65,7 @@ class AuditResult:
     sample: int | None
     seed: str
     detector: str
+    way_out: str
     wanted: str | None
     wanted_at: int | None
 
@@ -115,6 +118,7 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
         sample=options.sample,
         seed=seed,
         detector=rescan.detector.session.sha256 if rescan is not None else "",
+        way_out=purge_command(images.with_faces),
         wanted=options.head,
         wanted_at=reader.wanted_at,
     )

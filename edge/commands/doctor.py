@@ -27,6 +27,7 @@ from edge.detection import known_face
 from edge.detection.detector import Detector, open_detector
 from edge.detection.joint import AnyDetector, Member, join, open_member
 from edge.detection.session import read_detector
+from edge.detection.views import smallest_face_of
 from edge.errors import EdgeError
 from edge.store.durable import make_folder, new_file
 from edge.store.encryption import recipient_of
@@ -185,7 +186,7 @@ def _detectors(config: Config) -> Generator[Check, None, AnyDetector | None]:
         yield Check("detector file", "fail", str(error), _NO_DETECTOR)
         return None
     yield _provider(detector, time.perf_counter() - begin)
-    yield _known_face(detector)
+    yield _known_face(detector, smallest_face_of(config.privacy, config.cameras.values()))
     members = []
     for name in config.detectors:
         member = yield from _further_detector(name, config)
@@ -231,9 +232,10 @@ def _provider(detector: Detector, seconds: float) -> Check:
     return Check("provider", "ok", text)
 
 
-def _known_face(detector: Detector) -> Check:
+def _known_face(detector: Detector, smallest_face: float) -> Check:
     try:
         overlap = known_face.check(detector)
+        known_face.KnownFaces(detector, smallest_face).check_all()
     except EdgeError as error:
         return Check("known face", "fail", str(error), "use another detector or provider")
     smallest = detector.session.contract.smallest_face

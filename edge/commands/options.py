@@ -6,6 +6,7 @@ Choices come from the configuration (``edge.config``), so that both accept the s
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,18 @@ def sha256(text: str) -> str:
     if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
         raise typer.BadParameter("not a sha256 (64 hexadecimal digits)")
     return text.lower()
+
+
+def moment(text: str | datetime) -> datetime:
+    """The value of --from and --to: a time with its zone."""
+    try:
+        # Python 3.10 does not know the Z.
+        value: datetime | None = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", str(text)))
+    except ValueError:
+        value = None
+    if value is None or value.tzinfo is None:
+        raise typer.BadParameter(f"{text} is not a time such as 2026-11-27T22:09:34Z")
+    return value
 
 
 # Shared by several commands
@@ -212,3 +225,14 @@ JsonFile = Annotated[
 HtmlFile = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a web page (.html).")
 ]
+
+# edge purge
+From = Annotated[
+    datetime,
+    typer.Option("--from", parser=moment, metavar="TIME", help="First capture, 2026-11-27T22:09:34Z."),
+]
+To = Annotated[datetime, typer.Option("--to", parser=moment, metavar="TIME", help="Last time of capture.")]
+OneCamera = Annotated[
+    str | None, typer.Option("--camera", metavar="NAME", help="Only images of this camera; default: of all.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

@@ -44,8 +44,8 @@ class PrivacyConfig(Section):
         5,
         gt=0,
         le=86400,
-        description="how often the detector must find the known face; if it does not, the images stored "
-        "since it last did are removed",
+        description="how often the detector must find the known face; images wait in memory until it has "
+        "and are discarded if it has not",
     )
     last_look: Literal["always", "covered", "sampled", "off"] = Field(
         "always",

@@ -18,6 +18,8 @@ from edge.daemon.read_status import read_status
 from edge.daemon.recorded_settings import settings_of
 from edge.detection import known_face
 from edge.detection.joint import AnyDetector, further_of
+from edge.detection.known_face import KnownFaces
+from edge.detection.views import smallest_face_of
 from edge.mqtt import MqttReporter
 from edge.sources import Source
 from edge.status.app import create_app
@@ -90,9 +92,9 @@ class Appliance:
         """
         notify.notify(f"STATUS={self._opening.text}")
         with notify.extending(longest_seconds=OPENING_SECONDS):
-            work = partial(_open_and_check, self._config)
+            work = partial(_open_and_check, self._config, self._sources)
             opened = work() if self._stopping is None else until_stopped(work, self._stopping)
-            detector, runs_at_once = opened
+            detector, runs_at_once, known_faces = opened
             config = self._config
             make_folder(config.store.folder)
             hashes = {member.name: member.detector.session.sha256 for member in further_of(detector)}
@@ -100,6 +102,7 @@ class Appliance:
             self._pipeline = Pipeline(
                 config=config,
                 detector=detector,
+                known_faces=known_faces,
                 store=ImageStore(config.store, config.audit, settings=settings, detector=sha256),
                 metrics=self._metrics,
                 sources=self._sources,
@@ -137,13 +140,15 @@ class Appliance:
                 self._server.stop()
 
 
-def _open_and_check(config: Config) -> tuple[AnyDetector, int]:
+def _open_and_check(config: Config, sources: Sequence[Source]) -> tuple[AnyDetector, int, KnownFaces]:
     """Open the detectors, and check that they find what they must; log what they are. Returns what
-    ``open_daemon_detectors`` returns. Raises EdgeError."""
+    ``open_daemon_detectors`` returns, and the known faces. Raises EdgeError."""
     detector, runs_at_once = open_daemon_detectors(config)
     overlap = known_face.check(detector)
     session = detector.session
     log.info("detector %s on %s finds the known face (overlap %.2f)", session.name, session.provider, overlap)
+    known_faces = KnownFaces(detector, smallest_face_of(config.privacy, [each.config for each in sources]))
+    known_faces.check_all()
     further = further_of(detector)
     for member in further:
         checked = "finds something on its example" if member.example is not None else "is unchecked"
@@ -154,4 +159,4 @@ def _open_and_check(config: Config) -> tuple[AnyDetector, int]:
             log.warning("degraded: %s", session.fallback)
     if config.blur.reidentifiable:
         log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
-    return detector, runs_at_once
+    return detector, runs_at_once, known_faces

@@ -20,8 +20,8 @@ from edge.daemon.load import LoadControl, LoadLevel
 from edge.daemon.shared import Shared
 from edge.daemon.temperature import hottest
 from edge.daemon.writer import Writer
-from edge.detection import known_face
 from edge.detection.joint import AnyDetector, further_of, labels_of
+from edge.detection.known_face import KnownFaces
 from edge.errors import KnownFaceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
@@ -53,6 +53,7 @@ class Pipeline:
         self,
         config: Config,
         detector: AnyDetector,
+        known_faces: KnownFaces,
         store: ImageStore,
         metrics: Metrics,
         sources: Sequence[Source],
@@ -60,9 +61,10 @@ class Pipeline:
         runs_at_once: int = 1,
     ) -> None:
         """``stop`` ends the sources, which must have been given the same event. The detector must just have
-        found the known face. Up to ``runs_at_once`` runs of it overlap at ``LoadLevel.FULL``."""
+        found the ``known_faces``. Up to ``runs_at_once`` runs of it overlap at ``LoadLevel.FULL``."""
         self.config = config
         self.detector = detector
+        self.known_faces = known_faces
         self.store = store
         self.metrics = metrics
         self.last_tick = self.last_known_face = time.monotonic()
@@ -160,25 +162,25 @@ class Pipeline:
             if frame is not None:
                 self._process(lane, frame)
         self._threads.close()
-        self._check_known_face(last=True)
         for lane in self.lanes.values():
             lane.finish_waiting()
+        self._check_known_face(last=True)
         self.writer.drain()
         self.last_tick = time.monotonic()
 
     def _check_known_face(self, *, last: bool = False) -> None:
-        """Detect the known face when it is time, and at ``last``, with the session and code that camera
-        frames go through. When it is not found, the images stored since the last success are removed."""
-        if time.monotonic() < self._next_known_face and not last:
+        """Detect the known faces when it is time, when images wait for it, and at ``last``. All images that
+        were handed over before are stored then, or discarded: every look at them ended before this check."""
+        if time.monotonic() < self._next_known_face and not (last or self.writer.needs_check):
             return
         self._threads.finish_all()
         try:
-            known_face.check(self.detector)
+            self.known_faces.check()
         # Whatever the cause: the detector has not been seen to work, and the tick must go on.
         except Exception as error:
             self._known_face_lost(error)
             return
-        self.writer.vouch()
+        self.writer.release()
         if self.known_face_error:
             log.info("the detector finds the known face again")
         self.known_face_error = ""
@@ -188,15 +190,15 @@ class Pipeline:
     def _known_face_lost(self, error: Exception) -> None:
         if not self.known_face_error:
             log.error(
-                "%s; images stored since the last successful check are removed, and none are stored until "
-                "it succeeds again",
+                "%s; images made since the last successful check are discarded, and none are stored until it "
+                "succeeds again",
                 error,
             )
         self.known_face_error = str(error) if isinstance(error, KnownFaceError) else f"known face: {error!r}"
-        # Waiting frames and provisional images were detected on after the detector was last known to work.
+        # Frames in hold, and all that a gate keeps, may have been looked at by a detector that was blind.
         for lane in self.lanes.values():
             lane.drop_waiting(Reason.KNOWN_FACE)
-        self.writer.revoke()
+        self.writer.discard()
         self._next_known_face = time.monotonic() + KNOWN_FACE_RETRY_SECONDS
 
     def _check_load(self) -> None:

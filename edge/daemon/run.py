@@ -16,6 +16,7 @@ from edge.daemon.opening import StoppedError
 from edge.errors import ConfigError
 from edge.masking import label
 from edge.notify import notify
+from edge.reasons import Reason
 from edge.sources import make_source
 from edge.status.metrics import Metrics
 from edge.status.schema import Status
@@ -32,10 +33,10 @@ MAX_STATUS = 1000
 def run_daemon(config: Config) -> bool:
     """Run until a signal, or until every source has ended.
 
-    Returns whether all went well: no camera is down at the end, no stored image of a file had to be removed,
-    the store works, and the detector finds the known face. Where a thread still hangs in a source, or opens
-    the detector when a signal comes, the process ends here, with the exit code for this result. Raises
-    EdgeError when the appliance cannot start.
+    Returns whether all went well: no camera is down at the end, no image of a file had to be discarded, the
+    store works, and the detector finds the known face. Where a thread still hangs in a source, or opens the
+    detector when a signal comes, the process ends here, with the exit code for this result. Raises EdgeError
+    when the appliance cannot start.
     """
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
@@ -58,7 +59,7 @@ def run_daemon(config: Config) -> bool:
         _leave(0)
     good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
     _report_parts(appliance.pipeline.metrics)
-    good = good and not appliance.pipeline.known_face_error  # the last images were removed or never made
+    good = good and not appliance.pipeline.known_face_error  # the last images were discarded or never made
     if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
         _leave(0 if good else EXIT_HANGING)
     return good
@@ -93,16 +94,16 @@ def _report(status: Status, *, stopped_by_signal: bool) -> bool:
     """Log what each camera did; return whether all went well."""
     for camera in status.cameras:
         log.info(
-            "camera %s: captured %d, written %d, dropped %s, state %s%s",
+            "camera %s: captured %d, written %d, dropped %s, state %s",
             camera.name,
             camera.captured,
             camera.written,
             camera.dropped or "none",
             camera.state,
-            f", {camera.revoked} of those written removed again" if camera.revoked else "",
         )
-    # A live camera goes on, but the images of a file that were removed are missing for good.
-    failed = any(camera.state == "down" or camera.revoked for camera in status.cameras)
+    # A live camera goes on, but the images of a file that were discarded are missing for good.
+    blind = Reason.KNOWN_FACE.value
+    failed = any(camera.state == "down" or blind in camera.dropped for camera in status.cameras)
     return not (failed and not stopped_by_signal) and not status.store_error
 
 

@@ -6,12 +6,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
+from edge.daemon.quarantine import Discarded, Quarantine, summary_of
 from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.reasons import Reason
@@ -22,7 +23,9 @@ from edge.store.usage import Usage
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 8
-"""Anonymized frames that may wait for the disk. A full queue blocks the tick, so that cameras drop frames."""
+"""Anonymized frames that may wait for this thread. A full queue blocks the tick: cameras drop frames."""
+GROUP = 8
+"""At most this many images are recorded and written together; edge/store/recovery.py relies on it."""
 KEEP_SECONDS = 60.0
 """How often to remove what is too old, whether new images arrive or not."""
 COUNTS_SECONDS = 3600.0
@@ -32,32 +35,33 @@ COUNTS_SECONDS = 3600.0
 class _Order(Enum):
     """An order in the queue; it is carried out after everything that was queued earlier."""
 
-    VOUCH = "vouch"
-    REVOKE = "revoke"
+    RELEASE = "release"
+    DISCARD = "discard"
     END = "end"
 
 
 class Writer:
-    """Stores images; those that wait together are stored as one group.
-
-    An image is provisional until the detector has found the known face after it: ``vouch`` makes all
-    provisional images permanent, ``revoke`` removes them. Revoked images that cannot be removed are tried
-    again whenever either is called.
+    """Encodes images at once, and keeps them in memory until the detector has found the known face after
+    them: ``release`` stores all that were handed over so far, ``discard`` drops them, counts them as
+    ``known_face`` and records how many there were.
 
     ``error`` says why the last operation of the store failed, ``error_since`` (UTC) since when there has been
     an error; it is empty when all is well, and the next image is tried in any case. ``last_images`` has the
-    file of each camera's last stored image.
+    file of each camera's last stored image. ``quarantine`` is what waits.
     """
 
     def __init__(self, store: ImageStore, metrics: Metrics) -> None:
         self.error = ""
         self.error_since: datetime | None = None
         self.last_images: dict[str, Path] = {}
+        self.quarantine = Quarantine()
         self._store = store
         self._metrics = metrics
         self._jobs: queue.Queue[Entry | _Order] = queue.Queue(QUEUE_LENGTH)
-        self._provisional: list[Path] = []
-        self._revoked: list[Path] = []  # that could not be removed yet
+        # Counted by two threads, each its own
+        self._ordered = self._obeyed = 0
+        self._unencoded = ""  # why the image that came last could not be encoded
+        self._unrecorded: dict[str, Discarded] = {}
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     @property
@@ -68,6 +72,13 @@ class Writer:
     def usage(self) -> Usage:
         """Size and number of all images."""
         return self._store.usage
+
+    @property
+    def needs_check(self) -> bool:
+        """Whether the known face must be checked now, because so much waits, or the first image of all does.
+        False while an earlier order is being carried out, which makes room."""
+        first = not self._ordered and self.quarantine.images > 0
+        return first or (self.quarantine.full and self._ordered == self._obeyed)
 
     def start(self) -> None:
         self.usage.start()
@@ -80,85 +91,93 @@ class Writer:
         say what the last look changed (``edge.last_look.LastLook``). Waits while the queue is full."""
         self._jobs.put(Entry(frame, held, regrown, escalated))
 
-    def vouch(self) -> None:
-        """Keep all images that were handed over so far. Waits while the queue is full."""
-        self._jobs.put(_Order.VOUCH)
+    def release(self) -> None:
+        """Store all images that were handed over so far. Waits while the queue is full."""
+        self._order(_Order.RELEASE)
 
-    def revoke(self) -> None:
-        """Remove all images that were handed over since the last ``vouch``. Waits while the queue is full."""
-        self._jobs.put(_Order.REVOKE)
+    def discard(self) -> None:
+        """Drop all images that were handed over and not released. Waits while the queue is full."""
+        self._order(_Order.DISCARD)
 
     def drain(self) -> None:
-        """Store what waits, record the end of this run, and close the store."""
-        self._jobs.put(_Order.END)
+        """Store what was released, record the end of this run, and close the store. What was not released is
+        discarded."""
+        self._order(_Order.DISCARD)
+        self._order(_Order.END)
         self._thread.join()
         self.usage.stop()
+
+    def _order(self, order: _Order) -> None:
+        self._ordered += 1
+        self._jobs.put(order)
 
     def _run(self) -> None:
         self._attempt(self._store.open)
         last_keep = last_counts = time.monotonic()
-        order: _Order | None = None
-        while order is not _Order.END:
-            entries, order = self._next_group()
-            if entries:
-                self._write(entries)
-            if order is not None:
-                self._obey(order)
+        job: Entry | _Order | None = None
+        while job is not _Order.END:
+            job = self._next_job()
+            if isinstance(job, Entry):
+                self._keep_back(job)
+            elif job is not None:
+                self._obey(job)
             now = time.monotonic()
             if now - last_keep >= KEEP_SECONDS:
                 last_keep = now
                 self._attempt(self._store.keep)
             if now - last_counts >= COUNTS_SECONDS:
                 last_counts = now
-                self._attempt(lambda: self._store.record("counts", self._counts()))
-        self._attempt(lambda: self._store.record("stop", self._counts()))
+                self._attempt(lambda: self._store.record("counts", counts_of(self._metrics)))
+        self._attempt(lambda: self._store.record("stop", counts_of(self._metrics)))
         self._store.close()
 
-    def _next_group(self) -> tuple[list[Entry], _Order | None]:
-        """The images that wait in the queue, and the order that follows them, if any. Waits for the first."""
-        entries: list[Entry] = []
+    def _next_job(self) -> Entry | _Order | None:
         try:
-            job = self._jobs.get(timeout=KEEP_SECONDS)
-            while isinstance(job, Entry):
-                entries.append(job)
-                if len(entries) == QUEUE_LENGTH:
-                    return entries, None
-                job = self._jobs.get_nowait()
+            return self._jobs.get(timeout=KEEP_SECONDS)
         except queue.Empty:
-            return entries, None
-        return entries, job
+            return None
+
+    def _keep_back(self, entry: Entry) -> None:
+        """Encode an image, which waits from now on."""
+        try:
+            with self._metrics.timed("encode"):
+                image = self._store.encode(entry.frame)  # type: ignore[arg-type]  # refuses all other types
+        # This thread must not die: the tick would wait for it forever.
+        except Exception as error:
+            known = isinstance(error, StoreError)
+            self._unencoded = str(error) if known else f"{type(error).__name__}: {error}"
+            self._drop([entry], self._unencoded)
+            return
+        self._unencoded = ""
+        self.quarantine.add(entry, image)
 
     def _obey(self, order: _Order) -> None:
-        if order is _Order.REVOKE:
-            self._revoked += self._provisional
-            for path in self._provisional:
-                self.last_images.pop(self._camera(path), None)
-        if order is not _Order.END:
-            self._provisional = []
-        if self._revoked:
-            self._attempt(self._remove_revoked)
-        if self._revoked and order is _Order.END:
-            log.error(
-                "store: %d images of a detector gone blind cannot be removed: remove them, the first is %s",
-                len(self._revoked),
-                self._revoked[0],
-            )
+        entries = [] if order is _Order.END else self.quarantine.take()
+        if order is _Order.DISCARD and entries:
+            self._discard(entries)
+        if self._unrecorded:
+            self._attempt(self._record_discarded)
+        if order is _Order.RELEASE:
+            for first in range(0, len(entries), GROUP):
+                self._write(entries[first : first + GROUP])
+            if self._unencoded:  # it came after all of these
+                self._report_error(self._unencoded)
+                self._unencoded = ""
+        self._obeyed += 1
 
-    def _remove_revoked(self) -> None:
-        """Remove the revoked images. Raises StoreError when some of them cannot be removed."""
-        failed = self._store.take_back(self._revoked)
-        removed = [path for path in self._revoked if path not in failed]
-        self._revoked = list(failed)
-        for path in removed:
-            self._metrics.revoked(self._camera(path))
-        if removed:
-            log.warning("store: %d images removed, because the detector had gone blind", len(removed))
-        if failed:
-            raise next(iter(failed.values()))
-        self._clear_error()
+    def _discard(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._metrics.dropped(entry.frame.camera, Reason.KNOWN_FACE)
+        for camera, one in summary_of(entries).items():
+            before = self._unrecorded.get(camera)
+            self._unrecorded[camera] = one if before is None else before.and_also(one)
+        log.warning("store: %d images discarded before they were stored: known face not found", len(entries))
 
-    def _camera(self, path: Path) -> str:
-        return path.relative_to(self._store.folder).parts[0]
+    def _record_discarded(self) -> None:
+        """Put on record what was discarded; what cannot be recorded is tried again with the next order."""
+        cameras = {camera: asdict(one) for camera, one in self._unrecorded.items()}
+        self._store.record_discarded(cameras, Reason.KNOWN_FACE.value)
+        self._unrecorded = {}
 
     def _write(self, entries: list[Entry]) -> None:
         counted = [self._with_counts(entry) for entry in entries]
@@ -167,7 +186,7 @@ class Writer:
         except StoreError as error:
             self._drop(entries, str(error))
             return
-        # This thread must not die: the tick would wait for it forever.
+        # As in _keep_back: this thread must not die.
         except Exception as error:
             self._drop(entries, f"{type(error).__name__}: {error}")
             return
@@ -179,24 +198,9 @@ class Writer:
 
     def _with_counts(self, entry: Entry) -> Entry:
         camera = entry.frame.camera
-        by_reason = self._metrics.by_reason
-        return replace(
-            entry,
-            dropped=by_reason("frames_dropped", camera),
-            covered_whole=by_reason("frames_covered_whole", camera),
-        )
-
-    def _counts(self) -> dict[str, dict[str, object]]:
-        by_reason = self._metrics.by_reason
-        return {
-            camera: {
-                "captured": self._metrics.count("frames_captured", camera),
-                "written": self._metrics.count("images_written", camera),
-                "dropped": by_reason("frames_dropped", camera),
-                "covered_whole": by_reason("frames_covered_whole", camera),
-            }
-            for camera in self._metrics.cameras
-        }
+        dropped = self._metrics.by_reason("frames_dropped", camera)
+        covered_whole = self._metrics.by_reason("frames_covered_whole", camera)
+        return replace(entry, dropped=dropped, covered_whole=covered_whole)
 
     def _attempt(self, work: Callable[[], None]) -> None:
         """Do something else than storing images; a failure is reported in the same way."""
@@ -204,16 +208,14 @@ class Writer:
             work()
         except StoreError as error:
             self._report_error(str(error))
-        # As in _write: this thread must not die.
+        # As in _keep_back: this thread must not die.
         except Exception as error:
             self._report_error(f"{type(error).__name__}: {error}")
 
     def _note_stored(self, entry: Entry, path: Path) -> None:
         self._clear_error()
         frame = entry.frame
-        self._provisional.append(path)
         self.last_images[frame.camera] = path
-        self._metrics.observe("encode", self._store.encode_seconds)
         self._metrics.observe("write", self._store.write_seconds)
         self._metrics.written(
             frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns, frame.labels
@@ -225,8 +227,6 @@ class Writer:
             self._metrics.dropped(entry.frame.camera, Reason.STORE_ERROR)
 
     def _clear_error(self) -> None:
-        if self._revoked:  # the error is about these, although storing works
-            return
         if self.error:
             log.info("store: works again")
         self.error, self.error_since = "", None
@@ -236,3 +236,16 @@ class Writer:
             log.error("store: %s", text)
             self.error_since = datetime.now(timezone.utc)
         self.error = text
+
+
+def counts_of(metrics: Metrics) -> dict[str, dict[str, object]]:
+    """The totals of each camera, as they are recorded."""
+    return {
+        camera: {
+            "captured": metrics.count("frames_captured", camera),
+            "written": metrics.count("images_written", camera),
+            "dropped": metrics.by_reason("frames_dropped", camera),
+            "covered_whole": metrics.by_reason("frames_covered_whole", camera),
+        }
+        for camera in metrics.cameras
+    }

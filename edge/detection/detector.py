@@ -82,6 +82,11 @@ class Detector:
         """The views of a frame of this size (pixels) in which the faces of ``search`` are looked for."""
         return views.views_of(width, height, search, self.smallest_on_canvas, self._canvas)
 
+    def shown_whole(self, smallest_face: float) -> tuple[int, int]:
+        """Width and height of a frame (pixels) that one view shows whole, at the scale at which faces of
+        ``smallest_face`` pixels are looked for."""
+        return self._canvas.shown_whole(self.smallest_on_canvas / smallest_face)
+
     def part(self, view: View, x1: int, y1: int, x2: int, y2: int) -> View:
         """What to look at to see ``x1 y1 x2 y2`` (pixels of the frame) of a view at its scale.
 

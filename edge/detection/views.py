@@ -9,6 +9,7 @@ Close-ups, which are too large for the finest level, are found in a small view o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil, inf, log
 
@@ -69,6 +70,12 @@ class Search:
         )
 
 
+def smallest_face_of(privacy: PrivacyConfig, cameras: Iterable[CameraConfig]) -> float:
+    """Width in pixels of the smallest face that is looked for in the frames of any of these cameras."""
+    smallest = (Search.of(privacy, camera).smallest_face for camera in cameras)
+    return min(smallest, default=privacy.smallest_face_pixels)
+
+
 @dataclass(frozen=True)
 class View:
     """The rectangle ``x1 y1 x2 y2`` of a frame (pixels) and how it lies on the detector's canvas.
@@ -119,6 +126,11 @@ class Canvas:
             return min(self.width, self.short_side), self.height
         return self.width, min(self.height, self.short_side)
 
+    def shown_whole(self, scale: float) -> tuple[int, int]:
+        """Width and height of the largest frame (pixels) that one view shows whole at this scale."""
+        width, height = self.limits
+        return int(width / scale), int(height / scale)
+
 
 @dataclass(frozen=True)
 class FreeCanvas:
@@ -135,6 +147,10 @@ class FreeCanvas:
     def limits(self) -> tuple[int, int]:
         """Largest width and height of a scaled view."""
         return LONGEST_SIDE, LONGEST_SIDE
+
+    def shown_whole(self, scale: float) -> tuple[int, int]:
+        """Width and height of a frame (pixels) that one view of no great cost shows whole at this scale."""
+        return int(CLOSE_UP_SIDE / scale), int(CLOSE_UP_SIDE * 3 / 5 / scale)
 
 
 def views_of(

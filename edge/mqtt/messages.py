@@ -84,7 +84,6 @@ def camera_state(camera: CameraStatus, store_folder: str) -> dict[str, Any]:
         "connections": camera.connections,
         "captured": camera.captured,
         "written": camera.written,
-        "revoked": camera.revoked,
         "dropped": sum(camera.dropped.values()),
         "dropped_by_reason": camera.dropped,
         "covered_whole": sum(camera.covered_whole.values()),

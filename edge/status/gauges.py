@@ -58,6 +58,8 @@ _GAUGES: tuple[tuple[str, str, Callable[[Status], float | None]], ...] = (
     ("store_failing", "1 while images cannot be stored", lambda s: bool(s.store_error)),
     ("store_bytes", "size of all stored images", lambda s: s.store_bytes),
     ("store_images", "number of all stored images", lambda s: s.store_images),
+    ("quarantine_images", "images that wait for the next known-face check", lambda s: s.quarantine_images),
+    ("quarantine_bytes", "their size in memory", lambda s: s.quarantine_bytes),
     ("audit_number", "number of the last record of the audit log", lambda s: s.audit_number),
     ("store_free_bytes", "room left on the store's filesystem", lambda s: s.store_free_bytes),
 )

@@ -73,9 +73,6 @@ class Metrics:
             "images_regrown", "a face was found after blurring, so more was covered", "camera"
         )
         self._escalated = counter("images_escalated", "a face was found again, so all was covered", "camera")
-        self._revoked = counter(
-            "images_revoked", "stored, then removed: the known face was not found", "camera"
-        )
         self._looked = counter("parts_looked", "parts of frames in which the detector looked", "camera")
         self._kept = counter("parts_kept", "parts left out because nothing in them had changed", "camera")
         self._swept = counter(
@@ -169,10 +166,6 @@ class Metrics:
 
     def escalated(self, camera: str) -> None:
         self._escalated.labels(camera).inc()
-
-    def revoked(self, camera: str) -> None:
-        """Count a stored image that is removed because the known face was not found afterwards."""
-        self._revoked.labels(camera).inc()
 
     def checked(self, camera: str) -> None:
         """A frame of this camera has just passed the detector and all checks."""

@@ -34,7 +34,6 @@ class CameraStatus(_Model):
     connections: int = Field(description="how often a first frame arrived after opening it")
     captured: int
     written: int
-    revoked: int = Field(description="of these, removed because the known face was not found afterwards")
     dropped: dict[str, int] = Field(description="frames not stored, by reason; docs/operations.md")
     covered_whole: dict[str, int] = Field(description="frames covered entirely, by reason")
     regions: int = Field(description="regions covered in stored images")
@@ -114,6 +113,8 @@ class Status(_Model):
     store_error_since: datetime | None = Field(description="UTC")
     store_bytes: int | None = Field(description="size of all images; null: still being counted")
     store_images: int | None = Field(None, description="number of all images; null: still being counted")
+    quarantine_images: int = Field(0, description="images in memory that the next known-face check releases")
+    quarantine_bytes: int = Field(0, description="their size")
     store_free_bytes: int | None = Field(description="null: the filesystem does not say")
     audit_number: int = Field(description="number of the last record of the audit log")
     audit_head: str = Field(description="its sha256; saved outside the box, it proves all records up to it")

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
 from edge.store.clock_evidence import Evidence
 from edge.store.durable import flush_new_folder, make_folder, write_group
-from edge.store.encode import encode
-from edge.store.encryption import encrypt, recipient_of
+from edge.store.encoded import EncodedImage
+from edge.store.encryption import recipient_of
 from edge.store.names import Names
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
@@ -37,8 +36,11 @@ from edge.store.usage import Usage
 
 log = logging.getLogger(__name__)
 
-KNOWN_FACE = "known_face"
-"""The recorded reason for which images are taken back."""
+PURGE = "operator"
+"""The recorded reason for which ``edge purge`` removes images."""
+_FINISHED = (PURGE, "known_face")
+"""Removals for these reasons are finished at the start; version 0.1 removed what a blind detector had let
+through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Entry:
     this camera by reason, since the start.
     """
 
-    frame: AnonymizedFrame
+    frame: AnonymizedFrame | EncodedImage
     held: int = 0
     regrown: bool = False
     escalated: bool = False
@@ -57,12 +59,15 @@ class Entry:
     covered_whole: Mapping[str, int] = field(default_factory=dict)
 
 
+_Ready = tuple[Entry, Path, EncodedImage]
+
+
 class ImageStore:
     """Images as ``FOLDER/CAMERA/YYYY-MM-DD/YYYYMMDDTHHMMSS.mmmZ-NNNNNN.ending`` (UTC), the log in
     ``FOLDER/_audit``.
 
     For one thread, but ``usage``, ``audit_number``, ``audit_head`` and ``clock_doubt`` may be read from any.
-    ``encode_seconds`` and ``write_seconds`` say how long the last group took, per image.
+    ``write_seconds`` says how long the last group took to write, per image.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class ImageStore:
         self._unstored: list[str] = []
         self._durable_folders: set[Path] = set()
         self._started = False
-        self.encode_seconds = self.write_seconds = 0.0
+        self.write_seconds = 0.0
 
     @property
     def audit_number(self) -> int:
@@ -136,7 +141,7 @@ class ImageStore:
     def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
         remove_temporaries(self.folder, tail.records)
-        finish_removals(self.folder, tail.records, KNOWN_FACE)
+        finish_removals(self.folder, tail.records, _FINISHED)
         if not self._started:
             self._clock.judge(tail.records, images=not tail.records and has_images(self.folder))
             self._names.go_on_from(tail.records)
@@ -151,44 +156,43 @@ class ImageStore:
                 self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
                 self._unstored = []
 
+    def encode(self, frame: AnonymizedFrame) -> EncodedImage:
+        """Make the bytes of an image's file, to be written later. Raises StoreError, and TypeError for
+        anything but an AnonymizedFrame."""
+        return EncodedImage(frame, self._config.format, self._config.quality, self._recipient)
+
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
         """Store images durably, flushing log and folders once for all; return a path or an error for each.
 
-        Anything but an AnonymizedFrame gets an error. Raises StoreError when none of them can be stored.
+        Anything but an AnonymizedFrame, or what ``encode`` made of one, gets an error. Raises StoreError when
+        none of them can be stored.
         """
-        begin = time.perf_counter()
         self.open()
         numbers = itertools.count(self.audit_number + 1)
         results: list[Path | StoreError] = []
-        ready: list[tuple[Entry, Path, bytes]] = []
+        ready: list[_Ready] = []
         for entry in entries:
             try:
-                data = self._encode(entry.frame)
-                path = self._names.next_path(entry.frame, numbers)
+                image = entry.frame if type(entry.frame) is EncodedImage else self.encode(entry.frame)
+                path = self._names.next_path(image, numbers)
             except StoreError as error:
                 results.append(error)
             # No error of one image, whatever it is, may prevent the others from being stored.
             except Exception as error:
                 results.append(StoreError(f"{type(error).__name__}: {error}"))
             else:
-                ready.append((entry, path, data))
+                ready.append((entry, path, image))
                 results.append(path)
-        encoded = time.perf_counter()
+        begin = time.perf_counter()
         failed = self._store(ready) if ready else {}
-        count = max(1, len(entries))
-        self.encode_seconds = (encoded - begin) / count
-        self.write_seconds = (time.perf_counter() - encoded) / count
+        self.write_seconds = (time.perf_counter() - begin) / max(1, len(entries))
         return [failed.get(result, result) if isinstance(result, Path) else result for result in results]
 
-    def take_back(self, images: Sequence[Path]) -> dict[Path, StoreError]:
-        """Remove images that ``write`` returned because the detector no longer finds the known face; return
-        those that could not be removed, so that the caller can try again.
-
-        Raises StoreError when a removal cannot be recorded. Some images may have been removed by then; all of
-        them may be passed again.
-        """
+    def purge(self, images: Sequence[Path]) -> dict[Path, StoreError]:
+        """Remove images of this store because a person wants that; return those that could not be removed.
+        Raises StoreError when a removal cannot be recorded; some images may have been removed by then."""
         self.open()
-        return self._retention.remove(images, KNOWN_FACE)
+        return self._retention.remove(images, PURGE)
 
     def keep(self) -> None:
         """Remove old images and old log files, unless the clock is in doubt. To be called every minute, also
@@ -208,25 +212,27 @@ class ImageStore:
         self.open()
         self._append([{"event": event, "cameras": counts}])
 
+    def record_discarded(self, cameras: Mapping[str, Mapping[str, Any]], why: str) -> None:
+        """Record images that were never written: how many of each camera, and when they were captured
+        (``images``, ``first`` and ``last``; log_format.py). Raises StoreError."""
+        self.open()
+        self._append([{"event": "discarded", "cameras": cameras, "why": why}])
+
     def close(self) -> None:
         """Unlock the store."""
         self._log.close()
 
-    def _encode(self, frame: AnonymizedFrame) -> bytes:
-        data = encode(frame, self._config.format, self._config.quality)
-        return data if self._recipient is None else encrypt(data, self._recipient)
-
-    def _store(self, ready: Sequence[tuple[Entry, Path, bytes]]) -> dict[Path, StoreError]:
+    def _store(self, ready: Sequence[_Ready]) -> dict[Path, StoreError]:
         """Record images, write them and give them their names; return those that failed."""
-        self._retention.make_room(sum(len(data) for *_, data in ready))
+        self._retention.make_room(sum(len(image.data) for *_, image in ready))
         for folder in {path.parent for _, path, _ in ready}:
             self._make_day_folder(folder)
-        self._append([self._record(*image) for image in ready])
-        errors = write_group([(path, data) for _, path, data in ready])
+        self._append([self._record(*each) for each in ready])
+        errors = write_group([(path, image.data) for _, path, image in ready])
         failed: dict[Path, StoreError] = {}
-        for (_, path, data), error in zip(ready, errors, strict=True):
+        for (_, path, image), error in zip(ready, errors, strict=True):
             if error is None:
-                self.usage.add(len(data))
+                self.usage.add(len(image.data))
             else:
                 failed[path] = error
                 self._unstored.append(path.relative_to(self.folder).as_posix())
@@ -241,9 +247,9 @@ class ImageStore:
         flush_new_folder(folder, self.folder)
         self._durable_folders.add(folder)
 
-    def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
+    def _record(self, entry: Entry, path: Path, image: EncodedImage) -> dict[str, Any]:
         return _image_record(
-            entry, path.relative_to(self.folder), data, self._origin, boxes=self._audit.boxes
+            entry, path.relative_to(self.folder), image, self._origin, boxes=self._audit.boxes
         )
 
     def _append(self, events: list[dict[str, Any]]) -> None:
@@ -260,37 +266,31 @@ class ImageStore:
 
 
 def _image_record(
-    entry: Entry, path: Path, data: bytes, origin: Mapping[str, str], *, boxes: bool
+    entry: Entry, path: Path, image: EncodedImage, origin: Mapping[str, str], *, boxes: bool
 ) -> dict[str, Any]:
     """The record of an image at ``path`` (below the store), as log_format.py describes it."""
-    frame = entry.frame
     record = {
         "event": "image",
-        "camera": frame.camera,
+        "camera": image.camera,
         "image": path.as_posix(),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-        "captured": _captured(frame).isoformat(timespec="milliseconds"),
-        "frame": frame.number,
-        "regions": frame.regions,
+        "sha256": hashlib.sha256(image.data).hexdigest(),
+        "bytes": len(image.data),
+        "captured": image.captured.isoformat(timespec="milliseconds"),
+        "frame": image.number,
+        "regions": image.regions,
         "held": entry.held,
-        "covered": round(frame.covered, 4),
-        "whole": frame.whole,
+        "covered": round(image.covered, 4),
+        "whole": image.whole,
         "regrown": entry.regrown,
         "escalated": entry.escalated,
         **origin,
         "dropped": entry.dropped,
         "covered_whole": entry.covered_whole,
     }
-    if frame.labels:
-        record["labels"] = Counter(frame.labels)
+    if image.labels:
+        record["labels"] = Counter(image.labels)
     if boxes:
-        record["boxes"] = frame.areas.tolist()
-        if frame.labels:
-            record["box_labels"] = list(frame.labels)
+        record["boxes"] = image.areas.tolist()
+        if image.labels:
+            record["box_labels"] = list(image.labels)
     return record
-
-
-def _captured(frame: AnonymizedFrame) -> datetime:
-    """When a frame was captured (UTC), in whole milliseconds."""
-    return datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)

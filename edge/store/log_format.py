@@ -26,8 +26,11 @@ Events, and the other fields of their records:
   several detectors also ``labels`` (how many regions were covered for a face, a plate, ...) and, beside
   ``boxes``, ``box_labels`` (one for each); regions without a label are those of faces.
 * ``not_stored``: ``images`` of earlier records that could not be stored; ``why``.
-* ``purged``: ``images`` that are about to be removed; ``why``: age, quota, min_free, or known_face (the
-  detector no longer found the known face after they were stored).
+* ``discarded``: images that were never written nor recorded by name, because the detector no longer found the
+  known face after them (``why``: known_face). ``cameras`` has for each camera how many ``images``, and when
+  the ``first`` and the ``last`` of them were captured (UTC).
+* ``purged``: ``images`` that are about to be removed; ``why``: age, quota, min_free, operator (``edge
+  purge``), or, in logs of version 0.1, known_face (the detector did not find it after they were stored).
 * ``log_purged``: log files up to record ``through`` are about to be removed; ``head`` is the hash of that
   record. ``settings``, ``config`` and ``detector`` of the running process, whose start may be among them.
 * ``clock``: from here on the wall clock is in ``state`` in_doubt, unproven or proven. ``why``: what is wrong,
@@ -47,7 +50,7 @@ from typing import Any
 FOLDER = "_audit"
 """Below the store's folder; no camera can have this name."""
 GENESIS = "0" * 64
-EVENTS = ("start", "image", "not_stored", "purged", "log_purged", "clock", "counts", "stop")
+EVENTS = ("start", "image", "not_stored", "discarded", "purged", "log_purged", "clock", "counts", "stop")
 
 Record = dict[str, Any]
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from edge.config import StoreConfig
 from edge.errors import StoreError
-from edge.frames import AnonymizedFrame
 from edge.store.clock_evidence import kept_by_outside
 from edge.store.encode import ENDINGS
+from edge.store.encoded import EncodedImage
 from edge.store.encryption import SUFFIX
 from edge.store.log_format import Record
 from edge.store.trusted_clock import Clock, read_clocks
@@ -57,21 +57,21 @@ class Names:
         """The folder holds another store now."""
         self._last.clear()
 
-    def next_path(self, frame: AnonymizedFrame, numbers: Iterator[int]) -> Path:
+    def next_path(self, image: EncodedImage, numbers: Iterator[int]) -> Path:
         """A path that no image of this store has, had or was to have; ``numbers`` grow from one image to the
         next. Raises StoreError when the camera's folder cannot be read."""
-        if frame.camera not in self._last:
-            self._read_folder(frame.camera)
+        if image.camera not in self._last:
+            self._read_folder(image.camera)
         kept = bool(self._clock.doubt) and kept_by_outside()
-        captured = self._clock.named_ns(frame.utc_ns, kept=kept) // 1_000_000
+        captured = self._clock.named_ns(image.utc_ns, kept=kept) // 1_000_000
         while True:
             number = f"{next(numbers):06d}"
-            moment = datetime.fromtimestamp(self._after_last(frame.camera, captured, number), timezone.utc)
+            moment = datetime.fromtimestamp(self._after_last(image.camera, captured, number), timezone.utc)
             stamp = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z"
-            folder = self._folder / frame.camera / f"{moment:%Y-%m-%d}"
+            folder = self._folder / image.camera / f"{moment:%Y-%m-%d}"
             path = folder / f"{stamp}-{number}{self._ending}"
             if not path.exists():
-                self._note(frame.camera, path.name)
+                self._note(image.camera, path.name)
                 return path
 
     def _after_last(self, camera: str, captured: int, number: str) -> float:

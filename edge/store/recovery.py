@@ -48,11 +48,11 @@ def remove_temporaries(store: Path, records: Sequence[Record]) -> None:
         raise StoreError(f"{store}: {error.strerror or error}") from error
 
 
-def finish_removals(store: Path, records: Sequence[Record], why: str) -> None:
-    """Remove the images that, according to the last records, were to be removed for this reason, in case the
-    process ended before that was done. Raises StoreError."""
-    purged = [record for record in records if record["event"] == "purged" and record["why"] == why]
-    for path in [store / image for record in purged for image in record["images"]]:
+def finish_removals(store: Path, records: Sequence[Record], reasons: Sequence[str]) -> None:
+    """Remove the images that, according to the last records, were to be removed for one of these reasons, in
+    case the process ended before that was done. Raises StoreError."""
+    purged = [record for record in records if record["event"] == "purged" and record["why"] in reasons]
+    for path, why in [(store / image, record["why"]) for record in purged for image in record["images"]]:
         try:
             if path.exists():
                 path.unlink()

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from edge.audit import AuditResult, Options
+from edge.audit.report import warnings_of
 from edge.config import make_config
 from edge.daemon.recorded_settings import settings_of
 from edge.detection.detector import Detector
@@ -16,6 +17,7 @@ from edge.errors import DetectionError, DetectorError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.store.images import ImageStore
+from edge.store.stretch import captured_at
 from tests.audit.boxes import (
     COUNTS,
     Record,
@@ -53,9 +55,12 @@ def test_a_raw_face_with_a_correct_record_is_found(little: Path) -> None:
     assert wrongs(result) == {}
     assert (result.rescanned, result.detector) == (4, shipped_sha256(result))
     name = plant(little, DATA / "astronaut.jpg")
-    found = wrongs(audit(little, Options()))
+    result = audit(little, Options())
+    found = wrongs(result)
     assert list(found) == ["faces"]
     assert found["faces"][0].startswith(f"{name}: a face (score ")
+    moment = captured_at(Path(name).name)
+    assert f"edge purge --config edge.toml --from {moment:%Y-%m-%dT%H:%M:%S}" in warnings_of(result)[-1]
     assert audit(little)  # not found without a rescan
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,15 @@ ALWAYS = {"known_face_interval_seconds": 1e-9}
 
 
 class Eyes:
-    """Stands in for ``known_face.check``: fails while ``blind``."""
+    """Stands in for the check of the known faces: fails while ``blind``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.blind = False
         monkeypatch.setattr(known_face, "check", self)
+        monkeypatch.setattr(known_face.KnownFaces, "check", lambda _: self(None))
         monkeypatch.setattr(pipeline_module, "KNOWN_FACE_RETRY_SECONDS", 0.0)
 
-    def __call__(self, detector: Detector) -> float:
+    def __call__(self, detector: Detector | None) -> float:
         if self.blind:
             raise KnownFaceError("the known face is not found")
         return 0.9
@@ -40,12 +42,11 @@ def audit(store: Path) -> AuditResult:
     return audit_store(store, Options(sample=0), lambda done, total: None)
 
 
-def purged(store: Path) -> dict[str, str]:
-    """Images that are on record as removed, and why; each once."""
-    told = [record for record in records_of(store) if record["event"] == "purged"]
-    pairs = [(image, record["why"]) for record in told for image in record["images"]]
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
+def discarded(store: Path) -> dict[str, list[Any]]:
+    """What is on record as discarded in one record: by camera, how many, captured from when to when."""
+    (told,) = [record for record in records_of(store) if record["event"] == "discarded"]
+    assert told["why"] == "known_face"
+    return {name: [one["images"], one["first"], one["last"]] for name, one in told["cameras"].items()}
 
 
 def numbers(store: Path) -> list[int]:

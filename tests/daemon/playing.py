@@ -18,6 +18,7 @@ from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
 from edge.detection import known_face
 from edge.detection.detector import Detections, Detector
+from edge.detection.known_face import KnownFaces
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
@@ -201,6 +202,16 @@ def config_without_last_look(folder: Path, **tables: dict[str, Any]) -> Config:
     return config(folder, privacy={"last_look": "off"} | tables.pop("privacy", {}), **tables)
 
 
+class Portrait:
+    """Stands in for the known faces: those that know no real face must find one picture."""
+
+    def __init__(self, detector: Any) -> None:
+        self._detector = detector
+
+    def check(self) -> None:
+        known_face.check(self._detector)
+
+
 def make(
     chosen: Config,
     sources: list[Source],
@@ -213,6 +224,7 @@ def make(
     pipeline = Pipeline(
         config=chosen,
         detector=cast(Detector, detector),
+        known_faces=cast(KnownFaces, Portrait(detector)),
         store=ImageStore(chosen.store),
         metrics=metrics,
         sources=sources,

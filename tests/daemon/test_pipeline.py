@@ -153,7 +153,7 @@ def test_a_store_that_fails_is_counted_and_works_again(
             raise error
         return real(*args)
 
-    monkeypatch.setattr("edge.store.images.encode", failing)
+    monkeypatch.setattr("edge.store.encoded.encode", failing)
     pipeline, metrics = play(config_without_last_look(tmp_path), [Played([picture(n) for n in range(8)])])
     assert metrics.count("frames_dropped", "test", Reason.STORE_ERROR) == 2
     assert len(stored(tmp_path)) == 6

@@ -68,6 +68,7 @@ def settings(folder: Path, source: Path, extra: str = "", port: int = 0) -> Path
     path = folder / "edge.toml"
     path.write_text(
         f'[cameras.front]\nsource = "{source}"\n{extra}\n'
+        "[privacy]\nknown_face_interval_seconds = 0.2\n"
         f'[store]\nfolder = "{folder / "images"}"\n[status]\nport = {port}\n[detector]\nprovider = "cpu"\n'
     )
     return path

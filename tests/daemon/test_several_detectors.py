@@ -12,12 +12,14 @@ import pytest
 
 from edge.audit import Options, audit_store
 from edge.audit.report import figure_rows, result_json
+from edge.boxes import NO_BOXES
 from edge.config import Config, make_config
 from edge.daemon.appliance import Appliance
 from edge.daemon.load import LoadLevel
 from edge.daemon.read_status import read_status
 from edge.detection import known_face
 from edge.detection.joint import Detectors
+from edge.detection.known_sheets import Sheet
 from edge.errors import DetectionError, KnownFaceError
 from edge.frames import Pixels
 from edge.mqtt.messages import box_state, camera_state
@@ -100,6 +102,7 @@ def test_one_detector_leaves_records_and_series_as_they_were(tmp_path: Path) -> 
     assert [d.check for d in read_status(pipeline).detectors] == ["known face"]
 
 
+@pytest.mark.usefixtures("_no_sheets")
 @pytest.mark.parametrize("boxes", [False, True])
 def test_the_audit_counts_by_label(tmp_path: Path, boxes: bool) -> None:
     store = tmp_path / "store"
@@ -138,6 +141,14 @@ def tiny_file(folder: Path, name: str, box: tuple[float, ...], **contract: Any) 
     return save(tiny([box, (0, 0, 1, 1)], [0.9, 0.0], metadata=text), folder / f"{name}.onnx")
 
 
+@pytest.fixture
+def _no_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors that give one answer to all pictures find the known face, but not on the sheets."""
+    monkeypatch.setattr(known_face, "SHEETS", 1)
+    empty = Sheet(np.zeros((64, 64, 3), np.uint8), NO_BOXES)
+    monkeypatch.setattr(known_face, "draw_sheet", lambda *_: empty)
+
+
 def play_appliance(table: dict[str, Any]) -> Appliance:
     chosen = make_config({"status": {"enabled": False}, **table}, "test")
     source, stop = Played([picture(n) for n in range(3)]), threading.Event()
@@ -147,6 +158,7 @@ def play_appliance(table: dict[str, Any]) -> Appliance:
     return appliance
 
 
+@pytest.mark.usefixtures("_no_sheets")
 def test_an_appliance_checks_the_examples(tmp_path: Path) -> None:
     example = tmp_path / "plate.png"
     cv2.imwrite(str(example), picture(0))

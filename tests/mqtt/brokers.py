@@ -68,7 +68,6 @@ class Box:
                 connections=1,
                 captured=100,
                 written=self.written,
-                revoked=0,
                 dropped={"stale": 2, "overtaken": 3},
                 covered_whole={"escalated": 1},
                 regions=4,

@@ -33,7 +33,10 @@ import pytest
 from onnx import helper
 from PIL import Image
 
+from edge.boxes import Floats
 from edge.detection.known_face import EXPECTED
+from edge.detection.known_sheets import SHEETS, draw_sheet
+from edge.detection.views import SMALLEST_FACE
 from tests.models import GOOD, save
 
 SIDE = 512
@@ -42,6 +45,8 @@ FACE: tuple[int, int, int, int] = tuple(int(side) for side in EXPECTED[0])  # ty
 """Where the pattern is, ``x1 y1 x2 y2`` in pixels: where the known face is, so one detector finds both."""
 BLOCK = 8
 """Side of the squares of the pattern, in pixels: large enough to survive JPEG."""
+GROUND = (256, 4)
+"""A place on the canvas, ``x y``, where each sheet of known faces shows its ground."""
 STRIP_BITS, STRIP_SQUARE = 8, 32
 FORMATS = {".jpg": "jpeg", ".png": "png", ".webp": "webp"}
 
@@ -53,18 +58,24 @@ def face_detector() -> onnx.ModelProto:
     """A detector of uint8 ``[1, 512, 512, 3]`` RGB that measures contrast where the known face is.
 
     Its score is the mean difference of grey values 8 pixels apart, over 16 levels: high on the known face and
-    on the pattern, near 0 on a smooth fill.
+    on the pattern, near 0 on a smooth fill. It knows the sheets of known faces by their ground.
     """
     x1, y1, x2, y2 = FACE
+    sheets, grounds = known_boxes()
+    places = [*FACE, 0, 0, 1, 1, *sheets.ravel().tolist()]
+    count = len(places) // 4
+    numbers = ", ".join(map(str, places))
     text = f"""
     <ir_version: 9, opset_import: ["" : 17]>
-    face (uint8[1, {SIDE}, {SIDE}, 3] image) => (float[1, 2, 4] boxes, float[1, 2] scores)
+    face (uint8[1, {SIDE}, {SIDE}, 3] image) => (float[1, {count}, 4] boxes, float[1, {count}] scores)
     <int64[2] first = {{{y1}, {x1}}}, int64[2] last = {{{y2}, {x2}}}, int64[2] axes = {{1, 2}},
      int64[1] left = {{{x1}}}, int64[1] right = {{{x2}}}, int64[1] inner_left = {{{x1 + BLOCK}}},
      int64[1] inner_right = {{{x2 - BLOCK}}}, int64[1] top = {{{y1}}}, int64[1] bottom = {{{y2}}},
-     int64[1] columns = {{2}}, int64[1] rows = {{1}}, int64[2] row = {{1, 1}},
-     float[1, 2, 4] constant = {{{x1}, {y1}, {x2}, {y2}, 0, 0, 1, 1}}, float[1, 1] worst = {{0.01}},
-     float levels = {{16}}, float least = {{0.02}}, float most = {{0.99}}, float nought = {{0}}>
+     int64[1] columns = {{2}}, int64[1] rows = {{1}}, int64[2] row = {{1, 1}}, int64[1] all = {{{count}}},
+     float[{count}, 4] places = {{{numbers}}}, float[1, 1] worst = {{0.01}},
+     int64[2] from = {{{GROUND[1]}, {GROUND[0]}}}, int64[2] to = {{{GROUND[1] + 1}, {GROUND[0] + 1}}},
+     float[1, {len(grounds)}] grounds = {{{", ".join(map(str, grounds))}}}, float half = {{0.5}},
+     float sure = {{0.9}}, float levels = {{16}}, float least = {{0.02}}, float most = {{0.99}}>
     {{
         numbers = Cast <to = 1> (image)
         grey = ReduceMean <axes = [3], keepdims = 0> (numbers)
@@ -77,15 +88,31 @@ def face_detector() -> onnx.ModelProto:
         share = Div (mean, levels)
         score = Clip (share, least, most)
         best = Reshape (score, row)
-        scores = Concat <axis = 1> (best, worst)
-        nothing = Mul (mean, nought)
-        boxes = Add (constant, nothing)
+        ground = Slice (grey, from, to, axes)
+        here = Reshape (ground, row)
+        apart = Sub (here, grounds)
+        distance = Abs (apart)
+        near = Less (distance, half)
+        known = Cast <to = 1> (near)
+        found = Mul (known, sure)
+        unsorted = Concat <axis = 1> (best, worst, found)
+        scores, order = TopK (unsorted, all)
+        boxes = Gather <axis = 0> (places, order)
     }}
     """
     model = onnx.parser.parse_model(text)
     onnx.checker.check_model(model)
     helper.set_model_props(model, GOOD.to_metadata())
     return model
+
+
+def known_boxes() -> tuple[Floats, list[int]]:
+    """The faces of all sheets on the canvas, float32 ``[N, 4]``, and the grey value of the ground at each."""
+    side = int(SIDE * SMALLEST_FACE / GOOD.smallest_face)
+    sheets = [draw_sheet(number, side, side, SMALLEST_FACE) for number in range(SHEETS)]
+    x, y = (round(at * side / SIDE) for at in GROUND)
+    grounds = [int(sheet.pixels[y, x, 0]) for sheet in sheets for _ in sheet.faces]
+    return np.concatenate([sheet.faces for sheet in sheets]) * np.float32(SIDE / side), grounds
 
 
 def pattern(number: int) -> Bytes:
@@ -270,11 +297,13 @@ class Scene:
     _images: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def tables(self, store: Path, changes: Tables | None = None) -> dict[str, dict[str, Any]]:
-        """A configuration, some of its tables changed: no frame is skipped, and none waits for others."""
+        """A configuration, some of its tables changed: no frame is skipped, and none waits for others or for
+        the known face."""
         tables: dict[str, dict[str, Any]] = {
             "cameras.front": {"source": str(self.camera), "pace": False},
             "detector": {"path": str(self.detector), "provider": "cpu", "threads": 1},
             "blur": {"hold_before_frames": 0},
+            "privacy": {"known_face_interval_seconds": 1e-6},
             "store": {"folder": str(store), "min_free_megabytes": 1},
             "status": {"port": 0},
             "load": {"hot_celsius": 120, "slowest_interval_seconds": 3600},

@@ -1,0 +1,74 @@
+"""Images that wait in memory until the detector has found the known face after them.
+
+A detector that goes blind finds no face, neither in a frame nor in the last look, so an image says nothing
+about whether it was checked. Therefore it is written only once a check that began after its last look has
+passed. Whatever else it depends on, such as detections that were kept because nothing had changed, was looked
+at earlier still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge.store.encoded import EncodedImage
+from edge.store.images import Entry
+
+MOST_BYTES = 64_000_000
+"""When so many bytes wait, a check is due at once (docs/measurements.md says how much one camera needs)."""
+MOST_IMAGES = 256
+"""The same for the number of images: all of them are written at one go."""
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """How many images of a camera were discarded, and when the first and the last of them were captured, as
+    UTC times in text."""
+
+    images: int
+    first: str
+    last: str
+
+    def and_also(self, other: Discarded) -> Discarded:
+        """Both together."""
+        first, last = min(self.first, other.first), max(self.last, other.last)
+        return Discarded(self.images + other.images, first, last)
+
+
+class Quarantine:
+    """The waiting images, in the order in which they came. ``full`` and ``images`` may be read from any
+    thread; all else is for one."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._entries: list[Entry] = []
+
+    @property
+    def images(self) -> int:
+        return len(self._entries)
+
+    @property
+    def full(self) -> bool:
+        return self.bytes >= MOST_BYTES or len(self._entries) >= MOST_IMAGES
+
+    def add(self, entry: Entry, image: EncodedImage) -> None:
+        """Keep an image without its pixels."""
+        self._entries.append(replace(entry, frame=image))
+        self.bytes += len(image.data)
+
+    def take(self) -> list[Entry]:
+        """All that waits; nothing waits any more."""
+        entries, self._entries, self.bytes = self._entries, [], 0
+        return entries
+
+
+def summary_of(entries: Sequence[Entry]) -> dict[str, Discarded]:
+    """What is recorded of images that are discarded, by camera."""
+    found: dict[str, Discarded] = {}
+    for entry in entries:
+        image: Any = entry.frame
+        captured = image.captured.isoformat(timespec="milliseconds")
+        one = Discarded(1, captured, captured)
+        found[image.camera] = found[image.camera].and_also(one) if image.camera in found else one
+    return found

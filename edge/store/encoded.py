@@ -1,0 +1,46 @@
+"""An image between its last look and the disk: the bytes of its file, in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, final
+
+from edge.boxes import Ints
+from edge.frames import AnonymizedFrame
+from edge.store.encode import encode
+from edge.store.encryption import encrypt
+
+
+@final
+class EncodedImage:
+    """An anonymized frame as the bytes of its file, encrypted where there is a recipient.
+
+    It can be made of an ``AnonymizedFrame`` only. ``data`` are the bytes; the other attributes are those of
+    the frame. It holds no pixels, so many of them can wait in memory.
+    """
+
+    __slots__ = ("areas", "camera", "covered", "data", "labels", "number", "regions", "utc_ns", "whole")
+
+    areas: Ints
+    camera: str
+    covered: float
+    labels: tuple[str, ...]
+    number: int
+    regions: int
+    utc_ns: int
+    whole: bool
+
+    def __init__(self, frame: AnonymizedFrame, kind: str, quality: int, recipient: Any | None) -> None:
+        """``kind`` and ``quality`` as for ``edge.store.encode.encode``; ``recipient`` is a public key of
+        ``edge.store.encryption.recipient_of``. Raises StoreError, and TypeError for anything else than an
+        AnonymizedFrame."""
+        data = encode(frame, kind, quality)
+        self.data = data if recipient is None else encrypt(data, recipient)
+        for name in self.__slots__:
+            if name != "data":
+                setattr(self, name, getattr(frame, name))
+
+    @property
+    def captured(self) -> datetime:
+        """When the frame was captured (UTC), in whole milliseconds."""
+        return datetime.fromtimestamp(self.utc_ns // 1_000_000 / 1000, timezone.utc)
