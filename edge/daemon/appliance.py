@@ -22,6 +22,7 @@ from edge.status.schema import Status
 from edge.status.server import StatusServer
 from edge.store.durable import make_folder
 from edge.store.images import ImageStore
+from edge.store.place import check_mounted
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Appliance:
                 log.warning("degraded: %s", session.fallback)
         if config.blur.reidentifiable:
             log.warning("this blur leaves people recognisable (privacy.allow_reidentifiable)")
+        check_mounted(config.store)
         make_folder(config.store.folder)
         metrics = Metrics()
         hashes = {member.name: member.detector.session.sha256 for member in further}

@@ -66,6 +66,18 @@ class AuditLog:
             return False
         return os.path.samestat(there, os.fstat(self._lock))
 
+    @property
+    def continues(self) -> bool:
+        """Whether the log below the store's folder is the one to which this process wrote last."""
+        try:
+            for path in reversed(log_format.log_files(self._store)):
+                _, hashes, _ = _read_end(path)
+                if hashes:  # without, the power failed, or the disk did, before its first record
+                    return self.last[1] in hashes
+        except (OSError, StoreError):
+            return False
+        return False
+
     def open(self) -> Tail:
         """Lock the log and find its end. Raises StoreError when another process has it open, when more is
         damaged than an interrupted write can explain, or when the disk fails."""
@@ -153,7 +165,7 @@ class AuditLog:
         newest = files[-1] if files else None
         while files:
             path = files.pop()
-            records, hashes, rest = self._read_end(path)
+            records, hashes, rest = _read_end(path)
             if rest:  # stays in a file that holds records; a file without any is replaced
                 damaged = [path.name, rest]
             if records:
@@ -201,32 +213,33 @@ class AuditLog:
                 os.close(self._file)
             self._file = None
 
-    def _read_end(self, path: Path) -> tuple[list[log_format.Record], list[str], int]:
-        """The valid records at the end of a file, their hashes, and how many bytes follow them.
 
-        Raises StoreError if the last ``_WINDOW_BYTES`` of a longer file hold no valid record.
-        """
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            file.seek(max(0, size - _WINDOW_BYTES))
-            data = file.read()
-        if size > _WINDOW_BYTES:
-            data = data[data.find(b"\n") + 1 :]
-        records: list[log_format.Record] = []
-        hashes: list[str] = []
-        good = 0
-        for record, line in _records_in(data):
-            if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
-                break
-            records.append(record)
-            hashes.append(log_format.hash_line(line))
-            good += len(line) + 1
-        if not records and size > _WINDOW_BYTES:
-            raise StoreError(
-                f"audit log {path}: its end is damaged; examine it with: edge audit {self._store}; to start "
-                "afresh, move the store's folder away"
-            )
-        return records, hashes, len(data) - good
+def _read_end(path: Path) -> tuple[list[log_format.Record], list[str], int]:
+    """The valid records at the end of a file, their hashes, and how many bytes follow them.
+
+    Raises StoreError if the last ``_WINDOW_BYTES`` of a longer file hold no valid record.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _WINDOW_BYTES))
+        data = file.read()
+    if size > _WINDOW_BYTES:
+        data = data[data.find(b"\n") + 1 :]
+    records: list[log_format.Record] = []
+    hashes: list[str] = []
+    good = 0
+    for record, line in _records_in(data):
+        if records and (record["n"], record["previous"]) != (records[-1]["n"] + 1, hashes[-1]):
+            break
+        records.append(record)
+        hashes.append(log_format.hash_line(line))
+        good += len(line) + 1
+    if not records and size > _WINDOW_BYTES:
+        raise StoreError(
+            f"audit log {path}: its end is damaged; examine it with: edge audit {path.parent.parent}; to "
+            "start afresh, move the store's folder away"
+        )
+    return records, hashes, len(data) - good
 
 
 def _records_in(data: bytes) -> Iterator[tuple[log_format.Record, bytes]]:

@@ -24,9 +24,10 @@ from edge.errors import StoreError
 from edge.frames import AnonymizedFrame
 from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
-from edge.store.durable import flush_new_folder, make_folder, write_group
+from edge.store.durable import make_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
+from edge.store.place import DayFolders, Place, take_away
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.trusted_clock import Clock
@@ -76,6 +77,7 @@ class ImageStore:
         """
         audit = audit or AuditConfig()
         self.folder = config.folder
+        self._place = Place(config)
         self.usage = Usage(config.folder)
         self._format = config.format
         self._quality = config.quality
@@ -90,7 +92,7 @@ class ImageStore:
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
-        self._durable_folders: set[Path] = set()
+        self._days = DayFolders(config.folder)
         self._started = False
         self.encode_seconds = self.write_seconds = 0.0
 
@@ -110,19 +112,17 @@ class ImageStore:
         return self._clock.doubt if self._removes_by_age else ""
 
     def open(self) -> None:
-        """Lock the store and record the start, unless that has been done. Raises StoreError.
+        """Lock the store and record the start, unless that has been done. Raises StoreError, also when the
+        folder lies on another filesystem than before: its disk may have been unmounted.
 
         If the folder was renamed or removed in the meantime, it is made again, with a log of its own.
         """
         if self._log.in_place:
             return
-        if self._log.opened:
-            log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
-            self._log.close()
-            self._started = False
-            self._unstored.clear()  # their records are in the log that is gone
-            self._durable_folders.clear()
-            self.usage.start()
+        self._log.close()
+        here = self._place.check(continues=self._log.continues)
+        if self._started and not self._log.continues:
+            self._begin_anew()
         make_folder(self.folder)
         tail = self._log.open()
         try:
@@ -130,6 +130,14 @@ class ImageStore:
         except BaseException:
             self._log.close()  # nothing may be recorded before the start
             raise
+        self._place.known = here
+
+    def _begin_anew(self) -> None:
+        log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
+        self._started = False
+        self._unstored.clear()  # their records are in the log that is gone
+        self._days.forget()
+        self.usage.start()
 
     def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
@@ -216,9 +224,11 @@ class ImageStore:
         """Record images, write them and give them their names; return those that failed."""
         self._retention.make_room(sum(len(data) for *_, data in ready))
         for folder in {path.parent for _, path, _ in ready}:
-            self._make_day_folder(folder)
+            self._days.make(folder)
         self._append([self._record(*image) for image in ready])
         errors = write_group([(path, data) for _, path, data in ready])
+        if not self._log.in_place:
+            errors = take_away(path for _, path, _ in ready)
         failed: dict[Path, StoreError] = {}
         for (_, path, data), error in zip(ready, errors, strict=True):
             if error is None:
@@ -227,15 +237,6 @@ class ImageStore:
                 failed[path] = error
                 self._unstored.append(path.relative_to(self.folder).as_posix())
         return failed
-
-    def _make_day_folder(self, folder: Path) -> None:
-        """Make the folder of a day. An existing one is flushed once per process: the process that made it may
-        have failed, or been killed, before its name was durable. Raises StoreError."""
-        if folder in self._durable_folders and folder.is_dir():
-            return
-        make_folder(folder)
-        flush_new_folder(folder, self.folder)
-        self._durable_folders.add(folder)
 
     def _record(self, entry: Entry, path: Path, data: bytes) -> dict[str, Any]:
         return _image_record(entry, path.relative_to(self.folder), data, self._origin, boxes=self._boxes)
