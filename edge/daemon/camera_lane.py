@@ -50,6 +50,8 @@ class CameraLane:
     def __init__(self, source: Source, shared: Shared, stop: threading.Event, ready: threading.Event) -> None:
         """``stop`` ends the capture thread; ``ready`` is set whenever a frame has arrived."""
         self.capture = Capture(source, stop, ready, shared.metrics.dropped)
+        self.ledger = source.ledger
+        self._resume = source.config.resume
         self.last_detection = float("-inf")
         self.seconds_per_frame = 0.0
         self._shared = shared
@@ -61,6 +63,14 @@ class CameraLane:
         self.gate = Gate(shared.detector, self.search, sweep_seconds)
         self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
+        self.begun = False
+
+    def begin(self) -> None:
+        """Start the capture thread; a file goes on where the last run left it. Raises StoreError."""
+        if self.ledger is not None:
+            self._shared.ledgers.load(self.capture.camera, resume=self._resume)
+        self.begun = True
+        self.capture.start()
 
     @property
     def live(self) -> bool:
@@ -104,8 +114,9 @@ class CameraLane:
 
     def unplanned(self, frame: RawFrame) -> None:
         """Hold a frame for which no plan could be made, to cover it whole where the configuration says so."""
-        if self._shared.config.privacy.on_failure == "cover":
+        if self._shared.covers_failed(frame):
             self._hold_frame(frame, None)
+        self.give_back()
 
     def detect(self, frame: RawFrame, plan: Plan) -> Run:
         """Look at the views of a plan. A failure is counted. May run in any thread at ``LoadLevel.FULL``."""
@@ -139,11 +150,12 @@ class CameraLane:
         """Hold a frame whose views were looked at, and finish the frames that are due."""
         begin = time.monotonic()
         found = self._everything(frame, plan, level, run)
-        if found is not None or self._shared.config.privacy.on_failure == "cover":
+        if found is not None or self._shared.covers_failed(frame):
             self._finisher.planned(frame, plan)
             self._hold_frame(frame, found)
         else:
             self._finisher.dropped(plan)
+            self.give_back()
         self.last_detection = time.monotonic()
         self.seconds_per_frame = run.seconds + self.last_detection - begin
 
@@ -185,8 +197,33 @@ class CameraLane:
             return
         self._finisher.finish(due)
 
+    def give_back(self) -> bool:
+        """Whether all that is on its way is to be read again, because an earlier frame is; then no frame
+        waits in slot or hold any more."""
+        if self.ledger is None or not self.ledger.returning:
+            return False
+        frame = self.take()
+        if frame is not None:
+            self.drop(frame, Reason.RETRIED)
+        self.drop_waiting(Reason.RETRIED)
+        return True
+
+    @property
+    def at_end(self) -> bool:
+        """Whether a file was read to its end and waits for what is on its way."""
+        return self.ledger is not None and self.ledger.at_end
+
+    def finish_at_stop(self) -> None:
+        """Finish what waits in hold, unless the next run reads it again, together with what follows."""
+        if self.ledger is None:
+            self.finish_waiting()
+        else:
+            self.drop_waiting(Reason.RETRIED)
+
     def finish_waiting(self) -> None:
         """Finish all frames that wait in hold: no more will come."""
+        if self.ledger is not None:
+            self.ledger.flushed()
         self._finisher.finish(self._hold.flush())
 
     def drop_waiting(self, reason: Reason) -> None:

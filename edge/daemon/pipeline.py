@@ -16,13 +16,14 @@ from functools import partial
 from edge.config import Config
 from edge.daemon.camera_lane import CameraLane, Run
 from edge.daemon.detector_threads import DetectorThreads
+from edge.daemon.ledgers import ledgers_of
 from edge.daemon.load import LoadControl, LoadLevel
 from edge.daemon.shared import Shared
 from edge.daemon.temperature import hottest
 from edge.daemon.writer import Writer
 from edge.detection import known_face
 from edge.detection.joint import AnyDetector, further_of, labels_of
-from edge.errors import KnownFaceError
+from edge.errors import KnownFaceError, StoreError
 from edge.frames import RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
@@ -67,23 +68,26 @@ class Pipeline:
         self.metrics = metrics
         self.last_tick = self.last_known_face = time.monotonic()
         self.known_face_error = ""
-        self.writer = Writer(store, metrics)
+        self.ledgers = ledgers_of(sources, store.folder)
+        self.writer = Writer(store, metrics, self.ledgers)
         self.load = LoadControl(config.load, config.store.interval_seconds)
         self.celsius = hottest()
         self._next_known_face = self.last_known_face + config.privacy.known_face_interval_seconds
         self._next_celsius = self.last_known_face + TEMPERATURE_SECONDS
+        self._last_refusal = ""
         self._stop = stop
         self._ready = threading.Event()
         self._threads: DetectorThreads[Run] = DetectorThreads(runs_at_once, self._ready.set)
-        shared = Shared(config, detector, metrics, self.writer, self.load)
+        shared = Shared(config, detector, metrics, self.writer, self.load, self.ledgers)
         self.lanes = {source.camera: CameraLane(source, shared, stop, self._ready) for source in sources}
         _prepare(metrics, detector, list(self.lanes))
 
     def start(self) -> None:
-        """Start the store and the cameras."""
+        """Start the store and the cameras. Files begin once the store is open, which has their positions."""
         self.writer.start()
         for lane in self.lanes.values():
-            lane.capture.start()
+            if lane.ledger is None:
+                lane.begin()
 
     def tick(self, wait_seconds: float = 0.5) -> bool:
         """Detect on the newest frame of each camera, if any; wait at most ``wait_seconds`` for one.
@@ -92,7 +96,7 @@ class Pipeline:
         camera can deliver any more and every frame has been dealt with.
         """
         more = bool(self._threads) or any(
-            lane.capture.alive or self._must_wait(lane) for lane in self.lanes.values()
+            lane.capture.alive or not lane.begun or self._must_wait(lane) for lane in self.lanes.values()
         )
         self._ready.wait(wait_seconds if more and not self._threads.oldest_is_done else 0)
         self._ready.clear()
@@ -101,15 +105,22 @@ class Pipeline:
         busy = False
         for lane in self.lanes.values():
             lane.capture.supervise()
+            if lane.give_back():
+                continue
             lane.capture.slot.held = self._must_wait(lane)
             if lane.capture.slot.held:
                 busy = True  # its frame is taken by a later tick
                 continue
+            if not lane.begun:
+                self._begin(lane)
+            at_end = lane.at_end  # before a frame is taken: the last one comes before the end
             self._threads.make_room()  # before a frame is taken: a newer one may have arrived by then
             frame = lane.take()
             if frame is not None:
                 busy = True
                 self._process(lane, frame)
+            elif at_end:
+                self._flush(lane)
         # After new runs have begun, because finishing one may take as long as a run itself.
         if self._threads.oldest_is_done:
             self._threads.finish_oldest()
@@ -131,6 +142,21 @@ class Pipeline:
             finish = partial(lane.after_detection, frame, plan, level)
             self._threads.begin(partial(lane.detect, frame, plan), finish, alone=level != LoadLevel.FULL)
 
+    def _begin(self, lane: CameraLane) -> None:
+        try:
+            lane.begin()
+        except StoreError as error:
+            if str(error) != self._last_refusal:
+                log.error("camera %s: waits for its position: %s", lane.capture.camera, error)
+            self._last_refusal = str(error)
+
+    def _flush(self, lane: CameraLane) -> None:
+        """Finish what waits of a file that was read to its end, and let that count at once: the file ends
+        when all of it is stored for good."""
+        self._threads.finish_all()
+        lane.finish_waiting()
+        self._check_known_face(now=True)
+
     @property
     def _blocked(self) -> Reason | None:
         """Why no frame at all is detected on; None when nothing stands in the way."""
@@ -141,8 +167,12 @@ class Pipeline:
         return None
 
     def _must_wait(self, lane: CameraLane) -> bool:
-        """Whether a file or folder waits, so that none of its frames is lost while detection is blocked."""
-        return self._blocked is not None and not lane.live
+        """Whether a file or folder waits, so that none of its frames is lost while detection is blocked, or
+        the store does not work."""
+        if lane.live:
+            return False
+        store_waits = lane.ledger is not None and (not self.writer.opened or bool(self.writer.error))
+        return store_waits or self._blocked is not None
 
     def stop(self) -> None:
         """Stop the cameras, finish the frames that wait in hold, and drain the store.
@@ -160,16 +190,17 @@ class Pipeline:
             if frame is not None:
                 self._process(lane, frame)
         self._threads.close()
-        self._check_known_face(last=True)
+        self._check_known_face(now=True)
         for lane in self.lanes.values():
-            lane.finish_waiting()
+            lane.finish_at_stop()
         self.writer.drain()
         self.last_tick = time.monotonic()
 
-    def _check_known_face(self, *, last: bool = False) -> None:
-        """Detect the known face when it is time, and at ``last``, with the session and code that camera
-        frames go through. When it is not found, the images stored since the last success are removed."""
-        if time.monotonic() < self._next_known_face and not last:
+    def _check_known_face(self, *, now: bool = False) -> None:
+        """Detect the known face when it is time, and ``now``, with the session and code that camera frames go
+        through. When it is not found, the images stored since the last success are removed."""
+        due = time.monotonic() >= self._next_known_face or self.ledgers.in_doubt
+        if not due and not now:
             return
         self._threads.finish_all()
         try:
@@ -178,6 +209,7 @@ class Pipeline:
         except Exception as error:
             self._known_face_lost(error)
             return
+        self.ledgers.judge(detector_works=True)
         self.writer.vouch()
         if self.known_face_error:
             log.info("the detector finds the known face again")
@@ -193,6 +225,7 @@ class Pipeline:
                 error,
             )
         self.known_face_error = str(error) if isinstance(error, KnownFaceError) else f"known face: {error!r}"
+        self.ledgers.judge(detector_works=False)
         # Waiting frames and provisional images were detected on after the detector was last known to work.
         for lane in self.lanes.values():
             lane.drop_waiting(Reason.KNOWN_FACE)

@@ -11,6 +11,7 @@ from types import FrameType
 
 from edge.config import Config
 from edge.daemon.appliance import Appliance
+from edge.daemon.ledgers import Ledgers
 from edge.errors import ConfigError
 from edge.masking import label
 from edge.notify import notify
@@ -56,7 +57,8 @@ def run_daemon(config: Config) -> bool:
         notify("STOPPING=1", "STATUS=storing waiting frames")
         if stopping.is_set():
             log.info("stopping; waiting frames are stored first")
-    good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
+    ledgers = appliance.pipeline.ledgers
+    good = _report(appliance.status(), ledgers, stopped_by_signal=stopping.is_set())
     _report_parts(appliance.pipeline.metrics)
     good = good and not appliance.pipeline.known_face_error  # the last images were removed or never made
     if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
@@ -72,9 +74,13 @@ def _needs_restart(appliance: Appliance) -> bool:
     return bool(captures) and all(capture.needs_restart for capture in captures)
 
 
-def _report(status: Status, *, stopped_by_signal: bool) -> bool:
+def _report(status: Status, ledgers: Ledgers, *, stopped_by_signal: bool) -> bool:
     """Log what each camera did; return whether all went well."""
+    complete = True
     for camera in status.cameras:
+        if lost := {reason.value: count for reason, count in ledgers.lost(camera.name).items()}:
+            complete = False
+            log.error("camera %s: these frames of its source are missing for good: %s", camera.name, lost)
         log.info(
             "camera %s: captured %d, written %d, dropped %s, state %s%s",
             camera.name,
@@ -84,9 +90,9 @@ def _report(status: Status, *, stopped_by_signal: bool) -> bool:
             camera.state,
             f", {camera.revoked} of those written removed again" if camera.revoked else "",
         )
-    # A live camera goes on, but the images of a file that were removed are missing for good.
-    failed = any(camera.state == "down" or camera.revoked for camera in status.cameras)
-    return not (failed and not stopped_by_signal) and not status.store_error
+    # A live camera goes on, and a file is read again; a video that plays again and again is over.
+    failed = any(c.state == "down" or (c.revoked and c.name not in ledgers) for c in status.cameras)
+    return complete and not (failed and not stopped_by_signal) and not status.store_error
 
 
 def _report_parts(metrics: Metrics) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
-from edge.errors import StoreError
+from edge.daemon.ledgers import Ledgers
+from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
@@ -25,6 +26,8 @@ QUEUE_LENGTH = 8
 """Anonymized frames that may wait for the disk. A full queue blocks the tick, so that cameras drop frames."""
 KEEP_SECONDS = 60.0
 """How often to remove what is too old, whether new images arrive or not."""
+RETRY_SECONDS = 2.0
+"""How often to try the store while it does not work and files wait for it."""
 COUNTS_SECONDS = 3600.0
 """How often to record the counters, so that the record of a day without images shows why."""
 
@@ -45,11 +48,14 @@ class Writer:
     again whenever either is called.
 
     ``error`` says why the last operation of the store failed, ``error_since`` (UTC) since when there has been
-    an error; it is empty when all is well, and the next image is tried in any case. ``last_images`` has the
-    file of each camera's last stored image.
+    an error; it is empty when all is well, and the next image is tried in any case. ``opened`` says whether
+    the store was ever opened, and so locked. ``last_images`` has the file of each camera's last stored image.
     """
 
-    def __init__(self, store: ImageStore, metrics: Metrics) -> None:
+    def __init__(self, store: ImageStore, metrics: Metrics, ledgers: Ledgers | None = None) -> None:
+        """``ledgers`` hear what has become of each image, and are saved after the images."""
+        self.opened = False
+        self._ledgers = ledgers or Ledgers(store.folder, {})
         self.error = ""
         self.error_since: datetime | None = None
         self.last_images: dict[str, Path] = {}
@@ -57,6 +63,7 @@ class Writer:
         self._metrics = metrics
         self._jobs: queue.Queue[Entry | _Order] = queue.Queue(QUEUE_LENGTH)
         self._provisional: list[Path] = []
+        self._unsettled: list[AnonymizedFrame] = []  # of the provisional images
         self._revoked: list[Path] = []  # that could not be removed yet
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
@@ -95,8 +102,8 @@ class Writer:
         self.usage.stop()
 
     def _run(self) -> None:
-        self._attempt(self._store.open)
-        last_keep = last_counts = time.monotonic()
+        self._attempt(self._open)
+        last_keep = last_counts = last_try = time.monotonic()
         order: _Order | None = None
         while order is not _Order.END:
             entries, order = self._next_group()
@@ -105,6 +112,9 @@ class Writer:
             if order is not None:
                 self._obey(order)
             now = time.monotonic()
+            if self._retries and now - last_try >= RETRY_SECONDS:
+                last_try = now
+                self._attempt(self._try_out)
             if now - last_keep >= KEEP_SECONDS:
                 last_keep = now
                 self._attempt(self._store.keep)
@@ -118,7 +128,7 @@ class Writer:
         """The images that wait in the queue, and the order that follows them, if any. Waits for the first."""
         entries: list[Entry] = []
         try:
-            job = self._jobs.get(timeout=KEEP_SECONDS)
+            job = self._jobs.get(timeout=RETRY_SECONDS if self._retries else KEEP_SECONDS)
             while isinstance(job, Entry):
                 entries.append(job)
                 if len(entries) == QUEUE_LENGTH:
@@ -128,7 +138,37 @@ class Writer:
             return entries, None
         return entries, job
 
+    @property
+    def _retries(self) -> bool:
+        """Whether files wait for the store to work again, so that no image tries it out."""
+        return bool(self.error and self._ledgers)
+
+    def _open(self) -> None:
+        self._store.open()
+        self.opened = True
+
+    def _try_out(self) -> None:
+        self._store.try_out()
+        self.opened = True
+        self._clear_error()
+
+    def _save_positions(self) -> None:
+        self._store.open()
+        self._ledgers.save()
+
+    def _settle(self, order: _Order) -> None:
+        """Tell the ledgers what has become of the provisional images."""
+        for frame in self._unsettled:
+            if order is _Order.REVOKE:
+                self._ledgers.give_back(frame, Reason.KNOWN_FACE)
+            else:
+                self._ledgers.stored(frame)
+        self._unsettled = []
+        if self._ledgers:
+            self._attempt(self._save_positions)
+
     def _obey(self, order: _Order) -> None:
+        self._settle(order)
         if order is _Order.REVOKE:
             self._revoked += self._provisional
             for path in self._provisional:
@@ -173,7 +213,7 @@ class Writer:
             return
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, StoreError):
-                self._drop([entry], str(result))
+                self._drop([entry], str(result), final=isinstance(result, UnstorableError))
             else:
                 self._note_stored(entry, result)
 
@@ -212,6 +252,7 @@ class Writer:
         self._clear_error()
         frame = entry.frame
         self._provisional.append(path)
+        self._unsettled.append(frame)
         self.last_images[frame.camera] = path
         self._metrics.observe("encode", self._store.encode_seconds)
         self._metrics.observe("write", self._store.write_seconds)
@@ -219,10 +260,11 @@ class Writer:
             frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns, frame.labels
         )
 
-    def _drop(self, entries: list[Entry], text: str) -> None:
+    def _drop(self, entries: list[Entry], text: str, *, final: bool = False) -> None:
         self._report_error(text)
         for entry in entries:
-            self._metrics.dropped(entry.frame.camera, Reason.STORE_ERROR)
+            reason = self._ledgers.drop(entry.frame, Reason.STORE_ERROR, final=final)
+            self._metrics.dropped(entry.frame.camera, reason)
 
     def _clear_error(self) -> None:
         if self._revoked:  # the error is about these, although storing works

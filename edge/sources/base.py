@@ -17,6 +17,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
 from edge.masking import label
+from edge.sources.ledger import Ledger
 from edge.sources.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
@@ -53,11 +54,19 @@ class Source(ABC):
         self.undecodable = 0
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
+        self.ledger: Ledger | None = None
+        """Of a file or folder: what has become of its frames. None until ``keep_ledger``."""
         self.abandoned = False
         """Set on a source that hangs: if it ever wakes up, it ends."""
         self._problem = ""
         self._stop = stop
         self._number = 0
+
+    def keep_ledger(self) -> Ledger | None:
+        """From now on, tell a ledger of each frame, and read those again that it gives back. Somebody must
+        settle them: the source does not end before. None for a source whose frames do not come again, or
+        come again anyway."""
+        return None
 
     @property
     def waits(self) -> bool:

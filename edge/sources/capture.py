@@ -128,7 +128,8 @@ class Capture:
         reader = self._reader
         if reader.source.abandoned:
             return True  # this was logged when it was abandoned
-        reader.thread.join(seconds)
+        if reader.thread.ident is not None:  # it was started
+            reader.thread.join(seconds)
         with self._lock:
             reader.source.abandoned = reader.thread.is_alive()
             if reader.source.abandoned:

@@ -192,6 +192,24 @@ def _temporary_name() -> str:
     return f".{secrets.token_hex(8)}.part"
 
 
+def try_folder(folder: Path) -> None:
+    """Write a little into a folder, flush it, and leave nothing. Raises StoreError."""
+    try:
+        where = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            handle, temporary = _open(where)
+            try:
+                os.write(handle, bytes(4096))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+                _remove_temporary(temporary, "", where)
+        finally:
+            os.close(where)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
+
+
 def reserve(handle: int, size: int) -> None:
     """Reserve ``size`` bytes for a file without changing its length, so that it can grow on a full disk.
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import edge
 from edge.config import AuditConfig, StoreConfig
-from edge.errors import StoreError
+from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
-from edge.store.durable import make_folder, write_group
+from edge.store.durable import make_folder, try_folder, write_group
 from edge.store.encode import ENDINGS, encode
 from edge.store.encryption import SUFFIX, encrypt, recipient_of
 from edge.store.place import DayFolders, Place, take_away
@@ -172,10 +172,12 @@ class ImageStore:
                 data = self._encode(entry.frame)
                 path = _free_path(self.folder, entry.frame, self._ending, numbers)
             except StoreError as error:
-                results.append(error)
+                results.append(UnstorableError(str(error)))
+            except (OSError, MemoryError) as error:
+                results.append(StoreError(f"{type(error).__name__}: {error}"))
             # No error of one image, whatever it is, may prevent the others from being stored.
             except Exception as error:
-                results.append(StoreError(f"{type(error).__name__}: {error}"))
+                results.append(UnstorableError(f"{type(error).__name__}: {error}"))
             else:
                 ready.append((entry, path, data))
                 results.append(path)
@@ -211,6 +213,12 @@ class ImageStore:
         Raises StoreError."""
         self.open()
         self._append([{"event": event, "cameras": counts}])
+
+    def try_out(self) -> None:
+        """Find out whether images can be stored, without storing one. Raises StoreError."""
+        self.open()
+        self._retention.make_room(MEGABYTE)
+        try_folder(self.folder)
 
     def close(self) -> None:
         """Unlock the store."""
