@@ -194,7 +194,9 @@ class Capture:
                 if type(frame) is not RawFrame:
                     raise SourceError(f"{reader.source.label}: delivered a {type(frame).__name__}")
                 if self._accept(reader, frame) and self.slot.put(frame) is not None:
-                    self._count(self.camera, Reason.OVERTAKEN)
+                    # A frame of a file is only replaced when all stops, and the next run reads it again.
+                    again = reader.source.ledger is not None
+                    self._count(self.camera, Reason.RETRIED if again else Reason.OVERTAKEN)
                 reader.inside = time.monotonic()
         finally:
             reader.inside = time.monotonic()
