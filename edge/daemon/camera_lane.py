@@ -17,6 +17,7 @@ import numpy as np
 
 from edge.daemon.finisher import Finisher
 from edge.daemon.load import LoadLevel
+from edge.daemon.reading import Reading
 from edge.daemon.shared import Shared
 from edge.detection import visibility
 from edge.detection.detector import Detections
@@ -50,8 +51,7 @@ class CameraLane:
     def __init__(self, source: Source, shared: Shared, stop: threading.Event, ready: threading.Event) -> None:
         """``stop`` ends the capture thread; ``ready`` is set whenever a frame has arrived."""
         self.capture = Capture(source, stop, ready, shared.metrics.dropped)
-        self.ledger = source.ledger
-        self._resume = source.config.resume
+        self.reading = Reading(self.capture, source.ledger, shared)
         self.last_detection = float("-inf")
         self.seconds_per_frame = 0.0
         self._shared = shared
@@ -63,14 +63,6 @@ class CameraLane:
         self.gate = Gate(shared.detector, self.search, sweep_seconds)
         self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
-        self.begun = False
-
-    def begin(self) -> None:
-        """Start the capture thread; a file goes on where the last run left it. Raises StoreError."""
-        if self.ledger is not None:
-            self._shared.ledgers.load(self.capture.camera, resume=self._resume)
-        self.begun = True
-        self.capture.start()
 
     @property
     def live(self) -> bool:
@@ -200,7 +192,7 @@ class CameraLane:
     def give_back(self) -> bool:
         """Whether all that is on its way is to be read again, because an earlier frame is; then no frame
         waits in slot or hold any more."""
-        if self.ledger is None or not self.ledger.returning:
+        if not self.reading.returning:
             return False
         frame = self.take()
         if frame is not None:
@@ -208,22 +200,15 @@ class CameraLane:
         self.drop_waiting(Reason.RETRIED)
         return True
 
-    @property
-    def at_end(self) -> bool:
-        """Whether a file was read to its end and waits for what is on its way."""
-        return self.ledger is not None and self.ledger.at_end
-
     def finish_at_stop(self) -> None:
         """Finish what waits in hold, unless the next run reads it again, together with what follows."""
-        if self.ledger is None:
+        if self.capture.source.ledger is None:
             self.finish_waiting()
         else:
             self.drop_waiting(Reason.RETRIED)
 
     def finish_waiting(self) -> None:
         """Finish all frames that wait in hold: no more will come."""
-        if self.ledger is not None:
-            self.ledger.flushed()
         self._finisher.finish(self._hold.flush())
 
     def drop_waiting(self, reason: Reason) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from edge.config import Config
@@ -23,7 +23,7 @@ from edge.daemon.temperature import hottest
 from edge.daemon.writer import Writer
 from edge.detection import known_face
 from edge.detection.joint import AnyDetector, further_of, labels_of
-from edge.errors import KnownFaceError, StoreError
+from edge.errors import KnownFaceError
 from edge.frames import RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
@@ -74,7 +74,6 @@ class Pipeline:
         self.celsius = hottest()
         self._next_known_face = self.last_known_face + config.privacy.known_face_interval_seconds
         self._next_celsius = self.last_known_face + TEMPERATURE_SECONDS
-        self._last_refusal = ""
         self._stop = stop
         self._ready = threading.Event()
         self._threads: DetectorThreads[Run] = DetectorThreads(runs_at_once, self._ready.set)
@@ -86,8 +85,7 @@ class Pipeline:
         """Start the store and the cameras. Files begin once the store is open, which has their positions."""
         self.writer.start()
         for lane in self.lanes.values():
-            if lane.ledger is None:
-                lane.begin()
+            lane.reading.start()
 
     def tick(self, wait_seconds: float = 0.5) -> bool:
         """Detect on the newest frame of each camera, if any; wait at most ``wait_seconds`` for one.
@@ -96,7 +94,7 @@ class Pipeline:
         camera can deliver any more and every frame has been dealt with.
         """
         more = bool(self._threads) or any(
-            lane.capture.alive or not lane.begun or self._must_wait(lane) for lane in self.lanes.values()
+            not lane.reading.ends or lane.reading.must_wait(self._blocked) for lane in self.lanes.values()
         )
         self._ready.wait(wait_seconds if more and not self._threads.oldest_is_done else 0)
         self._ready.clear()
@@ -105,15 +103,10 @@ class Pipeline:
         busy = False
         for lane in self.lanes.values():
             lane.capture.supervise()
-            if lane.give_back():
-                continue
-            lane.capture.slot.held = self._must_wait(lane)
-            if lane.capture.slot.held:
+            if lane.give_back() or not lane.reading.ready(self._blocked):
                 busy = True  # its frame is taken by a later tick
                 continue
-            if not lane.begun:
-                self._begin(lane)
-            at_end = lane.at_end  # before a frame is taken: the last one comes before the end
+            at_end = lane.reading.at_end  # before a frame is taken: the last one comes before the end
             self._threads.make_room()  # before a frame is taken: a newer one may have arrived by then
             frame = lane.take()
             if frame is not None:
@@ -142,19 +135,11 @@ class Pipeline:
             finish = partial(lane.after_detection, frame, plan, level)
             self._threads.begin(partial(lane.detect, frame, plan), finish, alone=level != LoadLevel.FULL)
 
-    def _begin(self, lane: CameraLane) -> None:
-        try:
-            lane.begin()
-        except StoreError as error:
-            if str(error) != self._last_refusal:
-                log.error("camera %s: waits for its position: %s", lane.capture.camera, error)
-            self._last_refusal = str(error)
-
     def _flush(self, lane: CameraLane) -> None:
-        """Finish what waits of a file that was read to its end, and let that count at once: the file ends
-        when all of it is stored for good."""
+        """Finish what waits of a file, whose end comes when all of it is stored for good: so do that now."""
         self._threads.finish_all()
         lane.finish_waiting()
+        lane.reading.flushed()
         self._check_known_face(now=True)
 
     @property
@@ -166,14 +151,6 @@ class Pipeline:
             return Reason.LOAD
         return None
 
-    def _must_wait(self, lane: CameraLane) -> bool:
-        """Whether a file or folder waits, so that none of its frames is lost while detection is blocked, or
-        the store does not work."""
-        if lane.live:
-            return False
-        store_waits = lane.ledger is not None and (not self.writer.opened or bool(self.writer.error))
-        return store_waits or self._blocked is not None
-
     def stop(self) -> None:
         """Stop the cameras, finish the frames that wait in hold, and drain the store.
 
@@ -183,7 +160,7 @@ class Pipeline:
         self._stop.set()
         deadline = time.monotonic() + STOP_SECONDS
         for lane in self.lanes.values():
-            if not lane.capture.join(max(0.0, deadline - time.monotonic())):
+            if lane.reading.begun and not lane.capture.join(max(0.0, deadline - time.monotonic())):
                 log.warning("camera %s: its source hangs and is abandoned", lane.capture.camera)
         for lane in self.lanes.values():
             frame = lane.take()
@@ -246,17 +223,12 @@ class Pipeline:
         log.warning("load: %s%s", level.text, f" ({self.load.cause})" if self.load.cause else "")
         for lane in self.lanes.values():
             lane.forget_motion()
-            if level == LoadLevel.STOPPED and not self._must_wait(lane):
+            if level == LoadLevel.STOPPED and not lane.reading.must_wait(self._blocked):
                 lane.drop_waiting(Reason.LOAD)
 
     def _round_seconds(self, now: float) -> float:
         """How long one frame of each live camera takes, runs that overlap taken into account."""
-        seconds = sum(
-            lane.seconds_per_frame
-            for lane in self.lanes.values()
-            if lane.live and now - lane.last_detection < RECENT_SECONDS
-        )
-        return seconds / self._threads.runs_at_once
+        return _seconds_of(self.lanes.values(), now) / self._threads.runs_at_once
 
     def _pause_seconds(self, now: float) -> float:
         """How long a camera rests after a detection, so that the box is busy no longer than its load level
@@ -266,12 +238,16 @@ class Pipeline:
     @property
     def troubles(self) -> list[str]:
         """Why nothing is stored, whatever the cameras do; empty when all is well."""
-        troubles = [self.known_face_error] if self.known_face_error else []
-        if self.writer.error:
-            troubles.append(f"store: {self.writer.error}")
-        if self.load.level == LoadLevel.STOPPED:
-            troubles.append(f"{LoadLevel.STOPPED.text} ({self.load.cause})")
-        return troubles
+        store = f"store: {self.writer.error}" if self.writer.error else ""
+        stopped = self.load.level == LoadLevel.STOPPED
+        load = f"{LoadLevel.STOPPED.text} ({self.load.cause})" if stopped else ""
+        return [trouble for trouble in (self.known_face_error, store, load) if trouble]
+
+
+def _seconds_of(lanes: Iterable[CameraLane], now: float) -> float:
+    """How long one frame of each live camera takes that delivers any."""
+    recent = (lane for lane in lanes if lane.live and now - lane.last_detection < RECENT_SECONDS)
+    return sum(lane.seconds_per_frame for lane in recent)
 
 
 def _prepare(metrics: Metrics, detector: AnyDetector, cameras: Sequence[str]) -> None:

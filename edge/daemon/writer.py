@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from edge.daemon.ledgers import Ledgers
@@ -106,7 +107,7 @@ class Writer:
         last_keep = last_counts = last_try = time.monotonic()
         order: _Order | None = None
         while order is not _Order.END:
-            entries, order = self._next_group()
+            entries, order = _next_group(self._jobs, RETRY_SECONDS if self._retries else KEEP_SECONDS)
             if entries:
                 self._write(entries)
             if order is not None:
@@ -120,23 +121,9 @@ class Writer:
                 self._attempt(self._store.keep)
             if now - last_counts >= COUNTS_SECONDS:
                 last_counts = now
-                self._attempt(lambda: self._store.record("counts", self._counts()))
-        self._attempt(lambda: self._store.record("stop", self._counts()))
+                self._attempt(lambda: self._store.record("counts", _counts(self._metrics)))
+        self._attempt(lambda: self._store.record("stop", _counts(self._metrics)))
         self._store.close()
-
-    def _next_group(self) -> tuple[list[Entry], _Order | None]:
-        """The images that wait in the queue, and the order that follows them, if any. Waits for the first."""
-        entries: list[Entry] = []
-        try:
-            job = self._jobs.get(timeout=RETRY_SECONDS if self._retries else KEEP_SECONDS)
-            while isinstance(job, Entry):
-                entries.append(job)
-                if len(entries) == QUEUE_LENGTH:
-                    return entries, None
-                job = self._jobs.get_nowait()
-        except queue.Empty:
-            return entries, None
-        return entries, job
 
     @property
     def _retries(self) -> bool:
@@ -152,10 +139,6 @@ class Writer:
         self.opened = True
         self._clear_error()
 
-    def _save_positions(self) -> None:
-        self._store.open()
-        self._ledgers.save()
-
     def _settle(self, order: _Order) -> None:
         """Tell the ledgers what has become of the provisional images."""
         for frame in self._unsettled:
@@ -164,8 +147,7 @@ class Writer:
             else:
                 self._ledgers.stored(frame)
         self._unsettled = []
-        if self._ledgers:
-            self._attempt(self._save_positions)
+        self._attempt(partial(self._ledgers.keep, self._store))
 
     def _obey(self, order: _Order) -> None:
         self._settle(order)
@@ -201,7 +183,7 @@ class Writer:
         return path.relative_to(self._store.folder).parts[0]
 
     def _write(self, entries: list[Entry]) -> None:
-        counted = [self._with_counts(entry) for entry in entries]
+        counted = [_with_counts(entry, self._metrics) for entry in entries]
         try:
             results = self._store.write(counted)
         except StoreError as error:
@@ -216,27 +198,6 @@ class Writer:
                 self._drop([entry], str(result), final=isinstance(result, UnstorableError))
             else:
                 self._note_stored(entry, result)
-
-    def _with_counts(self, entry: Entry) -> Entry:
-        camera = entry.frame.camera
-        by_reason = self._metrics.by_reason
-        return replace(
-            entry,
-            dropped=by_reason("frames_dropped", camera),
-            covered_whole=by_reason("frames_covered_whole", camera),
-        )
-
-    def _counts(self) -> dict[str, dict[str, object]]:
-        by_reason = self._metrics.by_reason
-        return {
-            camera: {
-                "captured": self._metrics.count("frames_captured", camera),
-                "written": self._metrics.count("images_written", camera),
-                "dropped": by_reason("frames_dropped", camera),
-                "covered_whole": by_reason("frames_covered_whole", camera),
-            }
-            for camera in self._metrics.cameras
-        }
 
     def _attempt(self, work: Callable[[], None]) -> None:
         """Do something else than storing images; a failure is reported in the same way."""
@@ -278,3 +239,40 @@ class Writer:
             log.error("store: %s", text)
             self.error_since = datetime.now(timezone.utc)
         self.error = text
+
+
+def _with_counts(entry: Entry, metrics: Metrics) -> Entry:
+    camera, by_reason = entry.frame.camera, metrics.by_reason
+    return replace(
+        entry,
+        dropped=by_reason("frames_dropped", camera),
+        covered_whole=by_reason("frames_covered_whole", camera),
+    )
+
+
+def _counts(metrics: Metrics) -> dict[str, dict[str, object]]:
+    return {
+        camera: {
+            "captured": metrics.count("frames_captured", camera),
+            "written": metrics.count("images_written", camera),
+            "dropped": metrics.by_reason("frames_dropped", camera),
+            "covered_whole": metrics.by_reason("frames_covered_whole", camera),
+        }
+        for camera in metrics.cameras
+    }
+
+
+def _next_group(jobs: queue.Queue[Entry | _Order], seconds: float) -> tuple[list[Entry], _Order | None]:
+    """The images that wait in the queue, and the order that follows them, if any. Waits for
+    the first, at most ``seconds``."""
+    entries: list[Entry] = []
+    try:
+        job = jobs.get(timeout=seconds)
+        while isinstance(job, Entry):
+            entries.append(job)
+            if len(entries) == QUEUE_LENGTH:
+                return entries, None
+            job = jobs.get_nowait()
+    except queue.Empty:
+        return entries, None
+    return entries, job

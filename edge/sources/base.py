@@ -17,6 +17,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
 from edge.masking import label
+from edge.reasons import Reason
 from edge.sources.ledger import Ledger
 from edge.sources.stream_clock import StreamClock
 
@@ -72,6 +73,12 @@ class Source(ABC):
     def waits(self) -> bool:
         """Whether no frame may be skipped (True), or the newest one wins (False)."""
         return False
+
+    @property
+    def replaced(self) -> Reason:
+        """The reason under which a frame is counted that was replaced by a newer one. One of a file is
+        replaced only when all stops, and the next run reads it again."""
+        return Reason.OVERTAKEN if self.ledger is None else Reason.RETRIED
 
     @property
     def reopens(self) -> bool:

@@ -128,8 +128,7 @@ class Capture:
         reader = self._reader
         if reader.source.abandoned:
             return True  # this was logged when it was abandoned
-        if reader.thread.ident is not None:  # it was started
-            reader.thread.join(seconds)
+        reader.thread.join(seconds)
         with self._lock:
             reader.source.abandoned = reader.thread.is_alive()
             if reader.source.abandoned:
@@ -194,9 +193,7 @@ class Capture:
                 if type(frame) is not RawFrame:
                     raise SourceError(f"{reader.source.label}: delivered a {type(frame).__name__}")
                 if self._accept(reader, frame) and self.slot.put(frame) is not None:
-                    # A frame of a file is only replaced when all stops, and the next run reads it again.
-                    again = reader.source.ledger is not None
-                    self._count(self.camera, Reason.RETRIED if again else Reason.OVERTAKEN)
+                    self._count(self.camera, reader.source.replaced)
                 reader.inside = time.monotonic()
         finally:
             reader.inside = time.monotonic()

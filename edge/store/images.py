@@ -112,17 +112,17 @@ class ImageStore:
         return self._clock.doubt if self._removes_by_age else ""
 
     def open(self) -> None:
-        """Lock the store and record the start, unless that has been done. Raises StoreError, also when the
-        folder lies on another filesystem than before: its disk may have been unmounted.
-
-        If the folder was renamed or removed in the meantime, it is made again, with a log of its own.
-        """
+        """Lock the store and record the start, unless that was done. A folder that was renamed or removed is
+        made again, with a log of its own. Raises StoreError, also on another filesystem than before."""
         if self._log.in_place:
             return
         self._log.close()
         here = self._place.check(continues=self._log.continues)
         if self._started and not self._log.continues:
-            self._begin_anew()
+            log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
+            self._started, self._unstored = False, []  # their records are in the log that is gone
+            self._days.forget()
+            self.usage.start()
         make_folder(self.folder)
         tail = self._log.open()
         try:
@@ -131,13 +131,6 @@ class ImageStore:
             self._log.close()  # nothing may be recorded before the start
             raise
         self._place.known = here
-
-    def _begin_anew(self) -> None:
-        log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
-        self._started = False
-        self._unstored.clear()  # their records are in the log that is gone
-        self._days.forget()
-        self.usage.start()
 
     def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
@@ -215,7 +208,7 @@ class ImageStore:
         self._append([{"event": event, "cameras": counts}])
 
     def try_out(self) -> None:
-        """Find out whether images can be stored, without storing one. Raises StoreError."""
+        """Find out whether images can be stored. Raises StoreError."""
         self.open()
         self._retention.make_room(MEGABYTE)
         try_folder(self.folder)

@@ -45,7 +45,7 @@ def read(store: Path, camera: str) -> list[str]:
     return text.split("\n")[:-1]  # a last line without an end was cut short
 
 
-def save(store: Path, camera: str, lines: Sequence[str], *, whole: bool) -> bool:
+def keep(store: Path, camera: str, lines: Sequence[str], *, whole: bool) -> bool:
     """Add lines durably, or write them in the place of all others. Raises StoreError.
 
     Returns False, with nothing done, when there is no file to add to.

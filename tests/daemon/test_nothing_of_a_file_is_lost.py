@@ -240,7 +240,7 @@ def test_a_crash_repeats_and_does_not_lose(
     pipeline.start()
     tick_until(pipeline, lambda: metrics.count("images_written", "test") >= 6)
     with monkeypatch.context() as patch:
-        patch.setattr(positions, "save", lambda *args, **kwargs: True)
+        patch.setattr(positions, "keep", lambda *args, **kwargs: True)
         tick_until(pipeline, lambda: metrics.count("images_written", "test") >= 12)
         pipeline.stop()
     path = positions.path_of(store, "test")
