@@ -13,6 +13,7 @@
     +-- SourceError           a camera, stream, folder or file cannot be read
     +-- PictureError          one picture or video file is broken, hostile or of a refused kind
     +-- StoreError            an image could not be stored durably
+        +-- UnstorableError   this image never can, whatever the state of the disk
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class PictureError(EdgeError):
 
 class StoreError(EdgeError):
     """An image could not be stored durably."""
+
+
+class UnstorableError(StoreError):
+    """An image can never be stored, whatever the state of the disk."""

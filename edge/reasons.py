@@ -32,6 +32,7 @@ class Reason(str, Enum):
     KNOWN_FACE = "known_face"
     ESCALATED = "escalated"
     LOAD = "load"
+    RETRIED = "retried"
 
     @property
     def text(self) -> str:
@@ -61,4 +62,5 @@ _TEXTS = {
     Reason.KNOWN_FACE: "the detector no longer found the known face, so what it saw before is not trusted",
     Reason.ESCALATED: "a face was found even after more was covered, so the whole frame was covered",
     Reason.LOAD: "the box is too slow or too hot, so the detector runs on fewer frames, or none",
+    Reason.RETRIED: "a frame of a file that could not be stored now, or had been stored: it was read again",
 }

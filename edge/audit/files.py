@@ -13,6 +13,7 @@ from edge.errors import StoreError
 from edge.store import log_format
 from edge.store.clock_evidence import NOTE
 from edge.store.durable import is_temporary
+from edge.store.positions import is_position
 
 _DEEPEST = 8
 """The store itself makes three levels of folders. Deeper ones than this are reported and not entered."""
@@ -141,8 +142,10 @@ def _sort_in(
         findings.note("extra", path, "is being written, or was when the power failed")
     elif path == f"{log_format.FOLDER}/{NOTE}":
         findings.note("extra", path, "says that a person has confirmed the clock; the box has yet to read it")
-    elif not (path.startswith(f"{log_format.FOLDER}/") and path.count("/") == 1 and is_log_name(entry.name)):
-        files.add(path)
+    else:
+        own = path.startswith(f"{log_format.FOLDER}/") and path.count("/") == 1
+        if not (own and (is_log_name(entry.name) or is_position(entry.name))):
+            files.add(path)
 
 
 def _open_folder(store: int, path: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -21,6 +20,7 @@ import edge
 from edge.commands.doctor_cameras import check_camera, hanging
 from edge.commands.doctor_check import Check
 from edge.commands.doctor_clock import clock_check
+from edge.commands.doctor_store import check_store
 from edge.commands.endings import EXIT_FAILED, EXIT_OK
 from edge.config import Config, make_config, read_config
 from edge.detection import known_face
@@ -29,10 +29,8 @@ from edge.detection.joint import AnyDetector, Member, join, open_member
 from edge.detection.session import read_detector
 from edge.detection.views import smallest_face_of
 from edge.errors import EdgeError
-from edge.store.durable import make_folder, new_file
 from edge.store.encryption import recipient_of
 
-LOW_SPACE_BYTES = 2 * 2**30
 _NO_DETECTOR = "correct this first: without a detector nothing starts"
 STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 _PACKAGES = (
@@ -80,7 +78,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield _versions()
     yield _swap(Path("/proc/swaps"))
     yield _core_pattern(Path("/proc/sys/kernel/core_pattern"))
-    yield from _store(config.store.folder)
+    yield from check_store(config.store)
     yield clock_check(config.store)
     yield from _encryption(config.store.recipient)
     detector = yield from _detectors(config)
@@ -130,24 +128,6 @@ def _core_pattern(file: Path) -> Check:
     return Check("core dumps", "ok", f"forbidden by the process (pattern {pattern or 'empty'})")
 
 
-def _store(folder: Path) -> Iterator[Check]:
-    try:
-        make_folder(folder)
-        with new_file(folder / ".doctor", replace=True) as file:
-            file.write(b"edge doctor")
-        (folder / ".doctor").unlink()
-        free = shutil.disk_usage(folder).free
-    except (EdgeError, OSError) as error:
-        yield Check("store", "fail", str(error), "correct store.folder, or its permissions")
-        return
-    yield Check("store", "ok", f"{folder} is writable ({_filesystem(folder)})")
-    text = f"{free / 2**30:.1f} GiB free"
-    if free < LOW_SPACE_BYTES:
-        yield Check("space", "warn", text, "make room, or choose another store.folder")
-    else:
-        yield Check("space", "ok", text)
-
-
 def _encryption(recipient: str | None) -> Iterator[Check]:
     if recipient is None:
         return
@@ -157,22 +137,6 @@ def _encryption(recipient: str | None) -> Iterator[Check]:
         yield Check("encryption", "fail", str(error), "correct store.recipient")
         return
     yield Check("encryption", "ok", f"images are encrypted for {recipient}")
-
-
-def _filesystem(folder: Path) -> str:
-    """Type of the filesystem that holds a folder, or "unknown filesystem"."""
-    best, kind = "", "unknown filesystem"
-    place = str(folder.resolve())
-    try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return kind
-    for line in lines:
-        _, mount, this_kind = line.split()[:3]
-        inside = place == mount or place.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, kind = mount, this_kind
-    return kind
 
 
 def _detectors(config: Config) -> Generator[Check, None, AnyDetector | None]:

@@ -26,6 +26,10 @@ class CameraConfig(Section):
     transport: Literal["tcp", "udp"] = Field("tcp", description="rtsp: transport protocol")
     loop: bool = Field(False, description="video: start again at its end")
     pace: bool = Field(True, description="video: play at its own frame rate, not as fast as possible")
+    resume: bool = Field(
+        True,
+        description="video and folder: after a restart, go on with what was not stored; false: start over",
+    )
     width_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: requested width")
     height_pixels: int | None = Field(None, ge=16, le=16384, description="v4l2: requested height")
     rate_fps: float | None = Field(

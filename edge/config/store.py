@@ -20,6 +20,11 @@ class StoreConfig(Section):
     """Where anonymized images go, how many are kept, and who can decrypt them."""
 
     folder: Path = Field(Path("images"), description="images go to FOLDER/CAMERA/YYYY-MM-DD/")
+    mount_point: Path | None = Field(
+        None,
+        description="where the disk must be mounted that holds the folder: while it is not, nothing is "
+        "stored; unset: not checked",
+    )
     format: Literal["jpeg", "png", "webp"] = Field("jpeg", description="file format of the images")
     quality: int = Field(90, ge=1, le=100, description="jpeg and webp: quality from 1 to 100")
     interval_seconds: float = Field(

@@ -28,6 +28,7 @@ from edge.status.schema import Status
 from edge.status.server import StatusServer
 from edge.store.durable import make_folder
 from edge.store.images import ImageStore
+from edge.store.place import check_mounted
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Appliance:
             opened = work() if self._stopping is None else until_stopped(work, self._stopping)
             detector, runs_at_once, known_faces = opened
             config = self._config
+            check_mounted(config.store)
             make_folder(config.store.folder)
             hashes = {member.name: member.detector.session.sha256 for member in further_of(detector)}
             settings, sha256 = settings_of(config, hashes), detector.session.sha256

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.daemon.finisher import Finisher
 from edge.daemon.load import LoadLevel
+from edge.daemon.reading import Reading
 from edge.daemon.shared import Shared
 from edge.detection import visibility
 from edge.detection.detector import Detections
@@ -47,6 +48,7 @@ class CameraLane:
     def __init__(self, source: Source, shared: Shared, stop: threading.Event, ready: threading.Event) -> None:
         """``stop`` ends the capture thread; ``ready`` is set whenever a frame has arrived."""
         self.capture = Capture(source, stop, ready, shared.metrics.dropped)
+        self.reading = Reading(self.capture, source.ledger, shared)
         self.last_detection = float("-inf")
         self.seconds_per_frame = 0.0
         self._shared = shared
@@ -116,8 +118,9 @@ class CameraLane:
 
     def unplanned(self, frame: RawFrame) -> None:
         """Hold a frame for which no plan could be made, to cover it whole where the configuration says so."""
-        if self._shared.config.privacy.on_failure == "cover":
+        if self._shared.covers_failed(frame):
             self._hold_frame(frame, None)
+        self.give_back()
 
     def detect(self, frame: RawFrame, plan: Plan) -> Run:
         """Look at the views of a plan. A failure is counted. May run in any thread at ``LoadLevel.FULL``."""
@@ -151,11 +154,12 @@ class CameraLane:
         """Hold a frame whose views were looked at, and finish the frames that are due."""
         begin = time.monotonic()
         found = self._everything(frame, plan, level, run)
-        if found is not None or self._shared.config.privacy.on_failure == "cover":
+        if found is not None or self._shared.covers_failed(frame):
             self._finisher.planned(frame, plan)
             self._hold_frame(frame, found)
         else:
             self._finisher.dropped(plan)
+            self.give_back()
         self.last_detection = time.monotonic()
         self.seconds_per_frame = run.seconds + self.last_detection - begin
 
@@ -197,6 +201,24 @@ class CameraLane:
             self.drop(frame, Reason.HOLD_ERROR)
             return
         self._finisher.finish(due)
+
+    def give_back(self) -> bool:
+        """Whether all that is on its way is to be read again, because an earlier frame is; then no frame
+        waits in slot or hold any more."""
+        if not self.reading.returning:
+            return False
+        frame = self.take()
+        if frame is not None:
+            self.drop(frame, Reason.RETRIED)
+        self.drop_waiting(Reason.RETRIED)
+        return True
+
+    def finish_at_stop(self) -> None:
+        """Finish what waits in hold, unless the next run reads it again, together with what follows."""
+        if self.capture.source.ledger is None:
+            self.finish_waiting()
+        else:
+            self.drop_waiting(Reason.RETRIED)
 
     def finish_waiting(self) -> None:
         """Finish all frames that wait in hold: no more will come."""

@@ -62,6 +62,9 @@ class Finisher:
     def _wanted(self, held: Held) -> bool:
         """Whether an image of this frame is to be stored; if not, it is dropped and counted."""
         shared, frame = self._shared, held.frame
+        if shared.ledgers.is_over(frame):
+            shared.drop(frame, Reason.RETRIED)
+            return False
         if self._live and not held.has_lookahead:
             shared.drop(frame, Reason.NO_LOOKAHEAD)
             return False
@@ -88,7 +91,7 @@ class Finisher:
             text = f"last look: {type(error).__name__}: {error}"
             self._shared.limited.warning(f"camera {frame.camera}", "last look", text)
             self._shared.count_failure(frame, _reason_for(error))
-            whole = self._cover(frame, None) if self._shared.config.privacy.on_failure == "cover" else None
+            whole = self._cover(frame, None) if self._shared.covers_failed(frame) else None
             return None if whole is None else LastLook(whole)
 
     def _cover(self, frame: RawFrame, held: Held | None) -> AnonymizedFrame | None:

@@ -101,7 +101,6 @@ class Opening:
             connections=0,
             captured=0,
             written=0,
-            revoked=0,
             dropped={},
             covered_whole={},
             regions=0,

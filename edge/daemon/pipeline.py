@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from edge.config import Config
 from edge.daemon.camera_lane import CameraLane, Run
 from edge.daemon.detector_threads import DetectorThreads
+from edge.daemon.ledgers import ledgers_of
 from edge.daemon.load import LoadControl, LoadLevel
 from edge.daemon.shared import Shared
 from edge.daemon.temperature import hottest
@@ -69,7 +70,8 @@ class Pipeline:
         self.metrics = metrics
         self.last_tick = self.last_known_face = time.monotonic()
         self.known_face_error = ""
-        self.writer = Writer(store, metrics)
+        self.ledgers = ledgers_of(sources, store.folder)
+        self.writer = Writer(store, metrics, self.ledgers)
         self.load = LoadControl(config.load, config.store.interval_seconds)
         self.celsius = hottest()
         self._next_known_face = self.last_known_face + config.privacy.known_face_interval_seconds
@@ -77,15 +79,15 @@ class Pipeline:
         self._stop = stop
         self._ready = threading.Event()
         self._threads: DetectorThreads[Run] = DetectorThreads(runs_at_once, self._ready.set)
-        shared = Shared(config, detector, metrics, self.writer, self.load)
+        shared = Shared(config, detector, metrics, self.writer, self.load, self.ledgers)
         self.lanes = {source.camera: CameraLane(source, shared, stop, self._ready) for source in sources}
         _prepare(metrics, detector, list(self.lanes))
 
     def start(self) -> None:
-        """Start the store and the cameras."""
+        """Start the store and the cameras. Files begin once the store is open, which has their positions."""
         self.writer.start()
         for lane in self.lanes.values():
-            lane.capture.start()
+            lane.reading.start()
 
     def tick(self, wait_seconds: float = 0.5) -> bool:
         """Detect on the newest frame of each camera, if any; wait at most ``wait_seconds`` for one.
@@ -94,7 +96,7 @@ class Pipeline:
         camera can deliver any more and every frame has been dealt with.
         """
         more = bool(self._threads) or any(
-            lane.capture.alive or self._must_wait(lane) for lane in self.lanes.values()
+            not lane.reading.ends or lane.reading.must_wait(self._blocked) for lane in self.lanes.values()
         )
         self._ready.wait(wait_seconds if more and not self._threads.oldest_is_done else 0)
         self._ready.clear()
@@ -103,15 +105,17 @@ class Pipeline:
         busy = False
         for lane in self.lanes.values():
             lane.capture.supervise()
-            lane.capture.slot.held = self._must_wait(lane)
-            if lane.capture.slot.held:
+            if lane.give_back() or not lane.reading.ready(self._blocked):
                 busy = True  # its frame is taken by a later tick
                 continue
+            at_end = lane.reading.at_end  # before a frame is taken: the last one comes before the end
             self._threads.make_room()  # before a frame is taken: a newer one may have arrived by then
             frame = lane.take()
             if frame is not None:
                 busy = True
                 self._process(lane, frame)
+            elif at_end:
+                self._flush(lane)
         # After new runs have begun, because finishing one may take as long as a run itself.
         if self._threads.oldest_is_done:
             self._threads.finish_oldest()
@@ -133,6 +137,13 @@ class Pipeline:
             finish = partial(lane.after_detection, frame, plan, level)
             self._threads.begin(partial(lane.detect, frame, plan), finish, alone=level != LoadLevel.FULL)
 
+    def _flush(self, lane: CameraLane) -> None:
+        """Finish what waits of a file, whose end comes when all of it is stored for good: so do that now."""
+        self._threads.finish_all()
+        lane.finish_waiting()
+        lane.reading.flushed()
+        self._check_known_face(now=True)
+
     @property
     def _blocked(self) -> Reason | None:
         """Why no frame at all is detected on; None when nothing stands in the way."""
@@ -141,10 +152,6 @@ class Pipeline:
         if self.load.level == LoadLevel.STOPPED:
             return Reason.LOAD
         return None
-
-    def _must_wait(self, lane: CameraLane) -> bool:
-        """Whether a file or folder waits, so that none of its frames is lost while detection is blocked."""
-        return self._blocked is not None and not lane.live
 
     def stop(self) -> None:
         """Stop the cameras, finish the frames that wait in hold, and drain the store.
@@ -155,7 +162,7 @@ class Pipeline:
         self._stop.set()
         deadline = time.monotonic() + STOP_SECONDS
         for lane in self.lanes.values():
-            if not lane.capture.join(max(0.0, deadline - time.monotonic())):
+            if lane.reading.begun and not lane.capture.join(max(0.0, deadline - time.monotonic())):
                 log.warning("camera %s: its source hangs and is abandoned", lane.capture.camera)
         for lane in self.lanes.values():
             frame = lane.take()
@@ -163,15 +170,16 @@ class Pipeline:
                 self._process(lane, frame)
         self._threads.close()
         for lane in self.lanes.values():
-            lane.finish_waiting()
-        self._check_known_face(last=True)
+            lane.finish_at_stop()
+        self._check_known_face(now=True)
         self.writer.drain()
         self.last_tick = time.monotonic()
 
-    def _check_known_face(self, *, last: bool = False) -> None:
-        """Detect the known faces when it is time, when images wait for it, and at ``last``. All images that
-        were handed over before are stored then, or discarded: every look at them ended before this check."""
-        if time.monotonic() < self._next_known_face and not (last or self.writer.needs_check):
+    def _check_known_face(self, *, now: bool = False) -> None:
+        """Detect the known faces when it is time, when images or failed frames wait for it, and ``now``. All
+        images that were handed over before are stored then, or discarded: every look at them ended before."""
+        waiting = self.writer.needs_check or self.ledgers.in_doubt
+        if time.monotonic() < self._next_known_face and not (now or waiting):
             return
         self._threads.finish_all()
         try:
@@ -180,6 +188,7 @@ class Pipeline:
         except Exception as error:
             self._known_face_lost(error)
             return
+        self.ledgers.judge(detector_works=True)
         self.writer.release()
         if self.known_face_error:
             log.info("the detector finds the known face again")
@@ -195,6 +204,7 @@ class Pipeline:
                 error,
             )
         self.known_face_error = str(error) if isinstance(error, KnownFaceError) else f"known face: {error!r}"
+        self.ledgers.judge(detector_works=False)
         # Frames in hold, and all that a gate keeps, may have been looked at by a detector that was blind.
         for lane in self.lanes.values():
             lane.drop_waiting(Reason.KNOWN_FACE)
@@ -215,17 +225,12 @@ class Pipeline:
         log.warning("load: %s%s", level.text, f" ({self.load.cause})" if self.load.cause else "")
         for lane in self.lanes.values():
             lane.forget_motion()
-            if level == LoadLevel.STOPPED and not self._must_wait(lane):
+            if level == LoadLevel.STOPPED and not lane.reading.must_wait(self._blocked):
                 lane.drop_waiting(Reason.LOAD)
 
     def _round_seconds(self, now: float) -> float:
         """How long one frame of each live camera takes, runs that overlap taken into account."""
-        seconds = sum(
-            lane.seconds_per_frame
-            for lane in self.lanes.values()
-            if lane.live and now - lane.last_detection < RECENT_SECONDS
-        )
-        return seconds / self._threads.runs_at_once
+        return _seconds_of(self.lanes.values(), now) / self._threads.runs_at_once
 
     def _pause_seconds(self, now: float) -> float:
         """How long a camera rests after a detection, so that the box is busy no longer than its load level
@@ -235,12 +240,16 @@ class Pipeline:
     @property
     def troubles(self) -> list[str]:
         """Why nothing is stored, whatever the cameras do; empty when all is well."""
-        troubles = [self.known_face_error] if self.known_face_error else []
-        if self.writer.error:
-            troubles.append(f"store: {self.writer.error}")
-        if self.load.level == LoadLevel.STOPPED:
-            troubles.append(f"{LoadLevel.STOPPED.text} ({self.load.cause})")
-        return troubles
+        store = f"store: {self.writer.error}" if self.writer.error else ""
+        stopped = self.load.level == LoadLevel.STOPPED
+        load = f"{LoadLevel.STOPPED.text} ({self.load.cause})" if stopped else ""
+        return [trouble for trouble in (self.known_face_error, store, load) if trouble]
+
+
+def _seconds_of(lanes: Iterable[CameraLane], now: float) -> float:
+    """How long one frame of each live camera takes that delivers any."""
+    recent = (lane for lane in lanes if lane.live and now - lane.last_detection < RECENT_SECONDS)
+    return sum(lane.seconds_per_frame for lane in recent)
 
 
 def _prepare(metrics: Metrics, detector: AnyDetector, cameras: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from edge.config import Config
 from edge.daemon.appliance import Appliance
+from edge.daemon.ledgers import Ledgers
 from edge.daemon.opening import StoppedError
 from edge.errors import ConfigError
 from edge.masking import label
@@ -57,7 +58,8 @@ def run_daemon(config: Config) -> bool:
         notify("STOPPING=1")
         log.info("stopped while the detector was being opened; nothing was stored")
         _leave(0)
-    good = _report(appliance.status(), stopped_by_signal=stopping.is_set())
+    ledgers = appliance.pipeline.ledgers
+    good = _report(appliance.status(), ledgers, stopped_by_signal=stopping.is_set())
     _report_parts(appliance.pipeline.metrics)
     good = good and not appliance.pipeline.known_face_error  # the last images were discarded or never made
     if any(lane.capture.hanging for lane in appliance.pipeline.lanes.values()):
@@ -90,9 +92,13 @@ def _needs_restart(appliance: Appliance) -> bool:
     return bool(captures) and all(capture.needs_restart for capture in captures)
 
 
-def _report(status: Status, *, stopped_by_signal: bool) -> bool:
+def _report(status: Status, ledgers: Ledgers, *, stopped_by_signal: bool) -> bool:
     """Log what each camera did; return whether all went well."""
+    complete = True
     for camera in status.cameras:
+        if lost := {reason.value: count for reason, count in ledgers.lost(camera.name).items()}:
+            complete = False
+            log.error("camera %s: these frames of its source are missing for good: %s", camera.name, lost)
         log.info(
             "camera %s: captured %d, written %d, dropped %s, state %s",
             camera.name,
@@ -101,10 +107,10 @@ def _report(status: Status, *, stopped_by_signal: bool) -> bool:
             camera.dropped or "none",
             camera.state,
         )
-    # A live camera goes on, but the images of a file that were discarded are missing for good.
+    # A live camera goes on, and a file is read again; a video that plays again and again is over.
     blind = Reason.KNOWN_FACE.value
-    failed = any(camera.state == "down" or blind in camera.dropped for camera in status.cameras)
-    return not (failed and not stopped_by_signal) and not status.store_error
+    failed = any(c.state == "down" or (blind in c.dropped and c.name not in ledgers) for c in status.cameras)
+    return complete and not (failed and not stopped_by_signal) and not status.store_error
 
 
 def _report_parts(metrics: Metrics) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
+from edge.daemon.ledgers import Ledgers
 from edge.daemon.quarantine import Discarded, Quarantine, summary_of
-from edge.errors import StoreError
+from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
@@ -28,6 +30,8 @@ GROUP = 8
 """At most this many images are recorded and written together; edge/store/recovery.py relies on it."""
 KEEP_SECONDS = 60.0
 """How often to remove what is too old, whether new images arrive or not."""
+RETRY_SECONDS = 2.0
+"""How often to try the store while it does not work and files wait for it."""
 COUNTS_SECONDS = 3600.0
 """How often to record the counters, so that the record of a day without images shows why."""
 
@@ -47,10 +51,14 @@ class Writer:
 
     ``error`` says why the last operation of the store failed, ``error_since`` (UTC) since when there has been
     an error; it is empty when all is well, and the next image is tried in any case. ``last_images`` has the
-    file of each camera's last stored image. ``quarantine`` is what waits.
+    file of each camera's last stored image. ``opened`` says whether the store was ever opened, and so locked.
+    ``quarantine`` is what waits.
     """
 
-    def __init__(self, store: ImageStore, metrics: Metrics) -> None:
+    def __init__(self, store: ImageStore, metrics: Metrics, ledgers: Ledgers | None = None) -> None:
+        """``ledgers`` hear what has become of each image, and are saved after the images."""
+        self.opened = False
+        self._ledgers = ledgers or Ledgers(store.folder, {})
         self.error = ""
         self.error_since: datetime | None = None
         self.last_images: dict[str, Path] = {}
@@ -112,8 +120,8 @@ class Writer:
         self._jobs.put(order)
 
     def _run(self) -> None:
-        self._attempt(self._store.open)
-        last_keep = last_counts = time.monotonic()
+        self._attempt(self._open)
+        last_keep = last_counts = last_try = time.monotonic()
         job: Entry | _Order | None = None
         while job is not _Order.END:
             job = self._next_job()
@@ -122,6 +130,9 @@ class Writer:
             elif job is not None:
                 self._obey(job)
             now = time.monotonic()
+            if self._retries and now - last_try >= RETRY_SECONDS:
+                last_try = now
+                self._attempt(self._try_out)
             if now - last_keep >= KEEP_SECONDS:
                 last_keep = now
                 self._attempt(self._store.keep)
@@ -133,9 +144,23 @@ class Writer:
 
     def _next_job(self) -> Entry | _Order | None:
         try:
-            return self._jobs.get(timeout=KEEP_SECONDS)
+            return self._jobs.get(timeout=RETRY_SECONDS if self._retries else KEEP_SECONDS)
         except queue.Empty:
             return None
+
+    @property
+    def _retries(self) -> bool:
+        """Whether files wait for the store to work again, so that no image tries it out."""
+        return bool(self.error and self._ledgers)
+
+    def _open(self) -> None:
+        self._store.open()
+        self.opened = True
+
+    def _try_out(self) -> None:
+        self._store.try_out()
+        self.opened = True
+        self._clear_error()
 
     def _keep_back(self, entry: Entry) -> None:
         """Encode an image, which waits from now on."""
@@ -146,7 +171,7 @@ class Writer:
         except Exception as error:
             known = isinstance(error, StoreError)
             self._unencoded = str(error) if known else f"{type(error).__name__}: {error}"
-            self._drop([entry], self._unencoded)
+            self._drop([entry], self._unencoded, final=isinstance(error, UnstorableError) or not known)
             return
         self._unencoded = ""
         self.quarantine.add(entry, image)
@@ -163,11 +188,13 @@ class Writer:
             if self._unencoded:  # it came after all of these
                 self._report_error(self._unencoded)
                 self._unencoded = ""
+        self._attempt(partial(self._ledgers.keep, self._store))
         self._obeyed += 1
 
     def _discard(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            self._metrics.dropped(entry.frame.camera, Reason.KNOWN_FACE)
+            reason = self._ledgers.drop(entry.frame, Reason.KNOWN_FACE)
+            self._metrics.dropped(entry.frame.camera, reason)
         for camera, one in summary_of(entries).items():
             before = self._unrecorded.get(camera)
             self._unrecorded[camera] = one if before is None else before.and_also(one)
@@ -192,7 +219,7 @@ class Writer:
             return
         for entry, result in zip(entries, results, strict=True):
             if isinstance(result, StoreError):
-                self._drop([entry], str(result))
+                self._drop([entry], str(result), final=isinstance(result, UnstorableError))
             else:
                 self._note_stored(entry, result)
 
@@ -215,16 +242,18 @@ class Writer:
     def _note_stored(self, entry: Entry, path: Path) -> None:
         self._clear_error()
         frame = entry.frame
+        self._ledgers.stored(frame)
         self.last_images[frame.camera] = path
         self._metrics.observe("write", self._store.write_seconds)
         self._metrics.written(
             frame.camera, frame.regions, entry.held, frame.covered, frame.utc_ns, frame.labels
         )
 
-    def _drop(self, entries: list[Entry], text: str) -> None:
+    def _drop(self, entries: list[Entry], text: str, *, final: bool = False) -> None:
         self._report_error(text)
         for entry in entries:
-            self._metrics.dropped(entry.frame.camera, Reason.STORE_ERROR)
+            reason = self._ledgers.drop(entry.frame, Reason.STORE_ERROR, final=final)
+            self._metrics.dropped(entry.frame.camera, reason)
 
     def _clear_error(self) -> None:
         if self.error:

@@ -21,6 +21,7 @@ from edge.logs import Limited
 from edge.masking import label
 from edge.reasons import Reason
 from edge.sources.camera_clock import CameraClock
+from edge.sources.ledger import Ledger
 from edge.sources.size import size_problem
 from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
@@ -57,6 +58,8 @@ class Source(ABC):
         """Pictures that did not become frames."""
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
+        self.ledger: Ledger | None = None
+        """Of a file or folder: what has become of its frames. None until ``keep_ledger``."""
         self.abandoned = False
         """Set on a source that hangs: if it ever wakes up, it ends."""
         self.clock = CameraClock(camera, ignored=config.ignore_clock)
@@ -66,10 +69,22 @@ class Source(ABC):
         self._stop = stop
         self._number = 0
 
+    def keep_ledger(self) -> Ledger | None:
+        """From now on, tell a ledger of each frame, and read those again that it gives back. Somebody must
+        settle them: the source does not end before. None for a source whose frames do not come again, or
+        come again anyway."""
+        return None
+
     @property
     def waits(self) -> bool:
         """Whether no frame may be skipped (True), or the newest one wins (False)."""
         return False
+
+    @property
+    def replaced(self) -> Reason:
+        """The reason under which a frame is counted that was replaced by a newer one. One of a file is
+        replaced only when all stops, and the next run reads it again."""
+        return Reason.OVERTAKEN if self.ledger is None else Reason.RETRIED
 
     @property
     def reopens(self) -> bool:

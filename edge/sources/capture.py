@@ -194,7 +194,7 @@ class Capture:
                 if type(frame) is not RawFrame:
                     raise SourceError(f"{reader.source.label}: delivered a {type(frame).__name__}")
                 if self._accept(reader, frame) and self.slot.put(frame) is not None:
-                    self._count(self.camera, Reason.OVERTAKEN)
+                    self._count(self.camera, reader.source.replaced)
                 reader.inside = time.monotonic()
         finally:
             reader.inside = time.monotonic()

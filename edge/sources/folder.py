@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.config import CameraConfig
 from edge.errors import PictureError, SourceError
 from edge.frames import RawFrame
 from edge.pictures import SUFFIXES, read_picture
 from edge.sources.base import Source
+from edge.sources.ledger import Ledger
+from edge.sources.progress import FolderProgress, identity_of
+
+_State = tuple[str, int, int]
+"""Name, modification time (ns) and size (bytes) of a picture."""
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +26,7 @@ class FolderSource(Source):
     """Every picture in a folder once, in the order of names, then new ones as they arrive. It never ends.
 
     A picture counts as complete when its size and modification time are the same in two scans of the folder.
-    Names that begin with a dot are ignored. After a restart, all pictures are read again.
+    Names that begin with a dot are ignored. One that could not be stored, or not be read, is tried again.
     """
 
     live = False
@@ -33,26 +40,38 @@ class FolderSource(Source):
     def reopens(self) -> bool:
         return True
 
+    def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
+        super().__init__(camera, config, stop)
+        self._ledger = Ledger(FolderProgress(), rewinds=False)
+
+    def keep_ledger(self) -> Ledger:
+        self.ledger = self._ledger
+        return self._ledger
+
     def __iter__(self) -> Iterator[RawFrame]:
         folder = Path(self.config.source)
-        done: set[tuple[str, int, int]] = set()
-        seen: set[tuple[str, int, int]] = set()
+        self._ledger.begin(identity_of("folder", self.config.source))
+        seen: set[_State] = set()
+        keys: dict[_State, str] = {}
         while not self._stop.is_set():
             present = self._scan(folder)
-            for state in sorted((present & seen) - done):
+            keys = {state: keys.get(state) or identity_of(*state) for state in present}
+            for state in sorted(present & seen):
                 if self._stop.is_set():
                     return
-                done.add(state)
-                frame = self._read(folder / state[0])
+                if not self._ledger.wants(keys[state]):
+                    continue
+                frame = self._read(folder / state[0], keys[state])
                 if frame is not None:
+                    self._ledger.hand_out(frame.number, keys[state])
                     yield frame
-            done &= present
-            fresh = present - done
+            self._ledger.keep(set(keys.values()))
+            fresh = present - seen
             seen = present
             # New pictures are scanned again soon; otherwise the configured interval applies.
             self._stop.wait(min(0.2, self.config.poll_seconds) if fresh else self.config.poll_seconds)
 
-    def _scan(self, folder: Path) -> set[tuple[str, int, int]]:
+    def _scan(self, folder: Path) -> set[_State]:
         """Name, modification time (ns) and size (bytes) of each picture. Raises SourceError."""
         states = set()
         try:
@@ -70,10 +89,15 @@ class FolderSource(Source):
             raise SourceError(f"{self.label}: {error.strerror}; correct the camera's source") from error
         return states
 
-    def _read(self, path: Path) -> RawFrame | None:
+    def _read(self, path: Path, key: str) -> RawFrame | None:
         try:
             pixels = read_picture(path, convert=True).pixels
         except PictureError as error:
-            log.warning("camera %s: picture %r: %s", self.camera, path.name, error)
-            return self._frame(None, 0)
-        return self._frame(pixels, time.monotonic())
+            if self._ledger.unreadable(key):
+                log.error("camera %s: picture %r is given up: %s", self.camera, path.name, error)
+                return self._frame(None, 0)
+            return None
+        frame = self._frame(pixels, time.monotonic())
+        if frame is None:
+            self._ledger.lose(key)
+        return frame

@@ -65,6 +65,18 @@ class AuditLog:
             return False
         return os.path.samestat(there, os.fstat(self._lock))
 
+    @property
+    def continues(self) -> bool:
+        """Whether the log below the store's folder is the one to which this process wrote last."""
+        try:
+            for path in reversed(log_format.log_files(self._store)):
+                _, hashes, _ = _read_end(path)
+                if hashes:  # without, the power failed, or the disk did, before its first record
+                    return self.last[1] in hashes
+        except (OSError, StoreError):
+            return False
+        return False
+
     def open(self) -> Tail:
         """Lock the log and find its end. Raises StoreError when another process has it open, when more is
         damaged than an interrupted write can explain, or when the disk fails."""

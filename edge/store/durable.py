@@ -4,6 +4,10 @@ The bytes go to a file without a name (``O_TMPFILE``) and are flushed; only then
 and the folder is flushed as well. On filesystems without ``O_TMPFILE`` a temporary name that begins with a
 dot is used instead. The order follows open(2) and fsync(2). A rename without fsync was measured to lose every
 file since the last flush when the power fails.
+
+An existing name is never taken: ``link`` refuses it, and on filesystems without hard links (exFAT, FAT) so
+does ``renameat2``. Where that is missing as well (exFAT by FUSE), the name is looked up first, which is safe
+for the store because only one process at a time writes there (edge/store/audit_log.py).
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ from edge.errors import StoreError
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 _FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
+_RENAME_NOREPLACE = 1  # linux/fs.h
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
+_NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_RENAME2 = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def make_folder(folder: Path) -> None:
@@ -119,7 +126,7 @@ def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryI
             if replace:
                 os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
             elif temporary != path.name:
-                os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                _rename_to_new(temporary, path.name, folder)
                 named = True
         _remove_temporary(temporary, path.name, folder)
         temporary = None
@@ -132,6 +139,35 @@ def _file_without_flushed_name(path: Path, *, replace: bool) -> Iterator[BinaryI
         with contextlib.suppress(OSError):
             _remove_temporary(temporary, path.name, folder)
         os.close(folder)
+
+
+def _rename_to_new(temporary: str, final: str, folder: int) -> None:
+    """Give a file its final name unless that exists; the temporary one may stay. Raises OSError."""
+    try:
+        os.link(temporary, final, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        names = os.fsencode(temporary), os.fsencode(final)
+        if renameat2(folder, names[0], folder, names[1], _RENAME_NOREPLACE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in _NO_RENAME2:
+            raise OSError(code, os.strerror(code))
+    if _exists(final, folder):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    os.rename(temporary, final, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _remove_temporary(temporary: str | None, final: str, folder: int) -> None:
@@ -154,6 +190,24 @@ def _open(folder: int) -> tuple[int, str | None]:
 
 def _temporary_name() -> str:
     return f".{secrets.token_hex(8)}.part"
+
+
+def try_folder(folder: Path) -> None:
+    """Write a little into a folder, flush it, and leave nothing. Raises StoreError."""
+    try:
+        where = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            handle, temporary = _open(where)
+            try:
+                os.write(handle, bytes(4096))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+                _remove_temporary(temporary, "", where)
+        finally:
+            os.close(where)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
 
 
 def reserve(handle: int, size: int) -> None:

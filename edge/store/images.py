@@ -19,15 +19,16 @@ from typing import Any
 
 import edge
 from edge.config import AuditConfig, StoreConfig
-from edge.errors import StoreError
+from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.store import log_format
 from edge.store.audit_log import AuditLog, Tail
 from edge.store.clock_evidence import Evidence
-from edge.store.durable import flush_new_folder, make_folder, write_group
+from edge.store.durable import make_folder, try_folder, write_group
 from edge.store.encoded import EncodedImage
 from edge.store.encryption import recipient_of
 from edge.store.names import Names
+from edge.store.place import DayFolders, Place, take_away
 from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.trim import trim
@@ -85,6 +86,7 @@ class ImageStore:
         self._config = config
         self._audit = audit = audit or AuditConfig()
         self.folder = config.folder
+        self._place = Place(config)
         self.usage = Usage(config.folder)
         self._recipient = None if config.recipient is None else recipient_of(config.recipient)
         self._settings = dict(settings or {})
@@ -95,7 +97,7 @@ class ImageStore:
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
-        self._durable_folders: set[Path] = set()
+        self._days = DayFolders(config.folder)
         self._started = False
         self.write_seconds = 0.0
 
@@ -116,19 +118,17 @@ class ImageStore:
         return self._clock.doubt if removes else ""
 
     def open(self) -> None:
-        """Lock the store and record the start, unless that has been done. Raises StoreError.
-
-        If the folder was renamed or removed in the meantime, it is made again, with a log of its own.
-        """
+        """Lock the store and record the start, unless that was done. A folder that was renamed or removed is
+        made again, with a log of its own. Raises StoreError, also on another filesystem than before."""
         if self._log.in_place:
             return
-        if self._log.opened:
+        self._log.close()
+        here = self._place.check(continues=self._log.continues)
+        if self._started and not self._log.continues:
             log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
-            self._log.close()
-            self._started = False
+            self._started, self._unstored = False, []  # their records are in the log that is gone
             self._names.forget()
-            self._unstored.clear()  # their records are in the log that is gone
-            self._durable_folders.clear()
+            self._days.forget()
             self.usage.start()
         make_folder(self.folder)
         tail = self._log.open()
@@ -137,6 +137,7 @@ class ImageStore:
         except BaseException:
             self._log.close()  # nothing may be recorded before the start
             raise
+        self._place.known = here
 
     def _begin(self, tail: Tail) -> None:
         lost = images_without_name(self.folder, tail.records)
@@ -157,9 +158,14 @@ class ImageStore:
                 self._unstored = []
 
     def encode(self, frame: AnonymizedFrame) -> EncodedImage:
-        """Make the bytes of an image's file, to be written later. Raises StoreError, and TypeError for
-        anything but an AnonymizedFrame."""
-        return EncodedImage(frame, self._config.format, self._config.quality, self._recipient)
+        """Make the bytes of an image's file, to be written later. Raises StoreError, an UnstorableError where
+        trying again would not help, and TypeError for anything but an AnonymizedFrame."""
+        try:
+            return EncodedImage(frame, self._config.format, self._config.quality, self._recipient)
+        except StoreError as error:
+            raise UnstorableError(str(error)) from error
+        except (OSError, MemoryError) as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
 
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
         """Store images durably, flushing log and folders once for all; return a path or an error for each.
@@ -179,7 +185,7 @@ class ImageStore:
                 results.append(error)
             # No error of one image, whatever it is, may prevent the others from being stored.
             except Exception as error:
-                results.append(StoreError(f"{type(error).__name__}: {error}"))
+                results.append(UnstorableError(f"{type(error).__name__}: {error}"))
             else:
                 ready.append((entry, path, image))
                 results.append(path)
@@ -218,6 +224,12 @@ class ImageStore:
         self.open()
         self._append([{"event": "discarded", "cameras": cameras, "why": why}])
 
+    def try_out(self) -> None:
+        """Find out whether images can be stored. Raises StoreError."""
+        self.open()
+        self._retention.make_room(MEGABYTE)
+        try_folder(self.folder)
+
     def close(self) -> None:
         """Unlock the store."""
         self._log.close()
@@ -226,9 +238,11 @@ class ImageStore:
         """Record images, write them and give them their names; return those that failed."""
         self._retention.make_room(sum(len(image.data) for *_, image in ready))
         for folder in {path.parent for _, path, _ in ready}:
-            self._make_day_folder(folder)
+            self._days.make(folder)
         self._append([self._record(*each) for each in ready])
         errors = write_group([(path, image.data) for _, path, image in ready])
+        if not self._log.in_place:
+            errors = take_away(path for _, path, _ in ready)
         failed: dict[Path, StoreError] = {}
         for (_, path, image), error in zip(ready, errors, strict=True):
             if error is None:
@@ -237,15 +251,6 @@ class ImageStore:
                 failed[path] = error
                 self._unstored.append(path.relative_to(self.folder).as_posix())
         return failed
-
-    def _make_day_folder(self, folder: Path) -> None:
-        """Make the folder of a day. An existing one is flushed once per process: the process that made it may
-        have failed, or been killed, before its name was durable. Raises StoreError."""
-        if folder in self._durable_folders and folder.is_dir():
-            return
-        make_folder(folder)
-        flush_new_folder(folder, self.folder)
-        self._durable_folders.add(folder)
 
     def _record(self, entry: Entry, path: Path, image: EncodedImage) -> dict[str, Any]:
         return _image_record(

@@ -184,7 +184,10 @@ def test_only_camera_schemes_are_opened(url: str) -> None:
         numbers(make_source("a", CameraConfig(source=url), threading.Event()))
 
 
-def test_a_folder_gives_each_picture_once_and_waits_for_more(tmp_path: Path) -> None:
+def test_a_folder_gives_each_picture_once_and_waits_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.sources.ledger.MOST_TRIES", 1)
     for name in ("b.jpg", "a.jpg"):
         shutil.copy(DATA / "astronaut.jpg", tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
