@@ -19,8 +19,10 @@ from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
 from edge.daemon.run import _report, run_daemon
 from edge.daemon.writer import QUEUE_LENGTH, Writer
+from edge.detection.detector import Detector
+from edge.detection.known_face import KnownFaces
 from edge.errors import StoreError
-from edge.frames import AnonymizedFrame
+from edge.frames import AnonymizedFrame, Pixels
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
 from edge.store.encryption import new_identity
@@ -30,6 +32,7 @@ from tests.daemon.blind import NEVER, Eyes, Make, audit, discarded, numbers
 from tests.daemon.playing import (
     NO_HOLD,
     Played,
+    Stepped,
     Truthful,
     check_accounts,
     config,
@@ -253,11 +256,19 @@ def test_no_image_is_released_by_a_check_that_began_before_its_last_look(
     )
     source = Played([picture(n) for n in range(14)], live=True)
     pipeline, metrics = make(chosen, [source], detector, at_once)
+    going_on, real = [], pipeline.known_faces.check
+
+    def check() -> None:
+        going_on.append(len(pipeline._threads))
+        real()
+
+    monkeypatch.setattr(pipeline.known_faces, "check", check)
     pipeline.start()
     while pipeline.tick(0.01):
         pass
     pipeline.stop()
     check_accounts(metrics)
+    assert not any(going_on)  # all looks had ended
     assert detector.blind
     assert pipeline.known_face_error
     assert no_secret(tmp_path) < onset
@@ -315,6 +326,47 @@ def test_a_fast_file_does_not_wait_for_the_interval(
     pipeline.stop()
     assert metrics.count("images_written", "test") == len(stored(tmp_path)) == 40
     assert most[0] <= 4 + QUEUE_LENGTH + 1
+
+
+@pytest.mark.parametrize("fault", ["all scores are 0", "boxes are 25 pixels off"])
+def test_a_real_detector_that_falls_ill_leaves_no_raw_face(
+    tmp_path: Path, astronaut: Pixels, small_detector: Detector, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """From frame 7 of a live camera on; the known faces are checked before frames 0, 4, 8, ..."""
+    frames = []
+    for number in range(16):
+        frames.append(astronaut.copy())
+        frames[-1][:8, :8] = 12 * number
+    real, ill = small_detector.session.run, [False]
+
+    def run(canvas: Any) -> Any:
+        boxes, scores = real(canvas)
+        if not ill[0]:
+            return boxes, scores
+        return (boxes, scores * 0) if fault == "all scores are 0" else (boxes + 15, scores)
+
+    source = Stepped(frames, live=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(small_detector.session, "run", run)
+        pipeline, metrics = make(config(tmp_path, privacy=NEVER, blur=NO_HOLD), [source], small_detector)
+        pipeline.known_faces = KnownFaces(small_detector, 20)
+        pipeline.known_faces.check_all()
+        pipeline.start()
+        for number in range(16):
+            ill[0] = number >= 7
+            if number % 4 == 0:
+                pipeline._next_known_face = 0.0
+            source.go()
+            assert pipeline.tick(30)
+        source.go()
+        pipeline.stop()
+    check_accounts(metrics)
+    images = stored(tmp_path)
+    assert 4 <= len(images) <= 5  # and perhaps one more, because the first does not wait
+    for image in images:
+        assert not len(small_detector.detect(image).at_least(small_detector.score_last_look).boxes)
+    assert metrics.count("frames_dropped", "test", Reason.KNOWN_FACE) == 16 - len(images)
+    assert audit(tmp_path)
 
 
 # The daemon

@@ -48,7 +48,7 @@ CLAIMS = (
             f"{_PRIVACY}/test_faults_stages.py",
             f"{_PRIVACY}/test_faults_blur.py",
             "tests/daemon/test_known_face.py",
-            "tests/daemon/test_revoking.py",
+            "tests/daemon/test_quarantine.py",
             "tests/daemon/test_waiting_files.py",
         ),
     ),

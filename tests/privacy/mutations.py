@@ -101,19 +101,40 @@ MUTATIONS = (
         ("tests/daemon/test_known_face.py",),
     ),
     Mutation(
-        "what a detector stored before it was found to be blind is kept",
+        "what a detector let through before it was found to be blind is released later",
         "edge/daemon/pipeline.py",
-        "        self.writer.revoke()\n",
+        "        self.writer.discard()\n",
         "",
-        ("tests/daemon/test_revoking.py",),
+        ("tests/daemon/test_quarantine.py",),
+    ),
+    Mutation(
+        "an image is written before the check has passed",
+        "edge/daemon/writer.py",
+        "        self.quarantine.add(entry, image)\n",
+        "        self.quarantine.add(entry, image)\n        self._write(self.quarantine.take())\n",
+        ("tests/daemon/test_quarantine.py",),
+    ),
+    Mutation(
+        "images are released by a check that began before their looks had ended",
+        "edge/daemon/pipeline.py",
+        "        self._threads.finish_all()\n        try:\n            self.known_faces.check()\n",
+        "        try:\n            self.known_faces.check()\n            self._threads.finish_all()\n",
+        ("tests/daemon/test_quarantine.py",),
+    ),
+    Mutation(
+        "a known face is found wherever its box is",
+        "edge/detection/known_face.py",
+        "SAME_IOU, SAME_SCORE = 0.6, 0.75\n",
+        "SAME_IOU, SAME_SCORE = 0.0, 0.75\n",
+        ("tests/detection/test_known_sheets.py",),
     ),
     Mutation(
         "an image is put on record only after it has its name",
         "edge/store/images.py",
-        "        self._append([self._record(*image) for image in ready])\n"
-        "        errors = write_group([(path, data) for _, path, data in ready])\n",
-        "        errors = write_group([(path, data) for _, path, data in ready])\n"
-        "        self._append([self._record(*image) for image in ready])\n",
+        "        self._append([self._record(*each) for each in ready])\n"
+        "        errors = write_group([(path, image.data) for _, path, image in ready])\n",
+        "        errors = write_group([(path, image.data) for _, path, image in ready])\n"
+        "        self._append([self._record(*each) for each in ready])\n",
         ("tests/store/test_audit_log.py",),
     ),
     Mutation(
