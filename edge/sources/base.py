@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,6 +35,14 @@ away, at most for the second, since a fast camera may be that quick."""
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
+class Arrival(NamedTuple):
+    """What came from a live camera: a picture, uint8 ``[H, W, 3]`` BGR, or nothing that can be used; and the
+    presentation time of the picture, in seconds, if it has one."""
+
+    pixels: cv2.typing.MatLike | None
+    presented: float = math.nan
+
+
 class Source(ABC):
     """The frames of one camera. Iterating opens the camera; leaving the loop closes it.
 
@@ -51,6 +60,10 @@ class Source(ABC):
         self.camera = camera
         self.config = config
         self.undecodable = 0
+        self.damaged = 0
+        """Frames that were dropped because something of them, or of what they refer to, is missing."""
+        self.waits_for = ""
+        """What keeps an open camera from delivering pictures; empty while they come."""
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.abandoned = False
@@ -76,27 +89,27 @@ class Source(ABC):
 
     @property
     def hang_seconds(self) -> float:
-        """A source without a sign of life for longer than this hangs. FFmpeg takes up to three times the read
-        timeout to give up."""
+        """A source without a sign of life for longer than this hangs."""
         config = self.config
         return config.open_timeout_seconds + 3 * config.read_timeout_seconds + HANG_MARGIN_SECONDS
 
     def renewed(self) -> Source:
         """A new source of the same camera, not opened, that continues the frame numbers of this one."""
         fresh = copy.copy(self)
-        fresh.abandoned, fresh.beat = False, 0.0
+        fresh.abandoned, fresh.beat, fresh.waits_for = False, 0.0, ""
         return fresh
 
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
 
     def _read_live(
-        self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
+        self, arrivals: Iterator[Arrival], clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout none arrives, none can be used, or all are late (by ``clock``).
+        timeout nothing arrives, no picture can be used, or all are late (by ``clock``), and when no picture is
+        intact for longer than INTACT_SECONDS.
 
-        OpenCV reports success with an old picture once or twice after a stream has died and timed out; the
+        OpenCV reports success with an old picture once or twice after a camera has died and timed out; the
         handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
         arrive without a wait.
         """
@@ -106,11 +119,11 @@ class Source(ABC):
         interval = limit  # between two pictures; unknown before the first
         while not (self._stop.is_set() or self.abandoned):
             begin = time.monotonic()
-            good, pixels = capture.read()
-            now = time.monotonic()
+            arrival = next(arrivals, None)
+            self.beat = now = time.monotonic()
             if now - begin >= limit:
                 raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
-            if not good:
+            if arrival is None:
                 raise SourceError(f"{self.label}: the stream ended or broke off")
             if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
                 continue
@@ -122,7 +135,12 @@ class Source(ABC):
                     "is opened again"
                 )
             interval = 0.8 * interval + 0.2 * (now - begin)
-            lag = clock.lag(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now) if clock else 0.0
+            if arrival.pixels is None and self.waits_for:
+                if now - usable >= max(limit, INTACT_SECONDS):
+                    raise SourceError(f"{self.label}: {self._no_intact(now - usable)}")
+                in_time = now
+                continue
+            lag = clock.lag(arrival.presented, now) if clock else 0.0
             if lag <= LATE_SECONDS:
                 in_time = now
             elif now - in_time >= limit:
@@ -130,7 +148,7 @@ class Source(ABC):
                     f"{self.label}: pictures are {lag:.1f} seconds late, for longer than {limit:g} seconds; "
                     "is the network, or this machine, too slow?"
                 )
-            frame = self._frame(pixels, now - lag, now - lag)
+            frame = self._frame(arrival.pixels, now - lag, now - lag)
             if frame is not None:
                 usable = now
                 yield frame
