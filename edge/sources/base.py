@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import ClassVar, NamedTuple
 
 import cv2
@@ -32,15 +32,33 @@ DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
 """A picture that arrives within the first of these had been waiting in a queue. Such pictures are thrown
 away, at most for the second, since a fast camera may be that quick."""
 
+INTACT_SECONDS = 60.0
+"""A camera that delivers, but no intact picture for longer, is opened again: most cameras then send a key
+frame."""
+
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Arrival(NamedTuple):
-    """What came from a live camera: a picture, uint8 ``[H, W, 3]`` BGR, or nothing that can be used; and the
-    presentation time of the picture, in seconds, if it has one."""
+    """A picture from a live camera: uint8 ``[H, W, 3]`` BGR, or None if it cannot be decoded, and its
+    presentation time in seconds, if it has one."""
 
     pixels: cv2.typing.MatLike | None
     presented: float = math.nan
+
+
+Arrivals = Generator[Arrival | None, None, None]
+"""What comes from an open camera: pictures, and None when what came is no picture, or no intact one. At its
+end the stream has ended or broken off."""
+
+
+def pictures_of(capture: cv2.VideoCapture) -> Arrivals:
+    """The pictures that OpenCV reads."""
+    while True:
+        good, pixels = capture.read()
+        if not good:
+            return
+        yield Arrival(pixels)
 
 
 class Source(ABC):
@@ -103,11 +121,10 @@ class Source(ABC):
     def __iter__(self) -> Iterator[RawFrame]: ...
 
     def _read_live(
-        self, arrivals: Iterator[Arrival], clock: StreamClock | None = None, *, piled_up: bool = False
+        self, arrivals: Arrivals, clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout nothing arrives, no picture can be used, or all are late (by ``clock``), and when no picture is
-        intact for longer than INTACT_SECONDS.
+        timeout nothing arrives, no picture can be used, or all are late (by ``clock``).
 
         OpenCV reports success with an old picture once or twice after a camera has died and timed out; the
         handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
@@ -119,12 +136,8 @@ class Source(ABC):
         interval = limit  # between two pictures; unknown before the first
         while not (self._stop.is_set() or self.abandoned):
             begin = time.monotonic()
-            arrival = next(arrivals, None)
-            self.beat = now = time.monotonic()
-            if now - begin >= limit:
-                raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
-            if arrival is None:
-                raise SourceError(f"{self.label}: the stream ended or broke off")
+            arrival = self._next(arrivals, begin)
+            now = time.monotonic()
             if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
                 continue
             drain_until = usable
@@ -135,9 +148,8 @@ class Source(ABC):
                     "is opened again"
                 )
             interval = 0.8 * interval + 0.2 * (now - begin)
-            if arrival.pixels is None and self.waits_for:
-                if now - usable >= max(limit, INTACT_SECONDS):
-                    raise SourceError(f"{self.label}: {self._no_intact(now - usable)}")
+            if arrival is None:
+                self._check_intact(now - usable)
                 in_time = now
                 continue
             lag = clock.lag(arrival.presented, now) if clock else 0.0
@@ -154,6 +166,29 @@ class Source(ABC):
                 yield frame
             elif now - usable >= limit:
                 raise SourceError(f"{self.label}: no usable picture for {limit:g} seconds: {self._problem}")
+
+    def _next(self, arrivals: Arrivals, begin: float) -> Arrival | None:
+        """What arrives next, waited for since ``begin``. Raises SourceError when that takes too long, or
+        nothing more comes."""
+        limit = self.config.read_timeout_seconds
+        try:
+            arrival, ended = next(arrivals), False
+        except StopIteration:
+            arrival, ended = None, True
+        self.beat = time.monotonic()
+        if self.beat - begin >= limit:
+            raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
+        if ended:
+            raise SourceError(f"{self.label}: the stream ended or broke off")
+        return arrival
+
+    def _check_intact(self, seconds: float) -> None:
+        """Raise SourceError when for so long no picture was intact."""
+        if seconds >= max(self.config.read_timeout_seconds, INTACT_SECONDS):
+            raise SourceError(
+                f"{self.label}: no intact picture for {seconds:.0f} seconds ({self.waits_for or 'none'}); "
+                "let the camera send a key frame every second or two, and use transport = tcp"
+            )
 
     def _frame(
         self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None

@@ -32,6 +32,16 @@ class Bitstream:
         """Begin anew with the next packet, whatever came before."""
         self._frame_numbers.forget()
 
+    def continues(self, data: bytes) -> bool:
+        """Whether a packet goes on with the picture of the one before it. Only where start codes separate the
+        units, it may: some cameras repeat their parameter sets before each slice, which looks like a begin."""
+        if self._codec not in ("h264", "hevc") or self._length:
+            return False
+        head = 1 if self._codec == "h264" else 2
+        unit = next((unit for unit in _units(data, 0) if unit and _is_slice(self._codec, unit)), b"")
+        # The number of the first macroblock, of which 0 begins with a set bit, or the flag of the first slice
+        return len(unit) > head and not unit[head] & 0x80
+
     def sign(self, data: bytes) -> str:
         """A sign of loss in a packet or before it; empty when there is none."""
         if self._codec not in ("h264", "hevc"):

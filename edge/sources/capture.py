@@ -58,7 +58,7 @@ class Capture:
         self._next_reader = float("inf")  # monotonic time at which a new one replaces an abandoned one
         self._backoff = Backoff()
         self._health = health.CameraHealth(source.camera, live=source.live)
-        self._undecodable = 0
+        self._lost = {Reason.UNDECODABLE: 0, Reason.DAMAGED: 0}
         self._repeats = Repeats()
 
     def start(self) -> None:
@@ -86,7 +86,8 @@ class Capture:
     @property
     def last_error(self) -> str:
         """Why the camera is not live; empty when it is, or when its file has ended."""
-        return self._health.last_error
+        waits_for = "" if self.state == "live" else self.source.waits_for
+        return ": ".join(filter(None, (self._health.last_error, waits_for)))
 
     @property
     def needs_restart(self) -> bool:
@@ -111,7 +112,7 @@ class Capture:
             if self._stop.is_set():
                 return
             if not reader.source.abandoned:
-                self._count_undecodable(reader)
+                self._count_lost(reader)
                 quiet = reader.quiet_seconds()
                 if reader.source.live and quiet > reader.source.hang_seconds:
                     self._abandon(reader, quiet)
@@ -169,7 +170,7 @@ class Capture:
             with self._lock:
                 if source.abandoned:
                     return
-                self._count_undecodable(reader)
+                self._count_lost(reader)
                 if not error:
                     self._health.enter("ended")
                     return
@@ -208,7 +209,7 @@ class Capture:
             if reader.source.abandoned:
                 return False
             self.captured += 1
-            self._count_undecodable(reader)
+            self._count_lost(reader)
             if repeated:
                 self._count(self.camera, Reason.REPEATED)
                 self._repeats.check_frozen(reader.source)
@@ -228,10 +229,13 @@ class Capture:
             log.info("camera %s: %s: %dx%d", self.camera, reader.source.label, frame.width, frame.height)
         self._health.note_fresh()
 
-    def _count_undecodable(self, reader: Reader) -> None:
-        for _ in range(reader.source.undecodable - self._undecodable):
-            self._count(self.camera, Reason.UNDECODABLE)
-        self._undecodable = reader.source.undecodable
+    def _count_lost(self, reader: Reader) -> None:
+        """Count the frames that never became a picture."""
+        source = reader.source
+        for reason, lost in ((Reason.UNDECODABLE, source.undecodable), (Reason.DAMAGED, source.damaged)):
+            for _ in range(lost - self._lost[reason]):
+                self._count(self.camera, reason)
+            self._lost[reason] = lost
 
 
 def age_seconds(frame: RawFrame) -> float:

@@ -1,7 +1,7 @@
 """What FFmpeg says while it reads and decodes: searched for signs of loss, kept in memory, never printed.
 
-FFmpeg conceals what is missing from a picture, and often nothing but a message tells. Messages quote addresses
-with their passwords, so none is passed on; ``sign_of`` returns words of our own.
+FFmpeg conceals what is missing from a picture, and often nothing but a message tells. Messages quote
+addresses with their passwords, so none is passed on; ``sign_of`` returns words of our own.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _HARMLESS = re.compile(
     r"|RTP: dropping old packet"  # it was missed before, or came twice
     r"|mmco: unref short failure"  # a picture is to be forgotten that is not there: lost long ago, if ever
 )
+IN_CONTAINER = "its container is truncated or damaged"
 _CONCEALED = "parts of a picture are missing"
 _DAMAGE = (
     (re.compile(r"concealing"), _CONCEALED),
@@ -54,7 +55,7 @@ _DAMAGE = (
     ),
     (
         re.compile(r"[Pp]acket corrupt|[Cc]ontinuity check|Packet mismatch|partial file"),
-        "its container is damaged",
+        IN_CONTAINER,
     ),
     (re.compile(r"undecodable|truncated|[Ii]nvalid data|overread"), "a picture cannot be decoded"),
 )

@@ -17,7 +17,7 @@ import av.error
 
 from edge import MAX_PICTURE_PIXELS
 from edge.sources.bitstream import Bitstream
-from edge.sources.ffmpeg_log import Message, Sign, listen, sign_of
+from edge.sources.ffmpeg_log import IN_CONTAINER, Message, Sign, listen, sign_of
 
 LONGEST_KEY_SECONDS = 600.0
 """Key frames that seem to be further apart are not believed: the clock was set."""
@@ -36,11 +36,11 @@ class IntactDecoder:
     """
 
     def __init__(self, container: Any, stream: Any, said_before: Sequence[Message] = ()) -> None:
-        """``said_before`` are FFmpeg's messages while the container was opened. Raises nothing."""
+        """``said_before`` are FFmpeg's messages while the container was opened."""
         self._container, self._stream = container, stream
         self._context = stream.codec_context
         self._context.thread_count = 1
-        # A picture's checksum is compared if it has one (H.265); the size is limited while memory is asked for.
+        # Checksums are compared where pictures have some (H.265).
         self._context.options = {"err_detect": "crccheck", "max_pixels": str(MAX_PICTURE_PIXELS)}
         self._bitstream = Bitstream(self._context.name, self._context.extradata)
         self.damaged = 0
@@ -49,7 +49,10 @@ class IntactDecoder:
         self.key_seconds = math.nan
         self._key_time = math.nan
         self._key_pts: int | None = None  # while pictures that are shown before the key frame may follow it
-        self._said: list[Message] = list(said_before)
+        # What was decoded while opening is decoded again.
+        lost = (sign := sign_of(said_before)) is not None and sign.on_the_way
+        self._said: list[Message] = list(said_before) if lost else []
+        self._in_parts = False  # key frames come in several packets
         self._barred = 0  # how many more packets cannot be a new beginning
         self._inside = 0  # how many frames the decoder has not given out yet
 
@@ -63,6 +66,30 @@ class IntactDecoder:
 
     def packets(self, *others: Any) -> Iterator[Any]:
         """The packets of the stream, and of ``others``, in the order of the container. Raises FFmpegError."""
+        held, before = None, None
+        for packet in self._read(*others):
+            if packet.stream is not self._stream:
+                yield packet
+                continue
+            if before is not None and before.is_keyframe and packet.is_keyframe and self._undamaged(packet):
+                continues = self._bitstream.continues(bytes(packet))
+                self._in_parts |= continues
+                if continues and held is not None:
+                    held = _joined(held, packet)
+                    continue
+            before = packet
+            if held is not None:
+                yield held
+                held = None
+            if self._in_parts and packet.is_keyframe:
+                held = packet
+            else:
+                yield packet
+
+    def _undamaged(self, packet: Any) -> bool:
+        return not packet.is_corrupt and sign_of(self._said) is None
+
+    def _read(self, *others: Any) -> Iterator[Any]:
         with contextlib.closing(self._container.demux([self._stream, *others])) as packets:
             while True:
                 with listen() as said:
@@ -80,7 +107,7 @@ class IntactDecoder:
         if packet.size == 0:
             return [] if self.waiting else self._rest()
         kept = []
-        sign = Sign("its container is damaged") if packet.is_corrupt else None
+        sign = Sign(IN_CONTAINER) if packet.is_corrupt else None
         sign, self._said = sign_of(self._said) or sign, []
         if sign:
             # What was decoded before is intact, and only waits for its turn to be shown.
@@ -149,3 +176,13 @@ class IntactDecoder:
         passed = now - self._key_time
         self.key_seconds = passed if 0 < passed <= LONGEST_KEY_SECONDS else math.nan
         self._key_time = now
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """One packet of two parts of a picture."""
+    packet = av.Packet(bytes(first) + bytes(second))
+    packet.stream, packet.time_base = first.stream, first.time_base
+    packet.pts = second.pts if first.pts is None else first.pts
+    packet.dts = second.dts if first.dts is None else first.dts
+    packet.is_keyframe = True
+    return packet

@@ -17,7 +17,7 @@ from edge import MAX_PICTURE_PIXELS
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
-from edge.sources.base import HANG_MARGIN_SECONDS, SILENCE_SECONDS, Arrival, Source
+from edge.sources.base import HANG_MARGIN_SECONDS, SILENCE_SECONDS, Arrival, Arrivals, Source
 from edge.sources.ffmpeg_log import Message, listen
 from edge.sources.intact import IntactDecoder
 from edge.sources.stream_clock import StreamClock
@@ -34,8 +34,8 @@ _RTSP = {
 }
 _HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
 _TCP_QUEUE = "2"
-"""Packets that wait for one that is missing. None is overtaken on TCP, but without a queue FFmpeg does not say
-that a camera left one out."""
+"""How many packets wait for one that is missing. None overtakes another on TCP, but without a queue FFmpeg
+does not say that a camera left one out."""
 _REFUSALS = {
     av.error.HTTPUnauthorizedError: "user name or password is wrong (401); correct the camera's source",
     av.error.HTTPForbiddenError: "this user may not see it (403); give the user the right in the camera",
@@ -99,9 +99,8 @@ class StreamSource(Source):
         except av.error.FFmpegError as error:
             why = next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), "")
             if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-                why = (
-                    f"no answer within {config.open_timeout_seconds:g} seconds; check address, network and cable"
-                )
+                limit = config.open_timeout_seconds
+                why = f"no answer within {limit:g} seconds; check address, network and cable"
             elif not why and isinstance(error, OSError) and error.errno:
                 why = f"{os.strerror(error.errno)}; check address, network and cable"
             why = why or "it cannot be opened; check address, path and transport"
@@ -109,9 +108,9 @@ class StreamSource(Source):
         except ValueError as error:  # such as a zero byte in the address
             raise SourceError(f"{self.label}: its address is not valid{self._advice()}") from error
 
-    def _arrivals(self, container: Any, said: list[Message]) -> Iterator[Arrival]:
-        """What the open camera sends: an arrival with pixels for each intact picture, and one without them for
-        each packet that gave none. Raises SourceError when it stops."""
+    def _arrivals(self, container: Any, said: list[Message]) -> Arrivals:
+        """The intact pictures of the open camera, and None for each packet that gave none. Raises SourceError
+        when nothing comes in time."""
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             raise SourceError(f"{self.label}: it sends no video that can be decoded; correct its source")
@@ -129,7 +128,7 @@ class StreamSource(Source):
                     presented = math.nan if frame.pts is None else frame.pts * unit
                     yield Arrival(upright(frame), presented)
                 if not frames:
-                    yield Arrival(None, math.nan)
+                    yield None
         except (av.error.ExitError, av.error.TimeoutError):
             limit = self.config.read_timeout_seconds
             raise SourceError(f"{self.label}: no frame within {limit:g} seconds") from None
@@ -137,7 +136,7 @@ class StreamSource(Source):
             return  # it broke off
 
     def _reach(self, scheme: str) -> None:
-        """Raise SourceError unless the camera accepts a connection: FFmpeg cannot say as well what is wrong."""
+        """Raise SourceError unless the camera accepts a connection: FFmpeg does not say so well why not."""
         place = place_of(self.config.source)
         if place is None:
             raise SourceError(

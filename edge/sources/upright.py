@@ -11,8 +11,10 @@ from edge.sources.orientation import Orientation, orientation_of, oriented
 
 
 def upright(frame: Any) -> Pixels:
-    """The pixels of an ``av.VideoFrame``, uint8 ``[H, W, 3]`` BGR, as they are to be shown. Raises PictureError
-    when its display matrix does more than to turn by quarters and mirror."""
+    """The pixels of an ``av.VideoFrame`` as they are to be shown: uint8 ``[H, W, 3]`` BGR.
+
+    Raises PictureError when its display matrix does more than turn by quarters and mirror.
+    """
     pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     if frame.format.name == "bgr24":  # the decoder may make the next frame from this buffer
         pixels = pixels.copy()

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
 
-import cv2
+import av.error
 
 from edge.errors import PictureError, SourceError
 from edge.frames import Pixels, RawFrame
 from edge.sources.base import Source
-from edge.sources.display_matrix import read_orientation
-from edge.sources.orientation import Orientation, oriented
+from edge.sources.upright import upright
+from edge.sources.video_file import VideoFile
 
 DEFAULT_RATE = 25.0
 """Frames per second when neither the file nor the configuration gives a rate."""
 
 
 class VideoSource(Source):
-    """A video file. With ``pace = false``, no frame is skipped."""
+    """A video file. With ``pace = false``, no frame is skipped.
+
+    Of a damaged file, all that is intact is played. Then SourceError is raised.
+    """
 
     live = False
 
@@ -34,58 +34,51 @@ class VideoSource(Source):
         return self.config.loop
 
     def __iter__(self) -> Iterator[RawFrame]:
-        position, frames = 0, 0
+        played = 0.0  # seconds, of the rounds before
         begin = time.monotonic()
         while not self._stop.is_set():
-            before = frames
-            for pixels, rate in self._play():
-                media = position / rate
+            usable, before = False, played
+            for pixels, media, end in self._play():
+                media, played = before + media, before + end
                 if self.config.pace and self._stop.wait(max(0.0, begin + media - time.monotonic())):
                     return
-                position += 1
                 frame = self._frame(pixels, media)
                 if frame is not None:
-                    frames += 1
+                    usable = True
                     handed = time.monotonic()
                     yield frame
-                    begin += (
-                        time.monotonic() - handed
-                    )  # while the pipeline holds the file back, its clock stands still
-            if frames == before:
+                    # While the pipeline holds the file back, its clock stands still
+                    begin += time.monotonic() - handed
+            if not usable and not self._stop.is_set():
                 raise SourceError(f"{self.label}: no frame can be decoded; is it a video file?")
             if not self.config.loop:
                 return
 
-    def _play(self) -> Iterator[tuple[Pixels, float]]:
-        # Path.is_file() raises an error that quotes the source when that is too long for a file name.
-        if not os.path.isfile(self.config.source):
-            raise SourceError(f"{self.label}: no such file; correct the camera's source")
-        capture = cv2.VideoCapture(self.config.source, cv2.CAP_FFMPEG)
+    def _play(self) -> Iterator[tuple[Pixels, float, float]]:
+        """Each intact picture, when it is shown, and when the next one is due, in seconds since the first."""
+        damaged = 0
         try:
-            if not capture.isOpened():
-                raise SourceError(f"{self.label}: cannot be opened as a video")
-            orientation = self._orientation(capture)
-            stated = capture.get(cv2.CAP_PROP_FPS)
-            rate = self.config.rate_fps or (stated if 0 < stated <= 1000 else DEFAULT_RATE)
-            while not self._stop.is_set():
-                good, pixels = capture.read()
-                if not good:
-                    return
-                yield oriented(cast(Pixels, pixels), orientation), rate
-        finally:
-            capture.release()
-
-    def _orientation(self, capture: cv2.VideoCapture) -> Orientation:
-        """How to turn the file's pictures upright; from now on ``capture`` returns them as stored."""
-        try:
-            orientation = read_orientation(Path(self.config.source))
-        except (PictureError, OSError) as error:
+            with VideoFile(self.config.source) as file:
+                rate = self.config.rate_fps or file.rate or DEFAULT_RATE
+                first, shown, count = None, -1 / rate, 0
+                for packet in file.packets():
+                    for frame in file.decode(packet):
+                        seconds = None if frame.pts is None else float(frame.pts * file.time_base)
+                        first = seconds if first is None else first
+                        if self.config.rate_fps or seconds is None or first is None:
+                            media = count / rate
+                        else:
+                            media = max(shown, seconds - first)
+                        shown, count = media, count + 1
+                        yield upright(frame), media, media + 1 / rate
+                    self.damaged += file.damaged - damaged
+                    damaged = file.damaged
+                    if self._stop.is_set():
+                        return
+                if file.problem:
+                    lost = f"; {damaged} frames were dropped" if damaged else ""
+                    raise SourceError(f"{self.label}: {file.problem}{lost}")
+        except PictureError as error:
             raise SourceError(f"{self.label}: {error}") from error
-        angle = capture.get(cv2.CAP_PROP_ORIENTATION_META)
-        known = 0 <= angle < 360  # a matrix of zeros has no angle
-        if not capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0) or (known and angle != orientation.degrees):
-            raise SourceError(
-                f"{self.label}: OpenCV turns it by {angle:g} degrees, the file's header by "
-                f"{orientation.degrees}; encode the video again as it is to be shown (ffmpeg -i IN OUT)"
-            )
-        return orientation
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{self.label}: broken or not a video: {error.strerror}") from error

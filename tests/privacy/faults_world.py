@@ -248,7 +248,7 @@ def _check_accounts(run: Run, unanswered: int) -> None:
     """Every captured frame is stored, or dropped for exactly one reason; every written image is there, unless
     it was revoked."""
     written, captured = run.count("images_written"), run.count("frames_captured")
-    dropped = sum(count for reason, count in run.dropped.items() if reason != Reason.UNDECODABLE)
+    dropped = sum(count for reason, count in run.dropped.items() if not reason.before_capture)
     lacking = captured - written - dropped
     assert 0 <= lacking <= unanswered, f"{captured} captured, {written} written, {dropped} dropped"
     revoked = run.count("images_revoked")
