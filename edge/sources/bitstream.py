@@ -32,10 +32,15 @@ class Bitstream:
         """Begin anew with the next packet, whatever came before."""
         self._frame_numbers.forget()
 
+    @property
+    def may_continue(self) -> bool:
+        """Whether a picture may come in several packets. Where start codes separate the units, it may: some
+        cameras repeat their parameter sets before each slice, which looks like the begin of a picture."""
+        return self._codec in ("h264", "hevc") and not self._length
+
     def continues(self, data: bytes) -> bool:
-        """Whether a packet goes on with the picture of the one before it. Only where start codes separate the
-        units, it may: some cameras repeat their parameter sets before each slice, which looks like a begin."""
-        if self._codec not in ("h264", "hevc") or self._length:
+        """Whether a packet goes on with the picture of the one before it."""
+        if not self.may_continue:
             return False
         head = 1 if self._codec == "h264" else 2
         unit = next((unit for unit in _units(data, 0) if unit and _is_slice(self._codec, unit)), b"")

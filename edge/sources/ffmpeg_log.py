@@ -14,8 +14,8 @@ from typing import NamedTuple
 import av
 import av.logging
 
-# What is concealed is mentioned at this level.
-av.logging.set_level(av.logging.INFO)
+# That a camera has ended its stream is mentioned at no higher level.
+av.logging.set_level(av.logging.DEBUG)
 # What counts as a repetition is the same message in any thread, so that of another camera would be missing.
 av.logging.set_skip_repeated(False)
 # PyAV hands messages that nobody listens to, such as those of encoders, to Python's loggers.
@@ -39,7 +39,10 @@ class Sign(NamedTuple):
     on_the_way: bool = False
 
 
-_ON_THE_WAY = re.compile(r"RTP: missed -?\d+ packets|jitter buffer full|max delay reached|bad cseq")
+_ON_THE_WAY = re.compile(
+    r"RTP: missed -?\d+ packets|jitter buffer full|max delay reached|bad cseq"
+    r"|Received BYE|Failed reading RTSP"  # what has arrived of the last picture is decoded nevertheless
+)
 _HARMLESS = re.compile(
     r"method \w+ failed|CSeq \d+ expected"  # answers to what keeps an RTSP session alive
     r"|RTP: dropping old packet"  # it was missed before, or came twice

@@ -52,7 +52,8 @@ class IntactDecoder:
         # What was decoded while opening is decoded again.
         lost = (sign := sign_of(said_before)) is not None and sign.on_the_way
         self._said: list[Message] = list(said_before) if lost else []
-        self._in_parts = False  # key frames come in several packets
+        # Whether key frames come in several packets, as far as that is known
+        self._in_parts: bool | None = None if self._bitstream.may_continue else False
         self._barred = 0  # how many more packets cannot be a new beginning
         self._inside = 0  # how many frames the decoder has not given out yet
 
@@ -71,23 +72,27 @@ class IntactDecoder:
             if packet.stream is not self._stream:
                 yield packet
                 continue
-            if before is not None and before.is_keyframe and packet.is_keyframe and self._undamaged(packet):
-                continues = self._bitstream.continues(bytes(packet))
-                self._in_parts |= continues
-                if continues and held is not None:
-                    held = _joined(held, packet)
-                    continue
+            if before is not None and before.is_keyframe:
+                if self._continues(packet):
+                    self._in_parts = True
+                    if held is not None:
+                        held = _joined(held, packet)
+                        continue
+                elif self._in_parts is None:
+                    self._in_parts = False
             before = packet
             if held is not None:
                 yield held
                 held = None
-            if self._in_parts and packet.is_keyframe:
+            if self._in_parts is not False and packet.is_keyframe:
                 held = packet
             else:
                 yield packet
 
-    def _undamaged(self, packet: Any) -> bool:
-        return not packet.is_corrupt and sign_of(self._said) is None
+    def _continues(self, packet: Any) -> bool:
+        """Whether a packet after a key frame belongs to it, as far as nothing is lost."""
+        whole = packet.is_keyframe and not packet.is_corrupt and sign_of(self._said) is None
+        return whole and self._bitstream.continues(bytes(packet))
 
     def _read(self, *others: Any) -> Iterator[Any]:
         with contextlib.closing(self._container.demux([self._stream, *others])) as packets:
@@ -113,7 +118,7 @@ class IntactDecoder:
             # What was decoded before is intact, and only waits for its turn to be shown.
             kept = [] if self.waiting else self._rest()
             self._lose(sign)
-            self._barred = 2 if sign.on_the_way else 1
+            self._barred = (2 + (self._in_parts is not False)) if sign.on_the_way else 1
         barred, self._barred = self._barred > 0, max(0, self._barred - 1)
         self._note_key(packet)
         if self.waiting:
