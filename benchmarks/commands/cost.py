@@ -55,3 +55,19 @@ def blur_cost(
     from benchmarks.blur_cost import main
 
     main(rounds=rounds, file=json)
+
+
+def loss(
+    frames: Annotated[int, typer.Option(min=40, help="Frames of each video.")] = 400,
+    way: Annotated[
+        list[options.Way] | None, typer.Option(help="Where they are lost; may be repeated (default: all).")
+    ] = None,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Share that is lost; may be repeated (default: 0 to 0.2).")
+    ] = None,
+    json: options.Json = None,
+) -> None:
+    """Smeared frames that pass when an RTSP camera loses packets or pictures, and what is kept."""
+    from benchmarks.loss import LOSSES, main
+
+    main(frames=frames, ways=list(way or options.Way), losses=share or list(LOSSES), file=json)
