@@ -18,6 +18,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import MIN_SIDE, Pixels, RawFrame
 from edge.masking import label
+from edge.reasons import Reason
 from edge.sources.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,11 @@ class Source(ABC):
         self._problem = ""
         self._stop = stop
         self._number = 0
+
+    @property
+    def lost(self) -> dict[Reason, int]:
+        """How many frames never became a picture, by reason."""
+        return {Reason.UNDECODABLE: self.undecodable, Reason.DAMAGED: self.damaged}
 
     @property
     def waits(self) -> bool:

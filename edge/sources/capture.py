@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -58,7 +59,7 @@ class Capture:
         self._next_reader = float("inf")  # monotonic time at which a new one replaces an abandoned one
         self._backoff = Backoff()
         self._health = health.CameraHealth(source.camera, live=source.live)
-        self._lost = {Reason.UNDECODABLE: 0, Reason.DAMAGED: 0}
+        self._lost: Counter[Reason] = Counter()
         self._repeats = Repeats()
 
     def start(self) -> None:
@@ -86,8 +87,7 @@ class Capture:
     @property
     def last_error(self) -> str:
         """Why the camera is not live; empty when it is, or when its file has ended."""
-        waits_for = "" if self.state == "live" else self.source.waits_for
-        return ": ".join(filter(None, (self._health.last_error, waits_for)))
+        return self._health.why_not_live(self.source.waits_for)
 
     @property
     def needs_restart(self) -> bool:
@@ -230,12 +230,9 @@ class Capture:
         self._health.note_fresh()
 
     def _count_lost(self, reader: Reader) -> None:
-        """Count the frames that never became a picture."""
-        source = reader.source
-        for reason, lost in ((Reason.UNDECODABLE, source.undecodable), (Reason.DAMAGED, source.damaged)):
-            for _ in range(lost - self._lost[reason]):
-                self._count(self.camera, reason)
-            self._lost[reason] = lost
+        before, self._lost = self._lost, Counter(reader.source.lost)
+        for reason in (self._lost - before).elements():
+            self._count(self.camera, reason)
 
 
 def age_seconds(frame: RawFrame) -> float:
