@@ -1,4 +1,4 @@
-"""Videos of which each frame carries its number, so that a smear is found by comparing with the clean frame."""
+"""Videos of which each frame carries its number, so that a smear is found beside the clean frame."""
 
 from __future__ import annotations
 
@@ -42,10 +42,20 @@ def number_of(pixels: Pixels) -> int:
 
 
 def write_known(
-    path: Path, codec: str, *, frames: int, rate: int, slices: int = 1, between: int = 0, key: int = 30
+    path: Path,
+    codec: str,
+    *,
+    frames: int,
+    rate: int,
+    slices: int = 1,
+    between: int = 0,
+    key: int = 30,
+    more: str = "scenecut=0",
+    container: dict[str, str] | None = None,
 ) -> Path:
-    """Encode ``frames`` pictures: ``between`` B-frames in a row, a key frame after every ``key`` frames."""
-    common = f"slices={slices}:bframes={between}:keyint={key}:min-keyint={key}:scenecut=0:b-adapt=0"
+    """Encode ``frames`` pictures: ``between`` B-frames in a row, a key frame after every ``key`` frames.
+    ``more`` are options of the encoder."""
+    common = f"{more}:slices={slices}:bframes={between}:keyint={key}:min-keyint={key}:b-adapt=0"
     options = {
         "h264": {"preset": "veryfast", "crf": "26", "x264-params": f"{common}:threads=1"},
         "h265": {
@@ -54,14 +64,14 @@ def write_known(
             "x265-params": f"{common}:log-level=none:pools=1:frame-threads=1",
         },
     }[codec]
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(ENCODERS[codec], rate=rate, options=options)
+    with av.open(str(path), "w", options=container or {}) as file:
+        stream: Any = file.add_stream(ENCODERS[codec], rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(frames):
             frame: Any = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
             frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
     return path
 
 

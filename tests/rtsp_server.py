@@ -33,8 +33,8 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-names = "videotestsrc x264enc jpegdec clocksync h264parse h265parse rtph264pay rtph265pay rtpbin udpsink".split()
-lacking = [name for name in names if Gst.ElementFactory.find(name) is None]
+names = "videotestsrc x264enc jpegdec clocksync h264parse rtph264pay h265parse rtph265pay".split()
+lacking = [name for name in [*names, "rtpbin", "udpsink"] if Gst.ElementFactory.find(name) is None]
 raise SystemExit(f"no {lacking}" if lacking else 0)
 """
 

@@ -85,7 +85,7 @@ class StreamSource(Source):
         options |= {**_RTSP, "rtsp_transport": self.config.transport} if rtsp else _HTTP
         if rtsp and self.config.transport == "tcp":
             options["reorder_queue_size"] = _TCP_QUEUE
-        config = self.config
+        config, begin = self.config, time.monotonic()
         try:
             with listen() as said:
                 container = av.open(
@@ -98,8 +98,9 @@ class StreamSource(Source):
         # Never the error's own text, which quotes the address.
         except av.error.FFmpegError as error:
             why = next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), "")
-            if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-                limit = config.open_timeout_seconds
+            # FFmpeg calls much an error of the data that is none
+            limit = config.open_timeout_seconds
+            if isinstance(error, av.error.TimeoutError) or time.monotonic() - begin >= limit:
                 why = f"no answer within {limit:g} seconds; check address, network and cable"
             elif not why and isinstance(error, OSError) and error.errno:
                 why = f"{os.strerror(error.errno)}; check address, network and cable"
