@@ -34,6 +34,14 @@ class Reported(str, Enum):
     all = "all"
 
 
+class Way(str, Enum):
+    """Where an RTSP camera's packets are lost: on the way, by UDP or inside TCP, or whole pictures in it."""
+
+    udp = "udp"
+    tcp = "tcp"
+    camera = "camera"
+
+
 class Independent(str, Enum):
     """Detectors of other projects: MTCNN, and the EfficientDet-D0 of the test data."""
 

@@ -16,6 +16,7 @@ class Reason(str, Enum):
     REPEATED = "repeated"
     UNDECODABLE = "undecodable"
     SIZE = "size"
+    DAMAGED = "damaged"
     DETECTOR_ERROR = "detector_error"
     DETECTOR_TIMEOUT = "detector_timeout"
     DETECTOR_OUTPUT = "detector_output"
@@ -39,6 +40,11 @@ class Reason(str, Enum):
         """An explanation for the operator."""
         return _TEXTS[self]
 
+    @property
+    def before_capture(self) -> bool:
+        """Whether such a frame never became a picture: it is not among those that were captured."""
+        return self in (Reason.UNDECODABLE, Reason.SIZE, Reason.DAMAGED)
+
 
 _TEXTS = {
     Reason.OVERTAKEN: "a newer frame arrived before the detector could run on this one",
@@ -46,6 +52,7 @@ _TEXTS = {
     Reason.REPEATED: "a live camera delivered the same picture again",
     Reason.UNDECODABLE: "the frame could not be decoded, or is not 8-bit BGR",
     Reason.SIZE: "after crop, the frame is too small, too large or too narrow to detect on",
+    Reason.DAMAGED: "a part of the frame, or of one that it refers to, was lost; until the next key frame",
     Reason.DETECTOR_ERROR: "the detector raised an error",
     Reason.DETECTOR_TIMEOUT: "the detector took longer than detector.timeout_seconds",
     Reason.DETECTOR_OUTPUT: "the detector returned a wrong shape, NaN or an infinite number",

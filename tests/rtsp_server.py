@@ -33,8 +33,8 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-names = "videotestsrc", "x264enc", "jpegdec", "clocksync", "h264parse", "rtph264pay", "rtpbin", "udpsink"
-lacking = [name for name in names if Gst.ElementFactory.find(name) is None]
+names = "videotestsrc x264enc jpegdec clocksync h264parse rtph264pay h265parse rtph265pay".split()
+lacking = [name for name in [*names, "rtpbin", "udpsink"] if Gst.ElementFactory.find(name) is None]
 raise SystemExit(f"no {lacking}" if lacking else 0)
 """
 
@@ -66,6 +66,8 @@ class RtspServer:
         pattern: str = "moving",
         pictures: str = "",
         clock: float = 1.0,
+        video: str = "",
+        drop: float = 0.0,
         port: int = 0,
     ) -> None:
         """Start it and wait until it listens. Raises RuntimeError when it does not. Its clock runs ``clock``
@@ -74,6 +76,7 @@ class RtspServer:
             *("--width", str(width), "--height", str(height), "--fps", str(fps), "--pattern", pattern),
             *("--clock", str(clock)),
             *(("--pictures", pictures) if pictures else ()),
+            *(("--video", video, "--drop", str(drop)) if video else ()),
         ]
         self._process: subprocess.Popen[str] | None = None
         self.port = port
@@ -150,6 +153,13 @@ class RtspServer:
 
 def launch_text(options: argparse.Namespace) -> str:
     """The pipeline of the camera, as gst-launch-1.0 takes it."""
+    if options.video:
+        codec = "h265" if options.video.endswith("h265.mkv") else "h264"
+        return (
+            f'( filesrc location="{options.video}" ! matroskademux ! {codec}parse '
+            f"! identity drop-probability={options.drop} "
+            f"! rtp{codec}pay name=pay0 pt=96 config-interval=-1 mtu=600 )"
+        )
     size = f"width={options.width},height={options.height},framerate={options.fps}/1"
     if options.pictures:
         # JPEG files by number, again from the start, at the camera's rate
@@ -188,6 +198,8 @@ def main() -> None:
     parser.add_argument(
         "--pictures", default="", help="JPEG files instead, in a loop: FOLDER/%%05d.jpg from 0"
     )
+    parser.add_argument("--video", default="", help="a Matroska file instead: NAME.h264.mkv or .h265.mkv")
+    parser.add_argument("--drop", type=float, default=0.0, help="share of its pictures that are never sent")
     options = parser.parse_args()
 
     gi = importlib.import_module("gi")  # not in any virtual environment, so not for mypy either
@@ -199,7 +211,7 @@ def main() -> None:
     server.set_service(str(options.port))
     factory = rtsp.RTSPMediaFactory.new()
     factory.set_launch(launch_text(options))
-    factory.set_shared(True)
+    factory.set_shared(not options.video)  # a file begins for each viewer
     server.get_mount_points().add_factory("/cam", factory)
     if server.attach(None) == 0:
         raise SystemExit(f"port {options.port} cannot be listened on")

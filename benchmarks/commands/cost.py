@@ -65,3 +65,19 @@ def known_face(
     from benchmarks.known_face import main
 
     main(checks=checks, file=json)
+
+
+def loss(
+    frames: Annotated[int, typer.Option(min=40, help="Frames of each video.")] = 400,
+    way: Annotated[
+        list[options.Way] | None, typer.Option(help="Where they are lost; may be repeated (default: all).")
+    ] = None,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Share that is lost; may be repeated (default: 0 to 0.2).")
+    ] = None,
+    json: options.Json = None,
+) -> None:
+    """Smeared frames that pass when an RTSP camera loses packets or pictures, and what is kept."""
+    from benchmarks.loss import LOSSES, main
+
+    main(frames=frames, ways=list(way or options.Way), losses=share or list(LOSSES), file=json)

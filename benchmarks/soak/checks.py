@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.soak.faults import Fault
 from benchmarks.soak.scene import FACE_LEFT
 from benchmarks.soak.watch import Image, Poll, Sample
+from edge.reasons import Reason
 
 WARM_UP_SECONDS = 120.0
 """Left out when growth is judged: buffers fill and memory pools find their size."""
@@ -244,7 +245,7 @@ def _accounts(record: Record) -> Check:
             off.append(f"{name}: no line at the end of the log")
             continue
         captured, written, dropped = words[name]
-        counted = written + sum(dropped.values()) - dropped.get("undecodable", 0)
+        counted = written + sum(n for reason, n in dropped.items() if not Reason(reason).before_capture)
         if captured != counted:
             off.append(f"{name}: captured {captured}, but written and dropped make {counted}")
         if written != stored[name]:

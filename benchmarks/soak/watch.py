@@ -19,6 +19,7 @@ from edge.detection.detector import Detector
 from edge.errors import PictureError
 from edge.frames import Pixels
 from edge.pictures import read_picture
+from edge.reasons import Reason
 
 _NOT_DETECTED_ON = ("overtaken", "repeated", "stale", "load", "known_face")
 POLL_SECONDS, SAMPLE_SECONDS = 1.0, 5.0
@@ -133,8 +134,8 @@ def poll_of(status: dict[str, Any], at: float, zero: float) -> Poll:
 
 
 def in_flight(camera: dict[str, Any]) -> int:
-    """Captured frames neither written nor dropped yet. Undecodable ones were never captured."""
-    dropped = sum(camera["dropped"].values()) - camera["dropped"].get("undecodable", 0)
+    """Captured frames neither written nor dropped yet. Damaged and undecodable ones were never captured."""
+    dropped = sum(n for reason, n in camera["dropped"].items() if not Reason(reason).before_capture)
     return int(camera["captured"] - camera["written"] - dropped)
 
 

@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
+import av.error
 
-from edge import MAX_PICTURE_PIXELS, blur
+from edge import blur
 from edge.boxes import Floats
 from edge.config import BlurConfig, Config
 from edge.detection.detector import Detections
@@ -25,30 +25,17 @@ from edge.files.search import search_of
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, make_hold
 from edge.last_look import LastLook, take_last_look
-from edge.sources.orientation import Orientation, orientation_of, oriented
+from edge.sources.upright import upright
+from edge.sources.video_file import VideoFile
+from edge.store.video import CONTAINERS, open_video
 
-try:
-    import av
-    import av.error
-
-    from edge.store.video import CONTAINERS, open_video
-
-    SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
-    MISSING = ""
-except ImportError as error:  # the extra "video" is optional
-    if error.name != "av":
-        raise
-    SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
-    MISSING = "video files need PyAV; install edge-anonymizer[video]"
+SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 AVI_SOUND = ("mp3", "pcm")
 """How the names of sound codecs begin that AVI can carry with correct times."""
-
-LOST_SHARE, LOST_SECONDS = 0.05, 0.2
-"""A video is truncated when it ends earlier than it states by more than both of these."""
 
 
 @dataclass(eq=False)
@@ -83,26 +70,15 @@ class VideoResult:
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 
 
-def _open(path: Path) -> Any:
-    """Open a video file and nothing else: no pipe, no other protocol, no list of other files."""
-    if not path.is_file():
-        raise PictureError("not a regular file" if path.exists() else "no such file")
-    options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
-    return av.open(f"file:{path}", options=options, metadata_errors="replace")
-
-
 def count_frames(path: Path) -> int:
     """Number of frames that a video states, at least 1; 1 if it states none or cannot be read."""
-    if MISSING:
-        return 1
     try:
-        with _open(path) as container:
-            stream = container.streams.video[0]
-            if stream.frames:
-                return int(stream.frames)
-            seconds = (container.duration or 0) / 1e6
-            return max(1, round(seconds * float(stream.average_rate or 25)))
-    except (av.error.FFmpegError, PictureError, OSError, IndexError, ValueError):
+        with VideoFile(path, _DEMUXERS) as file:
+            if file.stream.frames:
+                return int(file.stream.frames)
+            seconds = (file.container.duration or 0) / 1e6
+            return max(1, round(seconds * (file.rate or 25)))
+    except (av.error.FFmpegError, PictureError, OSError, ValueError):
         return 1
 
 
@@ -123,11 +99,9 @@ def anonymize_video(
     raises PictureError (the source is broken), DetectionError (detection on a frame failed) or StoreError
     (the target cannot be written).
     """
-    if MISSING:
-        raise PictureError(MISSING)
     try:
-        with _open(source) as container:
-            reader = _Reader(container, keep_audio)
+        with VideoFile(source, _DEMUXERS) as file:
+            reader = _Reader(file, keep_audio)
             if reader.audio is not None and target.suffix.lower() == ".avi":
                 codec = reader.audio.codec_context.name
                 if not codec.startswith(AVI_SOUND):  # other codecs lose their times in this container
@@ -148,36 +122,30 @@ def anonymize_video(
                             writer.write_audio(packet)
                         result.count(last)
                         advance(1)
-                reader.check_complete()
+                if file.problem:
+                    raise PictureError(file.problem)
             return result
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise PictureError(f"broken or not a video: {error}"[:300]) from error
+        why = error.strerror if isinstance(error, av.error.FFmpegError) else str(error)
+        raise PictureError(f"broken or not a video: {why}"[:300]) from error
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
 
 
 class _Reader:
-    """The decoder of one file. Sound packets met on the way are kept for ``take_sound``."""
+    """The pictures of one file. Sound packets met on the way are kept for ``take_sound``."""
 
-    def __init__(self, container: Any, keep_audio: bool) -> None:
-        if not container.streams.video:
-            raise PictureError("no picture track in this file")
-        self._container = container
-        self._stream = container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        context = self._stream.codec_context
-        if context.width * context.height > MAX_PICTURE_PIXELS:
-            raise PictureError(f"{context.width}x{context.height} is over the limit of pixels")
-        self.audio = container.streams.audio[0] if keep_audio and container.streams.audio else None
-        self.time_base: Fraction = self._stream.time_base or Fraction(1, 90000)
-        self.rate: Fraction = self._stream.average_rate or Fraction(25)
+    def __init__(self, file: VideoFile, keep_audio: bool) -> None:
+        self._file = file
+        sound = file.container.streams.audio
+        self.audio = sound[0] if keep_audio and sound else None
+        self.time_base = file.time_base
+        self.rate: Fraction = file.stream.average_rate or Fraction(25)
         self._sound: list[Any] = []
-        self._end_seconds = 0.0
-        self._packets = 0
         self._decoder = self._decoded()
         first = next(self._decoder, None)
         if first is None:
-            raise PictureError("no frame can be decoded")
+            raise PictureError(file.problem or "no frame can be decoded")
         self._first = first
         self.height, self.width = first[0].shape[:2]
 
@@ -193,55 +161,25 @@ class _Reader:
             if pixels.shape[:2] != (self.height, self.width):
                 raise PictureError(f"the picture changes its size at frame {number}")
             last = max(pts, last + 1)  # some files repeat a time; an encoder needs rising ones
-            self._end_seconds = float(last * self.time_base)
+            media = float(last * self.time_base)
             try:
-                yield RawFrame(pixels, "file", number, self._end_seconds, time.monotonic(), 0)
+                yield RawFrame(pixels, "file", number, media, time.monotonic(), 0)
             except ValueError as error:
                 raise PictureError(str(error)) from error
 
-    def check_complete(self) -> None:
-        """Raise PictureError when the file ended earlier than its header says."""
-        # MP4 and MOV state the number exactly; AVI counts gaps too
-        if "mp4" in self._container.format.name and self._stream.frames > self._packets:
-            raise PictureError(f"truncated: {self._packets} of {self._stream.frames} frames are there")
-        duration = self._stream.duration
-        stated = float(duration * self.time_base) if duration else (self._container.duration or 0) / 1e6
-        start = float((self._stream.start_time or 0) * self.time_base)
-        missing = stated - (self._end_seconds - start) - 1 / float(self.rate)
-        # Only the whole file's length is known, and its sound may go on after the last picture.
-        shared = not duration and len(self._container.streams) > 1
-        if missing > max(1.0 if shared else LOST_SECONDS, LOST_SHARE * stated):
-            raise PictureError(f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing")
-
     def _decoded(self) -> Iterator[tuple[Pixels, int]]:
-        streams = [self._stream] + ([self.audio] if self.audio is not None else [])
-        count = 0
-        for packet in self._container.demux(streams):
-            if packet.stream is not self._stream:
+        file, count = self._file, 0
+        step = round(1 / (self.rate * self.time_base))
+        for packet in file.packets(*([self.audio] if self.audio is not None else [])):
+            if packet.stream is not file.stream:
                 if packet.dts is not None:
                     self._sound.append(packet)
                 continue
-            if packet.is_corrupt:
-                raise PictureError(f"truncated or damaged after {count} frames")
-            self._packets += packet.size > 0
-            for frame in packet.decode():
-                if frame.is_corrupt:
-                    raise PictureError(f"frame {count} is damaged")
-                pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-                if frame.format.name == "bgr24":  # the decoder may make the next frame from this buffer
-                    pixels = pixels.copy()
-                upright = oriented(pixels, _orientation(frame))
-                step = round(1 / (self.rate * self.time_base))
-                yield upright, count * step if frame.pts is None else int(frame.pts)
+            for frame in file.decode(packet):
+                yield upright(frame), count * step if frame.pts is None else int(frame.pts)
                 count += 1
-
-
-def _orientation(frame: Any) -> Orientation:
-    """How a decoded frame is to be shown. Its ``rotation`` alone would mistake a mirror for a half turn."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            return orientation_of(np.frombuffer(data, np.int32).tolist())
-    return Orientation()
+            if file.problem:
+                raise PictureError(f"{file.problem}, after {count} frames")
 
 
 def _detected(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Generator, Iterator
+from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -35,7 +36,33 @@ DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
 """A picture that arrives within the first of these had been waiting in a queue. Such pictures are thrown
 away, at most for the second, since a fast camera may be that quick."""
 
+INTACT_SECONDS = 60.0
+"""A camera that delivers, but no intact picture for longer, is opened again: most cameras then send a key
+frame."""
+
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+class Arrival(NamedTuple):
+    """A picture from a live camera: uint8 ``[H, W, 3]`` BGR, or None if it cannot be decoded, and its
+    presentation time in seconds, if it has one."""
+
+    pixels: cv2.typing.MatLike | None
+    presented: float = math.nan
+
+
+Arrivals = Generator[Arrival | None, None, None]
+"""What comes from an open camera: pictures, and None when what came is no picture, or no intact one. At its
+end the stream has ended or broken off."""
+
+
+def pictures_of(capture: cv2.VideoCapture) -> Arrivals:
+    """The pictures that OpenCV reads."""
+    while True:
+        good, pixels = capture.read()
+        if not good:
+            return
+        yield Arrival(pixels)
 
 
 class Source(ABC):
@@ -54,8 +81,11 @@ class Source(ABC):
     def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
         self.camera = camera
         self.config = config
-        self.undecodable = self.wrong_size = 0
-        """Pictures that did not become frames."""
+        self.undecodable = self.wrong_size = self.damaged = 0
+        """Pictures that did not become frames. Of a damaged one, a part is missing, or of one that it refers
+        to."""
+        self.waits_for = ""
+        """What keeps an open camera from delivering pictures; empty while they come."""
         self.beat = 0.0
         """Monotonic time of the last sign of life: a picture, usable or not."""
         self.ledger: Ledger | None = None
@@ -98,33 +128,38 @@ class Source(ABC):
 
     @property
     def hang_seconds(self) -> float:
-        """A source without a sign of life for longer than this hangs. FFmpeg takes up to three times the read
-        timeout to give up."""
+        """A source without a sign of life for longer than this hangs."""
         config = self.config
         return config.open_timeout_seconds + 3 * config.read_timeout_seconds + HANG_MARGIN_SECONDS
 
     def renewed(self) -> Source:
         """A new source of the same camera, not opened, that continues the frame numbers of this one."""
         fresh = copy.copy(self)
-        fresh.abandoned, fresh.beat = False, 0.0
+        fresh.abandoned, fresh.beat, fresh.waits_for = False, 0.0, ""
         return fresh
 
     def unusable(self) -> Counter[Reason]:
         """How many pictures did not become frames, by reason. Logs, from time to time, how many were left out
         of the log."""
         self.limited.report()
-        return Counter({Reason.UNDECODABLE: self.undecodable, Reason.SIZE: self.wrong_size})
+        return Counter(
+            {
+                Reason.UNDECODABLE: self.undecodable,
+                Reason.SIZE: self.wrong_size,
+                Reason.DAMAGED: self.damaged,
+            }
+        )
 
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
 
     def _read_live(
-        self, capture: cv2.VideoCapture, clock: StreamClock | None = None, *, piled_up: bool = False
+        self, arrivals: Arrivals, clock: StreamClock | None = None, *, piled_up: bool = False
     ) -> Iterator[RawFrame]:
         """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout none arrives, none can be used, or all are later than LATE_SECONDS (by ``clock``).
+        timeout nothing arrives, no picture can be used, or all are later than LATE_SECONDS (by ``clock``).
 
-        OpenCV reports success with an old picture once or twice after a stream has died and timed out; the
+        OpenCV reports success with an old picture once or twice after a camera has died and timed out; the
         handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
         arrive without a wait.
         """
@@ -134,12 +169,8 @@ class Source(ABC):
         interval = limit  # between two pictures; unknown before the first
         while not (self._stop.is_set() or self.abandoned):
             begin = time.monotonic()
-            good, pixels = capture.read()
+            arrival = self._next(arrivals, begin)
             now = time.monotonic()
-            if now - begin >= limit:
-                raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
-            if not good:
-                raise SourceError(f"{self.label}: the stream ended or broke off")
             if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
                 continue
             drain_until = usable
@@ -150,7 +181,11 @@ class Source(ABC):
                     "is opened again"
                 )
             interval = 0.8 * interval + 0.2 * (now - begin)
-            lag = clock.lag(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now) if clock else 0.0
+            if arrival is None:
+                self._check_intact(now - usable)
+                in_time = now
+                continue
+            lag = clock.lag(arrival.presented, now) if clock else 0.0
             if lag <= LATE_SECONDS:
                 in_time = now
             elif now - in_time >= limit:
@@ -159,12 +194,35 @@ class Source(ABC):
                     "is the network, or this machine, too slow, or the camera's clock wrong "
                     f"(cameras.{self.camera}.ignore_clock)?"
                 )
-            frame = self._frame(pixels, now - lag, now - lag)
+            frame = self._frame(arrival.pixels, now - lag, now - lag)
             if frame is not None:
                 usable = now
                 yield frame
             elif now - usable >= limit:
                 raise SourceError(f"{self.label}: no usable picture for {limit:g} seconds: {self._problem}")
+
+    def _next(self, arrivals: Arrivals, begin: float) -> Arrival | None:
+        """What arrives next, waited for since ``begin``. Raises SourceError when that takes too long, or
+        nothing more comes."""
+        limit = self.config.read_timeout_seconds
+        try:
+            arrival, ended = next(arrivals), False
+        except StopIteration:
+            arrival, ended = None, True
+        self.beat = time.monotonic()
+        if self.beat - begin >= limit:
+            raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
+        if ended:
+            raise SourceError(f"{self.label}: the stream ended or broke off")
+        return arrival
+
+    def _check_intact(self, seconds: float) -> None:
+        """Raise SourceError when for so long no picture was intact."""
+        if seconds >= max(self.config.read_timeout_seconds, INTACT_SECONDS):
+            raise SourceError(
+                f"{self.label}: no intact picture for {seconds:.0f} seconds ({self.waits_for or 'none'}); "
+                "let the camera send a key frame every second or two, and use transport = tcp"
+            )
 
     def _frame(
         self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None

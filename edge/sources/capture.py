@@ -87,7 +87,7 @@ class Capture:
     @property
     def last_error(self) -> str:
         """Why the camera is not live; empty when it is, or when its file has ended."""
-        return self._health.last_error
+        return self._health.why_not_live(self.source.waits_for)
 
     @property
     def needs_restart(self) -> bool:

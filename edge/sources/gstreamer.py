@@ -9,7 +9,7 @@ import cv2
 
 from edge.errors import SourceError
 from edge.frames import RawFrame
-from edge.sources.base import Source
+from edge.sources.base import Source, pictures_of
 
 _ELEMENTS = {
     "nvarguscamerasrc", "libcamerasrc", "v4l2src", "rtspsrc", "souphttpsrc", "uridecodebin", "filesrc",
@@ -52,7 +52,7 @@ class GstreamerSource(Source):
                     f"{self.label}: cannot be opened; try it with gst-launch-1.0, and 'fakesink' in place of "
                     "'appsink'"
                 )
-            yield from self._read_live(capture)
+            yield from self._read_live(pictures_of(capture))
         finally:
             capture.release()
 

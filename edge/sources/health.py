@@ -45,6 +45,11 @@ class CameraHealth:
         """Why it is not live; empty when it is, or when its file has ended."""
         return f"no fresh picture for more than {FRESH_SECONDS:g} seconds" if self._starved else self._error
 
+    def why_not_live(self, waits_for: str) -> str:
+        """The last error, and what the open camera waits for; the latter alone before any error."""
+        words = self.last_error, "" if self.state == "live" else waits_for
+        return ": ".join(filter(None, words))
+
     @property
     def _starved(self) -> bool:
         return self._state == "live" and self._live and time.monotonic() - self._last_fresh > FRESH_SECONDS

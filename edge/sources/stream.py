@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
-import cv2
+import av
+import av.error
 
+from edge import MAX_PICTURE_PIXELS
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
-from edge.sources import rtsp_transport
-from edge.sources.base import SILENCE_SECONDS, Source
+from edge.sources.base import HANG_MARGIN_SECONDS, SILENCE_SECONDS, Arrival, Arrivals, Source
+from edge.sources.ffmpeg_log import Message, listen
+from edge.sources.intact import IntactDecoder
 from edge.sources.stream_clock import StreamClock
+from edge.sources.upright import upright
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """The schemes that are opened, and their default ports."""
-TURN_SECONDS = 120.0
-"""How long a camera waits while others are being opened."""
-_opening = threading.Lock()
+_RTSP = {
+    "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
+    "allowed_media_types": "video",
+    # Pictures that are read while opening could not be told from damaged ones: one packet is enough.
+    "probesize": "32",
+    "analyzeduration": "0",
+}
+_HTTP = {"protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}
+_TCP_QUEUE = "2"
+"""How many packets wait for one that is missing. None overtakes another on TCP, but without a queue FFmpeg
+does not say that a camera left one out."""
+_REFUSALS = {
+    av.error.HTTPUnauthorizedError: "user name or password is wrong (401); correct the camera's source",
+    av.error.HTTPForbiddenError: "this user may not see it (403); give the user the right in the camera",
+    av.error.HTTPNotFoundError: "it has no such stream (404); correct the path in the camera's source",
+    av.error.HTTPClientError: "it refuses the request (4xx); is the transport or the path right?",
+    av.error.HTTPServerError: "it failed (5xx); has it too many viewers? Restart the camera",
+    av.error.InvalidDataError: "what it sends cannot be read as a video; correct the camera's source",
+}
 
 
 class StreamSource(Source):
@@ -33,44 +55,89 @@ class StreamSource(Source):
 
     live = True
 
+    @property
+    def hang_seconds(self) -> float:
+        """FFmpeg has the time to open once to ask the camera, and once to find out what it sends."""
+        config = self.config
+        return 2 * config.open_timeout_seconds + config.read_timeout_seconds + HANG_MARGIN_SECONDS
+
     def __iter__(self) -> Iterator[RawFrame]:
         scheme = self.config.source.split("://")[0].lower()
         if scheme not in PORTS:
             raise SourceError(f"{self.label}: its scheme must be one of {', '.join(PORTS)}")
         self._reach(scheme)
-        if not self._wait_for_turn():
-            return
+        self.beat = begin = time.monotonic()
+        rtsp = scheme.startswith("rtsp")
+        container, said = self._open(rtsp)
         try:
-            rtsp_transport.choose(self.config.transport)
-            self.beat = begin = time.monotonic()
-            capture = cv2.VideoCapture(
-                self.config.source,
-                cv2.CAP_FFMPEG,
-                [
-                    cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                    int(self.config.open_timeout_seconds * 1000),
-                    cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                    int(self.config.read_timeout_seconds * 1000),
-                ],
-            )
-        finally:
-            _opening.release()
-        try:
-            if not capture.isOpened():
-                raise SourceError(
-                    f"{self.label}: cannot be opened within {self.config.open_timeout_seconds:g} seconds; "
-                    f"check address, user name, password and cable{self._advice()}"
-                )
-            clock = StreamClock(begin, self.clock) if scheme.startswith("rtsp") else None
+            clock = StreamClock(begin, self.clock) if rtsp else None
             # If opening took long, pictures without a clock may have been waiting for as long.
             piled_up = clock is None and time.monotonic() - begin > SILENCE_SECONDS
-            yield from self._read_live(capture, clock, piled_up=piled_up)
+            with contextlib.closing(self._arrivals(container, said)) as arrivals:
+                yield from self._read_live(arrivals, clock, piled_up=piled_up)
         finally:
-            capture.release()
+            self.waits_for = ""
+            container.close()
+
+    def _open(self, rtsp: bool) -> tuple[Any, list[Message]]:
+        """The open stream, and what FFmpeg said meanwhile. Raises SourceError."""
+        options = {"fpsprobesize": "0"}  # its rate, which takes up to 20 pictures to find out, is not needed
+        options |= {**_RTSP, "rtsp_transport": self.config.transport} if rtsp else _HTTP
+        if rtsp and self.config.transport == "tcp":
+            options["reorder_queue_size"] = _TCP_QUEUE
+        config, begin = self.config, time.monotonic()
+        try:
+            with listen() as said:
+                container = av.open(
+                    config.source,
+                    options=options,
+                    timeout=(config.open_timeout_seconds, config.read_timeout_seconds),
+                    metadata_errors="replace",
+                )
+            return container, said
+        # Never the error's own text, which quotes the address.
+        except av.error.FFmpegError as error:
+            why = next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), "")
+            # FFmpeg calls much an error of the data that is none
+            limit = config.open_timeout_seconds
+            if isinstance(error, av.error.TimeoutError) or time.monotonic() - begin >= limit:
+                why = f"no answer within {limit:g} seconds; check address, network and cable"
+            elif not why and isinstance(error, OSError) and error.errno:
+                why = f"{os.strerror(error.errno)}; check address, network and cable"
+            why = why or "it cannot be opened; check address, path and transport"
+            raise SourceError(f"{self.label}: {why}{self._advice()}") from None
+        except ValueError as error:  # such as a zero byte in the address
+            raise SourceError(f"{self.label}: its address is not valid{self._advice()}") from error
+
+    def _arrivals(self, container: Any, said: list[Message]) -> Arrivals:
+        """The intact pictures of the open camera, and None for each packet that gave none. Raises SourceError
+        when nothing comes in time."""
+        stream = container.streams.best("video")
+        if stream is None or stream.codec_context is None:
+            raise SourceError(f"{self.label}: it sends no video that can be decoded; correct its source")
+        decoder = IntactDecoder(container, stream, said)
+        unit = float(stream.time_base)
+        damaged = 0
+        try:
+            for packet in decoder.packets():
+                frames = decoder.decode(packet)
+                self.damaged += decoder.damaged - damaged
+                damaged, self.waits_for = decoder.damaged, decoder.wait_text
+                for frame in frames:
+                    if frame.width * frame.height > MAX_PICTURE_PIXELS:
+                        raise SourceError(f"{self.label}: {frame.width}x{frame.height} is over the limit")
+                    presented = math.nan if frame.pts is None else frame.pts * unit
+                    yield Arrival(upright(frame), presented)
+                if not frames:
+                    yield None
+        except (av.error.ExitError, av.error.TimeoutError):
+            limit = self.config.read_timeout_seconds
+            raise SourceError(f"{self.label}: no frame within {limit:g} seconds") from None
+        except av.error.FFmpegError:
+            return  # it broke off
 
     def _reach(self, scheme: str) -> None:
-        """Raise SourceError unless the camera accepts a connection. This comes before its turn to be opened,
-        so that a camera that is switched off does not keep the others waiting."""
+        """Raise SourceError unless the camera accepts a connection: FFmpeg does not say so well why not."""
         place = place_of(self.config.source)
         if place is None:
             raise SourceError(
@@ -93,21 +160,3 @@ class StreamSource(Source):
 
     def _advice(self) -> str:
         return f"; {PERCENT_ENCODE}" if needs_encoding(self.config.source) else ""
-
-    def _wait_for_turn(self) -> bool:
-        """Wait for this camera's turn to be opened; False when it is stopped in the meantime.
-
-        OpenCV opens one stream at a time per process. Waiting for that does not count as hanging, so it is
-        done here, with signs of life. Raises SourceError when other cameras hold this one up for too long.
-        """
-        begin = time.monotonic()
-        while not _opening.acquire(timeout=0.5):
-            self.beat = time.monotonic()
-            if self._stop.is_set() or self.abandoned:
-                return False
-            if self.beat - begin > TURN_SECONDS:
-                raise SourceError(
-                    f"{self.label}: other cameras have been opening for {TURN_SECONDS:g} seconds; those that "
-                    "accept a connection and never answer hold this one up"
-                )
-        return True

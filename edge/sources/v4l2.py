@@ -9,7 +9,7 @@ import cv2
 
 from edge.errors import SourceError
 from edge.frames import RawFrame
-from edge.sources.base import Source
+from edge.sources.base import Source, pictures_of
 
 
 class V4l2Source(Source):
@@ -37,6 +37,6 @@ class V4l2Source(Source):
                 if value is not None:
                     capture.set(key, value)
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old pictures are worthless here
-            yield from self._read_live(capture)
+            yield from self._read_live(pictures_of(capture))
         finally:
             capture.release()

@@ -6,32 +6,31 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
 
-import cv2
+import av.error
 
 from edge.errors import PictureError, SourceError
 from edge.frames import Pixels, RawFrame
 from edge.sources.base import Source
-from edge.sources.display_matrix import read_orientation
 from edge.sources.ledger import Ledger
-from edge.sources.orientation import Orientation, oriented
 from edge.sources.progress import VideoProgress, identity_of
+from edge.sources.upright import upright
+from edge.sources.video_file import VideoFile
 
 log = logging.getLogger(__name__)
 
 DEFAULT_RATE = 25.0
 """Frames per second when neither the file nor the configuration gives a rate."""
-
-
 LEAD_SECONDS = 2.0
 """How much of what comes before the first frame is delivered again, so that hold knows what was there."""
 
 
 class VideoSource(Source):
     """A video file, with ``pace`` no faster than its own rate. No frame is skipped, unless it plays again and
-    again: then it is like a camera, and what is lost comes round again."""
+    again: then it is like a camera, and what is lost comes round again.
+
+    Of a damaged file, all that is intact is played. Then SourceError is raised.
+    """
 
     live = False
 
@@ -51,18 +50,17 @@ class VideoSource(Source):
         return self._rounds() if self.ledger is None else self._settled(self.ledger)
 
     def _rounds(self) -> Iterator[RawFrame]:
-        played = 0
+        played = 0.0  # seconds
         while not self._stop.is_set():
-            count, usable = 0, False
-            for position, frame in self._paced(0, played):
-                count = position + 1
+            before, usable = played, False
+            for _, frame, end in self._paced(0, before):
+                played = end
                 if frame is not None:
                     usable = True
                     yield frame
             self._check_usable(usable)
             if not self.config.loop:
                 return
-            played += count
 
     def _settled(self, ledger: Ledger) -> Iterator[RawFrame]:
         """From the first frame that is not settled to the end, and again as long as some are given back."""
@@ -70,33 +68,41 @@ class VideoSource(Source):
         if first:
             log.info("camera %s: %s", self.camera, _resumed(first))
         while first >= 0 and not self._stop.is_set():
-            usable = first > 0
-            for position, frame in self._paced(first, 0):
-                if ledger.returning:
-                    break
-                if frame is None:
-                    ledger.lose(position)
-                    continue
-                usable = True
-                ledger.hand_out(frame.number, position)
-                yield frame
+            usable, problem = first > 0, None
+            try:
+                for position, frame, _ in self._paced(first, 0.0):
+                    if ledger.returning:
+                        break
+                    if frame is None:
+                        ledger.lose(position)
+                        continue
+                    usable = True
+                    ledger.hand_out(frame.number, position)
+                    yield frame
+            except SourceError as error:
+                if not usable:
+                    raise
+                problem = error  # what came before it is dealt with first
             self._check_usable(usable)
             if not ledger.finish(self._stop):
+                if problem is not None and not self._stop.is_set():
+                    raise problem
                 return
             first = ledger.begin(self._identity())
 
-    def _paced(self, first: int, before: int) -> Iterator[tuple[int, RawFrame | None]]:
-        """The frames from a little before ``first``, each with its position in the file, when it is time for
-        it; None for one that cannot be used. ``before`` is how many frames were played in earlier rounds."""
+    def _paced(self, first: int, before: float) -> Iterator[tuple[int, RawFrame | None, float]]:
+        """The frames from a little before ``first``, each with its position in the file and the time at which
+        the next one is due, when it is time for it; None for one that cannot be used. ``before`` is how many
+        seconds were played in earlier rounds."""
         begin: float | None = None
-        for position, pixels, rate in self._play(first):
-            media = (before + position) / rate
+        for position, pixels, shown, due in self._play(first):
+            media, end = before + shown, before + due
             if begin is None:
-                begin = time.monotonic() - media + (1 / rate if before else 0)
+                begin = time.monotonic() - media + (end - media if before else 0)
             if self.config.pace and self._stop.wait(max(0.0, begin + media - time.monotonic())):
                 return
             handed = time.monotonic()
-            yield position, self._frame(pixels, media)
+            yield position, self._frame(pixels, media), end
             # While the pipeline holds the file back, its clock stands still.
             begin += time.monotonic() - handed
 
@@ -112,46 +118,38 @@ class VideoSource(Source):
             raise SourceError(f"{self.label}: {error.strerror or type(error).__name__}") from error
         return identity_of("video", self.config.source, state.st_size, state.st_mtime_ns)
 
-    def _play(self, first: int) -> Iterator[tuple[int, Pixels, float]]:
-        """Position, pixels and rate of each frame, from ``LEAD_SECONDS`` before ``first``."""
-        # Path.is_file() raises an error that quotes the source when that is too long for a file name.
-        if not os.path.isfile(self.config.source):
-            raise SourceError(f"{self.label}: no such file; correct the camera's source")
-        capture = cv2.VideoCapture(self.config.source, cv2.CAP_FFMPEG)
+    def _play(self, first: int) -> Iterator[tuple[int, Pixels, float, float]]:
+        """Position and pixels of each intact picture, from ``LEAD_SECONDS`` before ``first``, and when it is
+        shown and the next one is due, in seconds since the first of all."""
+        damaged = 0
         try:
-            if not capture.isOpened():
-                raise SourceError(f"{self.label}: cannot be opened as a video")
-            orientation = self._orientation(capture)
-            stated = capture.get(cv2.CAP_PROP_FPS)
-            rate = self.config.rate_fps or (stated if 0 < stated <= 1000 else DEFAULT_RATE)
-            position = max(0, first - round(LEAD_SECONDS * rate))
-            # Frame by frame, because seeking is not exact in every file.
-            for _ in range(position):
-                if self._stop.is_set() or not capture.grab():
-                    return
-            while not self._stop.is_set():
-                good, pixels = capture.read()
-                if not good:
-                    return
-                yield position, oriented(cast(Pixels, pixels), orientation), rate
-                position += 1
-        finally:
-            capture.release()
-
-    def _orientation(self, capture: cv2.VideoCapture) -> Orientation:
-        """How to turn the file's pictures upright; from now on ``capture`` returns them as stored."""
-        try:
-            orientation = read_orientation(Path(self.config.source))
-        except (PictureError, OSError) as error:
+            with VideoFile(self.config.source) as file:
+                rate = self.config.rate_fps or file.rate or DEFAULT_RATE
+                wanted = first - round(LEAD_SECONDS * rate)
+                begin, shown, position = None, -1 / rate, 0
+                for packet in file.packets():
+                    for frame in file.decode(packet):
+                        seconds = None if frame.pts is None else float(frame.pts * file.time_base)
+                        begin = seconds if begin is None else begin
+                        if self.config.rate_fps or seconds is None or begin is None:
+                            media = position / rate
+                        else:
+                            media = max(shown, seconds - begin)
+                        # Decoded one by one, because seeking is not exact in every file.
+                        if position >= wanted:
+                            yield position, upright(frame), media, media + 1 / rate
+                        shown, position = media, position + 1
+                    self.damaged += file.damaged - damaged
+                    damaged = file.damaged
+                    if self._stop.is_set():
+                        return
+                if file.problem:
+                    lost = f"; {damaged} frames were dropped" if damaged else ""
+                    raise SourceError(f"{self.label}: {file.problem}{lost}")
+        except PictureError as error:
             raise SourceError(f"{self.label}: {error}") from error
-        angle = capture.get(cv2.CAP_PROP_ORIENTATION_META)
-        known = 0 <= angle < 360  # a matrix of zeros has no angle
-        if not capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0) or (known and angle != orientation.degrees):
-            raise SourceError(
-                f"{self.label}: OpenCV turns it by {angle:g} degrees, the file's header by "
-                f"{orientation.degrees}; encode the video again as it is to be shown (ffmpeg -i IN OUT)"
-            )
-        return orientation
+        except av.error.FFmpegError as error:
+            raise SourceError(f"{self.label}: broken or not a video: {error.strerror}") from error
 
 
 def _resumed(settled: int) -> str:

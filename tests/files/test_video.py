@@ -14,6 +14,7 @@ import pytest
 from edge.detection.detector import Detector
 from edge.errors import PictureError
 from edge.files.video import _Reader, count_frames
+from edge.sources.video_file import VideoFile
 from tests.files.videos import RATE, faces, files, make, play, run
 
 
@@ -28,15 +29,15 @@ def test_every_frame_has_pixels_of_its_own(tmp_path: Path, pix_fmt: str) -> None
             pixels = np.full((46, stream.width, 3), 40 * number, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
         container.mux(stream.encode())
-    with av.open(str(path)) as container:
-        frames = list(_Reader(container, keep_audio=False).frames())
+    with VideoFile(path) as file:
+        frames = list(_Reader(file, keep_audio=False).frames())
     assert len(frames) == 4
     for frame in frames:
         assert frame.pixels.flags.c_contiguous
         assert frame.pixels.flags.writeable
         frame.pixels[:] = 255
-    with av.open(str(path)) as container:
-        for number, frame in enumerate(_Reader(container, keep_audio=False).frames()):
+    with VideoFile(path) as file:
+        for number, frame in enumerate(_Reader(file, keep_audio=False).frames()):
             assert abs(int(frame.pixels.mean()) - 40 * number) <= 6
             frame.pixels[:] = 255
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -131,32 +130,3 @@ def test_a_pipe_is_no_video(tmp_path: Path, edge_script: str) -> None:
     assert done.returncode == 1
     assert "not a regular file" in done.stdout
     assert files(tmp_path) == ["pipe.mp4"]
-
-
-WITHOUT_PYAV = """
-import sys
-
-class Nowhere:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "av":
-            raise ModuleNotFoundError("No module named 'av'", name="av")
-
-sys.meta_path.insert(0, Nowhere())
-from edge.cli import app
-app()
-"""
-
-
-def test_without_pyav_pictures_still_work(tmp_path: Path, plain: Path) -> None:
-    picture = hostile.good(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PYAV, "blur", plain, picture, "--out", tmp_path / "out"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert 'refused "plain.mp4": video files need PyAV; install edge-anonymizer[video]' in done.stdout
-    assert "Traceback" not in done.stderr
-    assert files(tmp_path / "out") == ["good.jpg"]

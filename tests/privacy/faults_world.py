@@ -250,8 +250,7 @@ def _read(folder: Path) -> dict[int, Stored]:
 def _check_accounts(run: Run, unanswered: int) -> None:
     """Every captured frame is stored, or dropped for exactly one reason; every written image is there."""
     written, captured = run.count("images_written"), run.count("frames_captured")
-    none = (Reason.UNDECODABLE, Reason.SIZE)  # never became frames
-    dropped = sum(count for reason, count in run.dropped.items() if reason not in none)
+    dropped = sum(count for reason, count in run.dropped.items() if not reason.before_capture)
     lacking = captured - written - dropped
     assert 0 <= lacking <= unanswered, f"{captured} captured, {written} written, {dropped} dropped"
     assert len(run.images) == written, f"{len(run.images)} stored, {written} written"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -22,10 +21,9 @@ from edge.errors import PictureError, SourceError
 from edge.files.video import VideoResult, _Reader, anonymize_video
 from edge.frames import Pixels
 from edge.pictures import read_picture
-from edge.sources import make_source, video
-from edge.sources.display_matrix import read_orientation
-from edge.sources.matroska import read_poses
-from edge.sources.orientation import Orientation, orientation_of
+from edge.sources import make_source
+from edge.sources.orientation import orientation_of
+from edge.sources.video_file import VideoFile
 from tests.hostile import ASTRONAUT
 
 FRAMES = 2
@@ -124,8 +122,8 @@ def blurred(source: Path, target: Path, detector: Detector) -> tuple[VideoResult
 
 def decoded(path: Path) -> list[Pixels]:
     """The frames that ``edge blur`` looks at."""
-    with av.open(str(path)) as container:
-        return [frame.pixels for frame in _Reader(container, keep_audio=False).frames()]
+    with VideoFile(path) as file:
+        return [frame.pixels for frame in _Reader(file, keep_audio=False).frames()]
 
 
 def is_shown(frames: list[Pixels], below: int = 0) -> bool:
@@ -220,117 +218,3 @@ def test_rounding_and_place_do_not_matter(parts: tuple[int, int, int, int]) -> N
     matrix = [value + 300 for value in nine(parts)]
     matrix[2] = matrix[5] = 0
     assert orientation_of(matrix) == orientation_of(nine(parts))
-
-
-def test_a_file_on_which_opencv_disagrees_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = clip(tmp_path / "clip.mp4", UPRIGHT)
-    monkeypatch.setattr(video, "read_orientation", lambda _: Orientation(left_right=True))
-    with pytest.raises(SourceError, match=r"OpenCV turns it by 0 degrees, the file's header by 180"):
-        watched(path)
-
-
-# --- headers that no encoder here writes ---
-
-
-def box(kind: bytes, *content: bytes, long: bool = False) -> bytes:
-    data = b"".join(content)
-    if long:
-        return struct.pack(">I4sQ", 1, kind, 16 + len(data)) + data
-    return struct.pack(">I4s", 8 + len(data), kind) + data
-
-
-def track(parts: Sequence[float], handler: bytes = b"vide", version: int = 0) -> bytes:
-    times = 36 if version else 24
-    header = bytes([version]) + bytes(times - 1 + 16) + struct.pack(">9i", *nine(parts))
-    return box(b"trak", box(b"tkhd", header), box(b"mdia", box(b"hdlr", bytes(8) + handler)))
-
-
-def movie(*tracks: bytes, version: int = 0) -> bytes:
-    header = bytes([version]) + bytes(47 if version else 35) + struct.pack(">9i", *nine(UPRIGHT))
-    return box(b"ftyp") + box(b"mdat", bytes(99), long=True) + box(b"moov", box(b"mvhd", header), *tracks)
-
-
-MIRROR = Orientation(left_right=True)
-SOUND = track((2, 0, 0, 2), b"soun")
-
-
-@pytest.mark.parametrize(
-    ("data", "wanted"),
-    [
-        (movie(SOUND, track((-1, 0, 0, 1))), MIRROR),
-        (movie(track((-1, 0, 0, 1), version=1), version=1), MIRROR),
-        (movie(track((-1, 0, 0, 1)), track((-1, 0, 0, 1))), MIRROR),
-        (movie(SOUND), Orientation()),
-        (b"RIFF....AVI LIST", Orientation()),
-        (b"", Orientation()),
-    ],
-)
-def test_headers(tmp_path: Path, data: bytes, wanted: Orientation) -> None:
-    path = tmp_path / "clip"
-    path.write_bytes(data)
-    assert read_orientation(path) == wanted
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (movie(track((-1, 0, 0, 1)), track(UPRIGHT)), "not turned alike"),
-        (movie(track(UPRIGHT))[:-40], "truncated"),
-        (box(b"ftyp"), "no header"),
-        (box(b"moov", track(UPRIGHT)), "no header"),
-        (box(b"ftyp") + struct.pack(">I4s", 4, b"moov"), "broken or truncated box"),
-        (box(b"ftyp") + box(b"free") * 100_000, "too many boxes"),
-        (b"\x1a\x45\xdf\xa3", "truncated number"),
-        (b"\x1a\x45\xdf\xa3\x80", "no list of tracks"),
-    ],
-)
-def test_broken_headers_are_refused(tmp_path: Path, data: bytes, reason: str) -> None:
-    path = tmp_path / "clip"
-    path.write_bytes(data)
-    with pytest.raises(PictureError, match=reason):
-        read_orientation(path)
-
-
-def element(name: str, *content: bytes, unknown: bool = False) -> bytes:
-    data = b"".join(content)
-    size = b"\x01" + (b"\xff" * 7 if unknown else len(data).to_bytes(7, "big"))
-    return bytes.fromhex(name) + size + data
-
-
-def posed(shape: int, *numbers: bytes) -> bytes:
-    """A Matroska file, its length not known when it was written, with one track of pictures."""
-    projection = element("7670", element("7671", bytes([shape])), *numbers)
-    tracks = element("1654ae6b", element("ae", element("83", b"\x01"), element("e0", projection)))
-    return element("1a45dfa3") + element("18538067", element("ec", bytes(9)), tracks, unknown=True)
-
-
-def degrees(name: str, value: float, form: str = ">d") -> bytes:
-    return element(name, struct.pack(form, value))
-
-
-@pytest.mark.parametrize(
-    ("data", "parts"),
-    [
-        (posed(0), UPRIGHT),
-        (posed(0, degrees("7675", -90, ">f")), (0, 1, -1, 0)),
-        (posed(0, degrees("7673", -180), degrees("7675", 180)), (1, 0, 0, -1)),
-        (posed(1, degrees("7673", 30)), UPRIGHT),  # a sphere
-    ],
-)
-def test_poses(data: bytes, parts: tuple[int, ...]) -> None:
-    assert read_poses(io.BytesIO(data), len(data)) == [nine(parts)]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "error", "reason"),
-    [
-        ([degrees("7674", 10)], PictureError, "pitch 10"),
-        ([degrees("7673", 90)], PictureError, "yaw 90"),
-        ([degrees("7675", float("nan"))], ValueError, "NaN"),
-        ([element("7675", bytes(9))], ValueError, "more than 8 bytes"),
-    ],
-)
-def test_bad_poses(numbers: list[bytes], error: type[Exception], reason: str) -> None:
-    data = posed(0, *numbers)
-    with pytest.raises(error, match=reason):
-        read_poses(io.BytesIO(data), len(data))

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -20,7 +19,8 @@ import pytest
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
-from edge.sources import Source, backoff, base, make_source, rtsp_transport
+from edge.sources import Source, backoff, base, make_source
+from edge.sources.base import Arrival, Arrivals
 from edge.sources.stream import StreamSource
 from edge.sources.stream_clock import StreamClock
 from tests.clips import write_clip
@@ -295,43 +295,16 @@ def test_a_clock_that_stands_still_tells_nothing(time_of_all: float) -> None:
     assert set(lags[30:]) == {0.0}
 
 
-def test_the_transport_is_in_the_environment_when_a_stream_is_opened(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen: list[str] = []
-
-    class Closed(Device):
-        def __call__(self, *arguments: object) -> Device:
-            seen.append(os.environ[rtsp_transport.VARIABLE])
-            return self
-
-    monkeypatch.setattr(cv2, "VideoCapture", Closed(noise, opens=False))
-    monkeypatch.setattr(StreamSource, "_reach", lambda source, scheme: None)
-    wanted = ["tcp", "udp", "udp", "tcp"]
-    begin = time.monotonic()
-    for name in wanted:
-        config = CameraConfig.model_validate({"source": "rtsp://cam/1", "transport": name})
-        with pytest.raises(SourceError, match="cannot be opened"):
-            frames_of(config, 1)
-    assert [text.split("rtsp_transport;")[1][:3] for text in seen] == wanted
-    # Who opened before has read it by the time that it changes
-    assert time.monotonic() - begin >= rtsp_transport.READ_WITHIN_SECONDS
-
-
 @pytest.mark.parametrize(("piled_up", "first"), [(False, 0), (True, 5)])
 def test_pictures_that_piled_up_while_opening_are_thrown_away(piled_up: bool, first: int) -> None:
-    class Queue:
+    def queue() -> Arrivals:
         """Five pictures at once, then one every 50 ms; each is filled with its number."""
-
-        count = 0
-
-        def read(self) -> tuple[bool, Pixels]:
-            if self.count >= 5:
+        for count in range(100):
+            if count >= 5:
                 time.sleep(0.05)
-            self.count += 1
-            return True, np.full((48, 48, 3), self.count - 1, np.uint8)
+            yield Arrival(np.full((48, 48, 3), count, np.uint8))
 
     source = StreamSource("cam", CameraConfig(source="http://cam/1"), threading.Event())
-    frames = source._read_live(cast(cv2.VideoCapture, Queue()), piled_up=piled_up)
+    frames = source._read_live(queue(), piled_up=piled_up)
     assert next(frames).pixels[0, 0, 0] == first
     assert next(frames).pixels[0, 0, 0] == first + 1

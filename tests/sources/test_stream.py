@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -119,3 +120,81 @@ def test_times_of_http_are_not_taken_for_the_camera_s() -> None:
             if len(ages) == 40:
                 break
     assert max(ages) < 0.3
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """An RTSP camera that gives one answer to every request, or none at all; yields its address."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                viewer, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with viewer:
+                viewer.settimeout(0.1)
+                while not ended.is_set():
+                    try:
+                        request = viewer.recv(4096)
+                    except TimeoutError:
+                        continue
+                    except OSError:
+                        break
+                    if not request:
+                        break
+                    number = request.split(b"CSeq: ")[1].split(b"\r\n")[0]
+                    if answer:
+                        viewer.sendall(b"RTSP/1.0 %s\r\nCSeq: %s\r\n\r\n" % (answer, number))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"rtsp://user:secret@127.0.0.1:{listener.getsockname()[1]}/hidden?key=secret"
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"401 Unauthorized", r"user name or password is wrong \(401\)"),
+        (b"403 Forbidden", r"may not see it \(403\)"),
+        (b"404 Not Found", r"no such stream \(404\)"),
+        (b"461 Unsupported Transport", r"refuses the request \(4xx\)"),
+        (b"503 Service Unavailable", r"it failed \(5xx\)"),
+        (b"", "no answer within 0.5 seconds"),
+    ],
+)
+def test_a_camera_that_refuses_says_why(answer: bytes, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with answering(answer) as url:
+        config = CameraConfig(source=url, open_timeout_seconds=0.5, read_timeout_seconds=1)
+        source = make_source("yard", config, threading.Event())
+        with pytest.raises(SourceError, match=said) as caught:
+            next(iter(source))
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None  # nor in a traceback
+    assert capfd.readouterr() == ("", "")  # FFmpeg would print the address
+
+
+def test_a_camera_that_never_answers_holds_up_no_other() -> None:
+    stop = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(SourceError):
+            next(iter(silent))
+
+    with answering(b"") as url, camera(200, "close") as server:
+        silent = make_source("silent", CameraConfig(source=url, open_timeout_seconds=60), stop)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while not silent.beat:  # it has been reached, and is being opened
+            time.sleep(0.01)
+        assert len(read(server.url, limit=5)) == 5
+        assert thread.is_alive()
+    thread.join()  # it has hung up
