@@ -21,10 +21,9 @@ from edge import blur
 from edge.boxes import NO_BOXES
 from edge.config import BlurConfig, DetectorConfig, PrivacyConfig, StoreConfig
 from edge.config.detector import ShippedName
+from edge.daemon.detector_threads import open_daemon_detector
 from edge.daemon.quarantine import MOST_BYTES
-from edge.detection.detector import open_detector
 from edge.detection.known_face import KnownFaces
-from edge.detection.session import read_detector
 from edge.detection.shipped import FILES
 from edge.frames import RawFrame
 from edge.sources.synthetic import draw_wall, view
@@ -42,7 +41,7 @@ def cost_of(name: ShippedName, canvas: str | None, checks: int) -> dict[str, Any
     """Median processor time of a check, in milliseconds, and its share of the box."""
     privacy = PrivacyConfig()
     config = DetectorConfig.model_validate({"provider": "cpu", "name": name, "canvas": canvas})
-    detector = open_detector(read_detector(None, name), config)
+    detector, _ = open_daemon_detector(config)  # with the threads that a run of the daemon has
     faces = KnownFaces(detector, privacy.smallest_face_pixels)
     faces.check_all()
     taken = []

@@ -55,13 +55,14 @@ class Record:
     log: str = ""
     max_frame_age: float = 2.0
     hold_before_frames: int = 3
+    quarantine_seconds: float = 0.0
     most_in_flight: int = 0
-    """Frames of one camera that may wait at once: slot, delay line, queue of the store."""
+    """Frames of one camera that may wait at once: slot, delay line, queue of the store, quarantine."""
 
     @property
     def hold_seconds(self) -> float:
-        """What the delay line may take on a machine that is fast enough."""
-        return self.hold_before_frames * SLOWEST_DETECTION_SECONDS
+        """What the delay line and the quarantine may take on a machine that is fast enough."""
+        return self.hold_before_frames * SLOWEST_DETECTION_SECONDS + self.quarantine_seconds
 
 
 @dataclass

@@ -135,12 +135,15 @@ class Soak:
             )
         self._stack.callback(self._process.kill)
         before = self.config.blur.hold_before_frames
+        quarantine = self.config.privacy.known_face_interval_seconds
+        images = int(quarantine / self.config.store.interval_seconds) + 1
         return Record(
             [camera.name for camera in self.cameras],
             self._process.pid,
             max_frame_age=self.config.privacy.max_frame_age_seconds,
             hold_before_frames=before,
-            most_in_flight=before + 2 * QUEUE_LENGTH + 2,
+            quarantine_seconds=quarantine,
+            most_in_flight=before + 2 * QUEUE_LENGTH + 2 + images,
         )
 
     def now(self) -> float:
