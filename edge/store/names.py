@@ -59,7 +59,9 @@ class Names:
 
     def next_path(self, frame: AnonymizedFrame, numbers: Iterator[int]) -> Path:
         """A path that no image of this store has, had or was to have; ``numbers`` grow from one image to the
-        next. Raises StoreError when the camera's folder cannot be read."""
+        next. Raises StoreError when the camera's folder cannot be read, and ValueError, OverflowError or
+        OSError when the time of capture lies beyond the calendar, so that no record can hold it."""
+        datetime.fromtimestamp(frame.utc_ns / 1e9, timezone.utc)
         if frame.camera not in self._last:
             self._read_folder(frame.camera)
         kept = bool(self._clock.doubt) and kept_by_outside()
