@@ -59,7 +59,9 @@ class Names:
 
     def next_path(self, image: EncodedImage, numbers: Iterator[int]) -> Path:
         """A path that no image of this store has, had or was to have; ``numbers`` grow from one image to the
-        next. Raises StoreError when the camera's folder cannot be read."""
+        next. Raises StoreError when the camera's folder cannot be read, and ValueError, OverflowError or
+        OSError when the time of capture lies beyond the calendar, so that no record can hold it."""
+        datetime.fromtimestamp(image.utc_ns / 1e9, timezone.utc)
         if image.camera not in self._last:
             self._read_folder(image.camera)
         kept = bool(self._clock.doubt) and kept_by_outside()

@@ -149,6 +149,7 @@ class Clock:
         nanoseconds. It is that of the chain's clock while the wall clock is in doubt, unless a time server
         keeps it (``kept``)."""
         wall, steady = read_clocks()
+        utc_ns = min(utc_ns, round(wall * 1e9))  # a clock that is ahead for a moment leaves no trace in names
         if kept or self._chain is None or not self._doubt(wall, steady):
             return utc_ns
         return utc_ns - round((wall - steady - self._chain) * 1e9)

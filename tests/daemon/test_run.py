@@ -207,7 +207,7 @@ def test_doctor_says_what_it_found(tmp_path: Path, clip: Path, edge_script: str)
     checks = {check["name"]: check for check in json.loads(done.stdout)}
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
-        "versions", "swap", "core dumps", "store", "space", "detector file", "provider", "known face",
+        "versions", "swap", "core dumps", "store", "space", "clock", "detector file", "provider", "known face",
         "camera front", "camera front, faces",
     }  # fmt: skip
     assert "640x360" in checks["camera front"]["found"]
@@ -248,7 +248,8 @@ def test_every_command_and_option_says_what_it_does() -> None:
     root = typer.main.get_command(app)
     commands = root.commands  # type: ignore[attr-defined]
     assert sorted(commands) == [
-        "audit", "blur", "config", "decrypt", "demo", "doctor", "install", "keygen", "run", "uninstall"
+        "audit", "blur", "config", "confirm-clock", "decrypt", "demo", "doctor", "install", "keygen", "run",
+        "uninstall",
     ]  # fmt: skip
     subcommands = commands["config"].commands
     assert sorted(subcommands) == ["check", "init", "show"]

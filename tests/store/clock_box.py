@@ -12,6 +12,7 @@ import pytest
 from edge import blur
 from edge.audit import record_fields
 from edge.boxes import NO_BOXES
+from edge.commands import doctor_clock
 from edge.config import AuditConfig, BlurConfig, StoreConfig
 from edge.frames import RawFrame
 from edge.store import clock_evidence, names, retention, trusted_clock
@@ -36,7 +37,7 @@ class Box:
         self.kept = False  # whether a time server keeps the clock
         for module in (trusted_clock, clock_evidence, names):
             monkeypatch.setattr(module, "read_clocks", lambda: (self.wall, self.steady))
-        for module in (clock_evidence, names):
+        for module in (clock_evidence, doctor_clock, names):
             monkeypatch.setattr(module, "kept_by_outside", lambda: self.kept)
         monkeypatch.setattr(retention, "_AGE_EVERY_SECONDS", 0.0)
         self.start()
@@ -73,13 +74,13 @@ class Box:
         self.store.record("counts", {})
         return len(list(self.folder.rglob("*.jpg")))
 
-    def store_images(self, count: int = 1, camera: str = "front") -> list[Path]:
-        """Store images that were captured just now, as the box does."""
+    def store_images(self, count: int = 1, camera: str = "front", ahead: float = 0) -> list[Path]:
+        """Store images that were captured just now, as the box does; ``ahead``: by a clock ahead of this."""
         assert self.store is not None
         pixels = np.full((16, 16, 3), 128, np.uint8)
         entries = []
         for number in range(count):
-            frame = RawFrame(pixels, camera, number, 0, self.steady, round(self.wall * 1e9))
+            frame = RawFrame(pixels, camera, number, 0, self.steady, round((self.wall + ahead) * 1e9))
             entries.append(Entry(blur.anonymize(frame, NO_BOXES, BlurConfig())))
         return [path for path in self.store.write(entries) if isinstance(path, Path)]
 

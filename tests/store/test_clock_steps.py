@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.cli import app
+from edge.commands.doctor_clock import clock_check
+from edge.config import StoreConfig
 from edge.store import clock_evidence, log_format
 from edge.store.clock_evidence import NOTE
 from tests.store.clock_box import DAY, FRESH, HOUR, MINUTE, Box
@@ -94,6 +96,17 @@ def test_a_note_about_another_clock_confirms_nothing(
     runs(box, 2)
     assert box.doubt
     assert len([record for record in caplog.records if "confirm" in record.message]) == 2  # and the doubt
+
+
+def test_doctor_says_what_a_start_would_make_of_the_clock(box: Box) -> None:
+    config = StoreConfig(folder=box.folder, max_age_days=1)
+    check = clock_check(config)
+    assert (check.level, "images do not age" in check.found) == ("warn", True)
+    box.kept = True
+    assert clock_check(config).level == "ok"
+    box.wall += 400 * DAY
+    assert "400.0 days ahead of the newest record" in clock_check(config).found
+    assert clock_check(StoreConfig(folder=box.folder / "none")).level == "ok"
 
 
 def test_where_there_is_no_store_nothing_can_be_confirmed(tmp_path: Path) -> None:
@@ -227,6 +240,12 @@ def test_names_never_go_backwards(box: Box, proven: bool) -> None:
 
 def moment(image: Path) -> float:
     return datetime.strptime(image.name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc).timestamp()
+
+
+def test_a_clock_that_is_ahead_for_a_moment_leaves_no_trace(box: Box) -> None:
+    """Frames captured in that moment are stored after it."""
+    emptied(box)
+    assert box.store_images(ahead=400 * DAY)[0].name.startswith("20260714T1200")
 
 
 def test_names_wait_until_the_clock_has_caught_up(box: Box) -> None:
