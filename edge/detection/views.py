@@ -15,13 +15,11 @@ from math import ceil, inf, log
 from edge import boxes as geometry
 from edge.boxes import Letterbox
 from edge.config import CameraConfig, PrivacyConfig
+from edge.config.privacy import SMALLEST_FACE
 from edge.contract import Contract
 from edge.errors import DetectionError
 from edge.reasons import Reason
 
-SMALLEST_FACE = 20
-"""Width in pixels of the frame from which a face is looked for, unless the configuration says otherwise.
-People can be recognised from about there: 125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
 SMALLEST_ON_CANVAS = 14
 """Width in pixels of the canvas from which a face is found, where the detector's file does not state it."""
 LONGEST_SIDE = 1920
