@@ -42,8 +42,7 @@ def scene() -> Pixels:
 
 
 def places(*, whole: bool = False) -> dict[tuple[str, int], Place]:
-    """Where each face is in the scene, ``x1 y1 x2 y2`` in its pixels; ``whole``: each portrait from its corner
-    to its face's."""
+    """Where each face is in the scene, ``x1 y1 x2 y2`` in pixels; ``whole``: from its portrait's corner."""
     found = {}
     for row, (name, face) in enumerate(FACES.items()):
         for column, width in enumerate(WIDTHS):

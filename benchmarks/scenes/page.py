@@ -106,6 +106,8 @@ def _further(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {}
     if any(row.cpu_seconds is not None for row in rows):
         columns["CPU seconds per frame"] = _cpu
+    if any(row.megabytes is not None for row in rows):
+        columns["peak MB"] = _megabytes
     if any(row.parts is not None for row in rows):
         columns["parts per frame looked at / only swept / kept"] = _parts
     return columns
@@ -113,6 +115,10 @@ def _further(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
 
 def _cpu(row: Row) -> str:
     return "-" if row.cpu_seconds is None else f"{row.cpu_seconds / row.frames:.3f}"
+
+
+def _megabytes(row: Row) -> str:
+    return "-" if row.megabytes is None else f"{row.megabytes:,.0f}"
 
 
 def _parts(row: Row) -> str:
