@@ -40,7 +40,7 @@ PANELS = {
         privacy.last_look_rate,
         privacy.visibility,
     ),
-    "Cost and endurance": (cost.soak, cost.startup, cost.store_cost, cost.blur_cost),
+    "Cost and endurance": (cost.soak, cost.startup, cost.store_cost, cost.blur_cost, cost.camera_memory),
 }
 for panel, commands in PANELS.items():
     for command in commands:

@@ -55,3 +55,19 @@ def blur_cost(
     from benchmarks.blur_cost import main
 
     main(rounds=rounds, file=json)
+
+
+def camera_memory(
+    frames: Annotated[int, typer.Option(min=12, help="Length of the clip at its own pace.")] = 150,
+    json: options.Kept = None,
+) -> None:
+    """Memory of each further camera of 1920x1080."""
+    import shlex
+    import sys
+
+    from benchmarks import camera_memory as work
+    from benchmarks import common
+
+    result = work.measure(command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), frames=frames)
+    common.write_json(json or common.RESULTS / "camera_memory.json", result.model_dump(mode="json"))
+    print(work.as_markdown(result))
