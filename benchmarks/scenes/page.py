@@ -37,7 +37,11 @@ def as_markdown(result: ScenesResult) -> str:
         parts += [_looks(result), _curves(result)]
     if result.rows:
         parts.append(_tools(result))
-    parts.append(result.machine.verdict())
+    if result.machine.busy:
+        parts.append(
+            f"**BUSY**: {'; '.join(result.machine.busy)}. Times and frames per second do not count; what is "
+            "left of faces does not depend on them."
+        )
     return "\n\n".join(part for part in parts if part)
 
 
