@@ -47,6 +47,7 @@ PANELS = {
         cost.blur_cost,
         cost.known_face,
         cost.loss,
+        cost.camera_memory,
     ),
 }
 for panel, commands in PANELS.items():

@@ -16,6 +16,7 @@ from benchmarks.speed.result import SpeedResult
 BEGIN = "<!-- figures: python -m benchmarks report -->"
 END = "<!-- end of figures -->"
 
+LARGER = "3840x2160"
 Row = tuple[str, str, str]
 """What, figure, measured by."""
 
@@ -76,7 +77,8 @@ def _scenes(file: Path) -> list[Row]:
             f"frames per second on {result.machine.cores} cores",
             f"`edge run` {left('edge run, defaults')} of {faces('edge run, defaults')} at "
             f"{rows['edge run, defaults'].fps}; deface {left('deface, defaults, clips')} at "
-            f"{rows['deface, defaults, clips'].fps}, with its solid fill {left('deface, solid fill, clips')}",
+            f"{rows['deface, defaults, clips'].fps}, with its solid fill {left('deface, solid fill, clips')}"
+            + _larger(file.with_stem(f"{file.stem}_{LARGER}")),
             command,
         ),
         (
@@ -86,6 +88,21 @@ def _scenes(file: Path) -> list[Row]:
             command,
         ),
     ]
+
+
+def _larger(file: Path) -> str:
+    """The same where the frames are larger; nothing where that was not measured."""
+    if not file.is_file():
+        return ""
+    result = ScenesResult.model_validate_json(file.read_bytes())
+    left, faces = next(row for row in result.rows if row.name == "edge run, defaults").share_left(
+        PROMISED_SIDE, None
+    )
+    deface = next(row for row in result.rows if row.name == "deface, defaults, clips")
+    return (
+        f"; on {result.size[0]}x{result.size[1]} {percent(left, faces)} of {faces:,}, deface "
+        f"{percent(*deface.share_left(PROMISED_SIDE, None))}"
+    )
 
 
 def _looks(result: ScenesResult, where: str) -> list[Row]:

@@ -29,6 +29,9 @@ give other times. A result taken on a busy machine is marked so and does not cou
 The shipped detector is `face` since 2026-11-30 13:00 UTC. Results taken before are of the one before it,
 CenterFace as published, unless a row names another.
 
+Of the results at 4000x3000, 8000x6000 and 3840x2160 only what is left of faces, memory and the share changed
+count: other work ran beside them, of which the last one's machine line knows nothing.
+
 Recall at camera resolution is what the scenes show. *Accuracy* enlarges pictures of about 400 pixels: that
 compares detectors, and says nothing about the faces that a camera sees.
 

@@ -16,6 +16,7 @@ import edge
 from edge.commands import options
 from edge.commands.endings import ends_clearly, exit_unless
 from edge.commands.terminal import console, errors, print_plain
+from edge.config.privacy import SMALLEST_FACE_IN_FILES
 
 
 class _ConfigGroup(TyperGroup):
@@ -94,7 +95,7 @@ def blur(
     allow_reidentifiable: options.AllowReidentifiable = False,
     detector: options.Detectors = [],  # noqa: B006
     provider: options.ProviderChoice = "auto",
-    smallest_face: options.SmallestFace = 12,
+    smallest_face: options.SmallestFace = SMALLEST_FACE_IN_FILES,
     any_orientation: options.AnyOrientation = False,
     score: options.ScoreFrom = None,
     quality: options.Quality = 95,

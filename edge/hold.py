@@ -5,7 +5,7 @@ The detections of one camera are joined with live regions (by overlap, with room
 "A Computational Approach to Edge Detection", applied over time). A region without a detection is kept for
 ``after_seconds``: it covers the hull of its last box and of where that box would be at constant velocity, and
 grows with time. Frames wait in a delay line of ``before_frames``, so that a new region, or one that is found
-again, also covers earlier frames.
+again, also covers earlier frames. A frame to which no later one can add anything leaves earlier.
 
 Several detectors have their own scores and times, and no region passes from one to another. The delay line is
 as long as the longest of them needs.
@@ -84,8 +84,8 @@ class Held:
     ``seen`` float32 ``[N, 4]`` are the boxes that were detected in this very frame, ``held`` those added from
     its neighbours, and ``weak`` those whose score was too low to begin a region; ``seen_by``, ``held_by`` and
     ``weak_by`` are the numbers of the detectors that found them. ``whole`` says that the
-    whole frame must be covered, and ``has_lookahead`` that the next frames, as many as the delay line holds,
-    were detected on too.
+    whole frame must be covered, and ``has_lookahead`` that the next frames were detected on too: as many as
+    the delay line holds, or all that could add anything.
     """
 
     frame: RawFrame
@@ -164,7 +164,29 @@ class Hold:
             raise
         while len(self._line) > self._before:
             due.append(self._line.popleft())
+        while self._oldest_is_done():
+            due.append(self._line.popleft())
         return due
+
+    def _oldest_is_done(self) -> bool:
+        """Whether no later frame can add anything to the oldest one that waits, so that it need not wait on.
+
+        A box with several cameras is slow with each, and would keep ten frames of many seconds of each.
+        """
+        if len(self._line) < 3:
+            return False
+        oldest, *others = self._line
+        time, now = oldest.frame.media_seconds, others[-1].frame.media_seconds
+        if now - time <= max(MAX_GAP_SECONDS, *(rule.after_seconds for rule in self._rules)):
+            return False
+        if not any(time < other.frame.media_seconds < now for other in others):  # it may be the nearest one
+            return False
+        # At its second sighting, a region covers the frames before its first one once more.
+        if any(region.sightings == 1 for region in self._regions):
+            return False
+        return not any(
+            len(other.weak) and other.frame.media_seconds - time <= MAX_GAP_SECONDS for other in others
+        )
 
     def _append(self, frame: RawFrame, found: Detections | None) -> None:
         """Put a frame of the same scene into the delay line."""

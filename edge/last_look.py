@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,27 @@ from edge.frames import AnonymizedFrame, RawFrame
 
 GROWTH = 0.5
 """How far each edge of a box that is found on the image moves outward, as a share of the box's side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """What is covered in a frame, and how: ``boxes``, float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels), and
+    ``zones``. ``kinds`` says what each box is (empty: all are faces)."""
+
+    frame: RawFrame
+    boxes: Floats
+    config: BlurConfig
+    zones: blur.Zones = ()
+    kinds: Sequence[Kind] = ()
+
+    def image(self) -> AnonymizedFrame:
+        """The frame with all of that covered."""
+        return blur.anonymize(self.frame, self.boxes, self.config, self.zones, kinds=self.kinds)
+
+    def more(self, boxes: Floats, kinds: Sequence[Kind]) -> Cover:
+        """This and further boxes."""
+        both = np.concatenate([self.boxes, boxes]).astype(np.float32)
+        return replace(self, boxes=both, kinds=(*self.kinds, *kinds))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,39 +100,32 @@ class Unpassed:
 
 
 def take_last_look(
-    raw: RawFrame,
+    cover: Cover,
     image: AnonymizedFrame,
-    boxes: Floats,
     detector: AnyDetector,
-    config: BlurConfig,
-    zones: blur.Zones = (),
-    kinds: Sequence[Kind] = (),
-    views: Sequence[View] | None = None,
     search: Search = EVERYTHING,
+    views: Sequence[View] | None = None,
 ) -> LastLook:
-    """Detect faces on ``image``, which was made of ``raw`` by covering ``boxes`` and ``zones``.
+    """Detect faces on ``image``, which is that of ``cover``.
 
-    ``boxes`` is float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels), and ``kinds`` says what each of them is (empty:
-    all are faces). It is searched in ``views`` (None: all those of ``search``). Faces, and whatever else is
-    detected, with a score of ``score_last_look`` or more are covered too, with a margin; if there are any on
-    the image after that, the whole frame is covered. Raises DetectionError when the detector fails and
-    BlurError when covering more fails: then nothing is known about the image.
+    It is searched in ``views`` (None: all those of ``search``). Faces, and whatever else is detected, with a
+    score of ``score_last_look`` or more are covered too, with a margin; if there are any on the image after
+    that, the whole frame is covered. Raises DetectionError when the detector fails and BlurError when
+    covering more fails: then nothing is known about the image.
     """
     if image.whole:
         return LastLook(image)
-    everywhere = detector.views(raw.width, raw.height, search)
+    everywhere = detector.views(cover.frame.width, cover.frame.height, search)
     found = _found(detector, image, everywhere if views is None else views)
     if not len(found.boxes):
         return LastLook(image)
     grown = geometry.grow(found.boxes, GROWTH, GROWTH, GROWTH)
-    more = np.concatenate([boxes, grown]).astype(np.float32)
-    all_kinds = (*kinds, *kinds_of(detector, found.numbers))
     try:
-        regrown = blur.anonymize(raw, more, config, zones, kinds=all_kinds)
+        regrown = cover.more(grown, kinds_of(detector, found.numbers)).image()
     except Exception as error:
         raise BlurError(f"{type(error).__name__}: {error}") from error
     if len(_found(detector, regrown, everywhere).boxes):
-        return LastLook(blur.cover_whole(raw), regrown=True, escalated=True)
+        return LastLook(blur.cover_whole(cover.frame), regrown=True, escalated=True)
     return LastLook(regrown, regrown=True)
 
 

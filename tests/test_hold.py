@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge import boxes as geometry
@@ -42,7 +42,8 @@ def covers(held: Held, box: Floats) -> bool:
     return bool(inside.any())
 
 
-FACE = (100.0, 100.0, 140.0, 150.0)
+FACE, OTHER = (100.0, 100.0, 140.0, 150.0), (130.0, 110.0, 170.0, 160.0)
+"""They overlap a little, but less than the same face would from one frame to the next."""
 
 
 def test_every_frame_comes_out_once_and_in_order() -> None:
@@ -200,3 +201,63 @@ def test_a_face_that_is_missed_once_stays_covered_at_any_pace(step: float, befor
     out += hold.flush()
     missed = next(held for held in out if held.frame.number == 6)
     assert any((geometry.iou(missed.boxes, np.array([FACE], np.float32)) > 0).ravel())
+
+
+class Patient(Hold):
+    """Lets every frame wait for as many later ones as the delay line holds."""
+
+    def _oldest_is_done(self) -> bool:
+        return False
+
+
+def steps(*pairs: tuple[float, float]) -> list[tuple[float, float, float]]:
+    return [(gap, score, 0.0) for gap, score in pairs]
+
+
+scores_seen = st.sampled_from([0.0, 0.0, 0.3, 0.9])
+"""The score of a face in a frame; 0: the detector misses it, 0.3: too weak to begin a region."""
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.4, 0.9, 1.5, 2.1]), scores_seen, scores_seen),
+        min_size=4,
+        max_size=12,
+    ),
+    st.integers(2, 8),
+    st.sampled_from([1.0, 3.0]),
+)
+# A weak sighting on the way back, a frame that is the nearest one however far away, a gap that is bridged.
+@example(steps((0, 0), (1.5, 0), (0.4, 0.3), (0.4, 0), (0, 0.9)), 8, 1.0)
+@example(steps((0, 0), (1.5, 0), (2.1, 0), (0, 0), (0, 0.9)), 8, 1.0)
+@example(steps((0, 0.9), (0.4, 0.9), (0.4, 0), (0.9, 0), (0.9, 0), (0.4, 0), (0, 0.9)), 8, 3.0)
+def test_no_later_frame_could_add_to_one_that_leaves_early(
+    script: list[tuple[float, float, float]], before: int, after: float
+) -> None:
+    """At any pace, each frame is covered exactly as if it had waited for as many frames as it may."""
+    holds = Hold(before, after, 0.5), Patient(before, after, 0.5)
+    outs: tuple[list[Held], list[Held]] = [], []
+    seconds = 0.0
+    for number, (gap, *scores) in enumerate(script + steps((0.9, 0)) * before):
+        seconds += gap
+        faces = [(*face, score) for face, score in zip((FACE, OTHER), scores, strict=True) if score]
+        for hold, out in zip(holds, outs, strict=True):
+            out += hold.push(frame(number, seconds), found(*faces))
+        assert len(outs[0]) >= len(outs[1])
+    early, late = (out[: len(script)] for out in outs)
+    assert [held.frame.number for held in early] == [held.frame.number for held in late]
+    for one, other in zip(early, late, strict=True):
+        if other.has_lookahead:
+            np.testing.assert_array_equal(one.boxes, other.boxes)
+        else:  # the scene had ended: all that was weak is covered, too
+            assert len(one.boxes) <= len(other.boxes)
+
+
+def test_the_frames_of_a_slow_camera_do_not_wait_for_ten_others() -> None:
+    """Two seconds of frames wait, and the one before them."""
+    hold = Hold(10, 1.0, 0.35)
+    out: list[Held] = []
+    for number in range(30):
+        out += hold.push(frame(number, number * 0.9), found((*FACE, 0.9)) if number > 5 else found())
+    assert len(out) == 27
+    assert all(held.has_lookahead for held in out)

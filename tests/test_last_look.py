@@ -13,7 +13,7 @@ from edge.config import BlurConfig
 from edge.detection.detector import Detections, Detector
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
-from edge.last_look import take_last_look
+from edge.last_look import Cover, take_last_look
 from edge.reasons import Reason
 from tests.one_view import OneView
 
@@ -41,7 +41,7 @@ def test_a_covered_face_passes(astronaut: Pixels, small_detector: Detector, raw:
     frame = raw(astronaut)
     boxes = small_detector.detect(astronaut).boxes
     safe = blur.anonymize(frame, boxes, BlurConfig())
-    last = take_last_look(frame, safe, boxes, small_detector, BlurConfig())
+    last = take_last_look(Cover(frame, boxes, BlurConfig()), safe, small_detector)
     assert last.frame is safe
     assert not last.regrown
     assert not last.escalated
@@ -53,7 +53,7 @@ def test_a_face_that_was_not_covered_is_found_and_covered(
     frame = raw(astronaut)
     safe = blur.anonymize(frame, NONE, BlurConfig())
     assert np.array_equal(safe.pixels, astronaut)
-    last = take_last_look(frame, safe, NONE, small_detector, BlurConfig(), (ZONE,))
+    last = take_last_look(Cover(frame, NONE, BlurConfig(), (ZONE,)), safe, small_detector)
     assert last.regrown
     assert not last.escalated
     assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
@@ -69,7 +69,7 @@ def test_a_region_that_lies_beside_the_face_is_mended(
     frame, settings = raw(astronaut), BlurConfig(fill=fill)
     beside = small_detector.detect(astronaut).boxes + np.array([[150, 100, 150, 100]], np.float32)
     safe = blur.anonymize(frame, beside, settings)
-    last = take_last_look(frame, safe, beside, small_detector, settings)
+    last = take_last_look(Cover(frame, beside, settings), safe, small_detector)
     assert last.regrown
     assert not len(small_detector.detect(last.frame.pixels).at_least(small_detector.score_last_look).boxes)
     x1, y1, x2, y2 = beside[0].astype(int)
@@ -80,7 +80,7 @@ def test_detection_runs_on_the_stored_picture_and_not_on_the_raw_one(raw: Make) 
     frame, face = raw(), np.array([[20, 20, 60, 60]], np.float32)
     detector = Scripted([[100, 100, 140, 140]], [])
     safe = blur.anonymize(frame, face, BlurConfig())
-    last = take_last_look(frame, safe, face, cast(Detector, detector), BlurConfig())
+    last = take_last_look(Cover(frame, face, BlurConfig()), safe, cast(Detector, detector))
     assert len(detector.shown) == 2
     assert np.array_equal(detector.shown[0], safe.pixels)
     assert np.array_equal(detector.shown[1], last.frame.pixels)
@@ -91,7 +91,7 @@ def test_what_is_found_grows_on_all_sides(raw: Make) -> None:
     frame = raw()
     detector = Scripted([[100, 100, 140, 140]], [])
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig(margin_sides=0))
+    last = take_last_look(Cover(frame, NONE, BlurConfig(margin_sides=0)), safe, cast(Detector, detector))
     assert (last.regrown, last.escalated) == (True, False)
     changed = np.argwhere((last.frame.pixels != frame.pixels).any(axis=2))
     (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
@@ -105,7 +105,7 @@ def test_a_face_that_is_found_again_covers_all(raw: Make) -> None:
     frame = raw()
     detector = Scripted([[100, 100, 140, 140]], [[10, 10, 30, 30]])
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())
+    last = take_last_look(Cover(frame, NONE, BlurConfig()), safe, cast(Detector, detector))
     assert (last.regrown, last.escalated) == (True, True)
     assert last.frame.whole
     assert (last.frame.pixels == blur.GREY).all()
@@ -122,7 +122,7 @@ def test_score_last_look_is_the_limit(raw: Make, score: float, taken: bool) -> N
 
     frame = raw()
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = take_last_look(frame, safe, NONE, cast(Detector, Unsure()), BlurConfig())
+    last = take_last_look(Cover(frame, NONE, BlurConfig()), safe, cast(Detector, Unsure()))
     assert (last.frame is safe) != taken
     assert last.escalated == taken
 
@@ -131,7 +131,9 @@ def test_many_faces_are_all_covered_at_once(raw: Make) -> None:
     frame = raw()
     found = [[8.0 * n, 5.0 * n, 8.0 * n + 20, 5.0 * n + 20] for n in range(35)]
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    last = take_last_look(frame, safe, NONE, cast(Detector, Scripted(found, [])), BlurConfig(fill="solid"))
+    last = take_last_look(
+        Cover(frame, NONE, BlurConfig(fill="solid")), safe, cast(Detector, Scripted(found, []))
+    )
     for x1, y1, x2, y2 in np.array(found).astype(int):
         assert (last.frame.pixels[y1:y2, x1:x2] == 128).all()
 
@@ -139,7 +141,7 @@ def test_many_faces_are_all_covered_at_once(raw: Make) -> None:
 def test_an_image_that_is_covered_whole_needs_no_last_look(raw: Make) -> None:
     frame = raw()
     safe, detector = blur.cover_whole(frame), Scripted([[1, 1, 20, 20]])
-    assert take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig()).frame is safe
+    assert take_last_look(Cover(frame, NONE, BlurConfig()), safe, cast(Detector, detector)).frame is safe
     assert detector.shown == []
 
 
@@ -157,4 +159,4 @@ def test_a_detector_that_fails_says_so(raw: Make, good_looks: int) -> None:
     safe = blur.anonymize(frame, NONE, BlurConfig())
     detector = Broken(*[[[1.0, 1.0, 20.0, 20.0]]] * good_looks)
     with pytest.raises(DetectionError, match="slow"):
-        take_last_look(frame, safe, NONE, cast(Detector, detector), BlurConfig())
+        take_last_look(Cover(frame, NONE, BlurConfig()), safe, cast(Detector, detector))

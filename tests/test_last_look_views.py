@@ -14,7 +14,7 @@ from edge.detection.detector import EVERYTHING
 from edge.detection.gate import Gate, Plan
 from edge.detection.views import Search, View
 from edge.frames import Pixels, RawFrame
-from edge.last_look import Unpassed, take_last_look
+from edge.last_look import Cover, Unpassed, take_last_look
 from tests.detection.painted import Painted, paint
 
 Make = Callable[..., RawFrame]
@@ -65,7 +65,7 @@ def test_an_image_is_searched_at_the_scale_of_detection(raw: Make, search: Searc
     frame, detector = raw(paint(STILL, 300, 200)), Painted()
     expected = detector.views(WIDTH, HEIGHT, search)
     safe = blur.anonymize(frame, NONE, BlurConfig(fill="solid"))
-    last = take_last_look(frame, safe, NONE, detector, BlurConfig(fill="solid"), search=search)
+    last = take_last_look(Cover(frame, NONE, BlurConfig(fill="solid")), safe, detector, search)
     assert last.regrown
     assert not last.escalated
     assert detector.looked_at == [*expected, *expected]
@@ -75,7 +75,7 @@ def test_the_views_that_are_asked_for_are_those_searched(raw: Make) -> None:
     frame, detector = raw(STILL), Painted()
     views = [detector.part(view, 200, 100, 500, 400) for view in detector.views(WIDTH, HEIGHT, SEARCH)]
     safe = blur.anonymize(frame, NONE, BlurConfig())
-    take_last_look(frame, safe, NONE, detector, BlurConfig(), views=views, search=SEARCH)
+    take_last_look(Cover(frame, NONE, BlurConfig()), safe, detector, SEARCH, views)
     assert detector.looked_at == views
 
 

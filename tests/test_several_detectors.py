@@ -16,7 +16,7 @@ from edge.detection.detector import Detections
 from edge.detection.kinds import FACE, Kind
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, Hold, HoldRule, make_hold
-from edge.last_look import take_last_look
+from edge.last_look import Cover, take_last_look
 from tests.joint import PLATE, Answers, Rows, found, joint, member
 from tests.raw_frames import raw_frame
 
@@ -162,7 +162,7 @@ def test_the_last_look_takes_each_detector_at_its_own_score(score: float, taken:
     faces: Floats = np.array([[10, 10, 40, 40]], np.float32)
     detector = joint(Answers(lambda _: []), Answers(plates, score_begin=0.3), score_last_look=0.6)
     safe = blur.anonymize(frame, faces, BlurConfig(), kinds=[FACE])
-    last = take_last_look(frame, safe, faces, detector, BlurConfig(), kinds=[FACE])
+    last = take_last_look(Cover(frame, faces, BlurConfig(), kinds=[FACE]), safe, detector)
     assert (last.regrown, last.escalated) == (taken, False)
     assert last.frame.labels == (("face", "plate") if taken else ("face",))
 
@@ -171,6 +171,6 @@ def test_a_plate_that_cannot_be_covered_covers_all() -> None:
     detector = joint(Answers(lambda _: []), Answers(lambda _: [(100, 100, 140, 120, 0.9)]))
     frame = random_frame()
     safe = blur.anonymize(frame, NO_BOXES, BlurConfig())
-    last = take_last_look(frame, safe, NO_BOXES, detector, BlurConfig())
+    last = take_last_look(Cover(frame, NO_BOXES, BlurConfig()), safe, detector)
     assert last.escalated
     assert last.frame.whole

@@ -179,8 +179,10 @@ def scenes(
     data: options.LabelledSet,
     split: Annotated[options.Split | None, typer.Option(help="Split to measure on (default: eval).")] = None,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = DEFAULT_SIZE,
-    frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 10,
-    fixed_frames: Annotated[int, typer.Option(min=1, help="Length of clips of a fixed camera.")] = 60,
+    frames: Annotated[int, typer.Option(min=0, help="Length of each clip; 0: none.")] = 10,
+    fixed_frames: Annotated[
+        int, typer.Option(min=0, help="Length of clips of a fixed camera; 0: none.")
+    ] = 60,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
     detector: Annotated[
         list[str] | None,

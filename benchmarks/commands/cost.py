@@ -81,3 +81,19 @@ def loss(
     from benchmarks.loss import LOSSES, main
 
     main(frames=frames, ways=list(way or options.Way), losses=share or list(LOSSES), file=json)
+
+
+def camera_memory(
+    frames: Annotated[int, typer.Option(min=12, help="Length of the clip at its own pace.")] = 150,
+    json: options.Kept = None,
+) -> None:
+    """Memory of each further camera of 1920x1080."""
+    import shlex
+    import sys
+
+    from benchmarks import camera_memory as work
+    from benchmarks import common
+
+    result = work.measure(command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), frames=frames)
+    common.write_json(json or common.RESULTS / "camera_memory.json", result.model_dump(mode="json"))
+    print(work.as_markdown(result))

@@ -160,10 +160,10 @@ def note(faces: list[FaceFrame], column: str, regions: Ints, frame: RawFrame) ->
 def regions_after_last_look(held: Held, detector: Detector, config: BlurConfig, result: ClipResult) -> Ints:
     """Regions of the frame after ``edge.last_look``; one of the frame's size when all of it is covered, or
     when that detection fails, because then the frame is not stored."""
-    safe = blur.anonymize(held.frame, held.boxes, config)
+    cover = last_look.Cover(held.frame, held.boxes, config)
     whole = np.array([[0, 0, held.frame.width, held.frame.height]], np.int64)
     try:
-        last = last_look.take_last_look(held.frame, safe, held.boxes, detector, config, search=ONE_LOOK)
+        last = last_look.take_last_look(cover, cover.image(), detector, ONE_LOOK)
     except (DetectionError, BlurError):
         result.without_last_look += 1
         return whole

@@ -1,6 +1,7 @@
 """Runs the appliance once, in a process of its own: ``python -m benchmarks.pipeline._runner SPEC``.
 
-``SPEC`` is JSON: ``clips`` (one video file per camera) and ``settings`` (sections of the configuration).
+``SPEC`` is JSON: ``clips`` (one video file per camera), ``paced`` (whether they are played at their own rate)
+and ``settings`` (sections of the configuration).
 Prints one JSON object, a ``Run`` of benchmarks/pipeline/result.py. The process is closed to others as that of
 ``edge run`` is, which costs something: freed frames go back to the kernel. The clock starts when the detector
 has found the known face and every camera has its first frame, and a second one waits to be taken; it stops
@@ -90,7 +91,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     spec = json.loads(sys.argv[1])
     names = [f"camera{number}" for number in range(1, len(spec["clips"]) + 1)]
-    cameras = {name: {"source": clip, "pace": False} for name, clip in zip(names, spec["clips"], strict=True)}
+    pace = spec["paced"]
+    cameras = {name: {"source": clip, "pace": pace} for name, clip in zip(names, spec["clips"], strict=True)}
     config = Config(cameras=cameras, status={"port": 0}, **spec["settings"])
     stop = threading.Event()
     sources = [TimedSource(name, camera, stop) for name, camera in config.cameras.items()]

@@ -33,13 +33,20 @@ def prepare(clip: Path | None, target: Path, width: int, height: int, frames: in
     footage.write_scaled(demo, target, width, height, frames)
 
 
-def run_appliance(clips: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
+def run_appliance(
+    clips: Sequence[Path], draft: Path, settings: dict[str, Any], *, paced: bool = False
+) -> tuple[Run, Path]:
     """Run the appliance once in a fresh process; returns the figures and the folder of its images.
 
+    ``paced``: the clips are played at their own rate, and frames are dropped where the box cannot follow.
     Raises SystemExit (2) when it fails.
     """
     store = Path(tempfile.mkdtemp(dir=draft, prefix="store-"))
-    spec = {"clips": [str(clip) for clip in clips], "settings": {"store": {"folder": str(store)}, **settings}}
+    spec = {
+        "clips": [str(clip) for clip in clips],
+        "paced": paced,
+        "settings": {"store": {"folder": str(store)}, **settings},
+    }
     done = json.loads(output([sys.executable, "-m", "benchmarks.pipeline._runner", json.dumps(spec)]))
     return Run.model_validate(done), store
 

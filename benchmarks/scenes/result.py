@@ -47,7 +47,8 @@ class Parts(Strict):
 class Row(Strict):
     """One tool: ``frames`` it was given, ``written`` by it; ``changed_beside`` is the mean share of
     the picture that it changed beside labelled heads. ``cpu_seconds`` are those of its process, start
-    included; None in results that were taken before it was measured. ``parts``: None but for ``edge run``."""
+    included, and ``megabytes`` its peak memory; None in results that were taken before they were measured.
+    ``parts``: None but for ``edge run``."""
 
     name: str
     frames: int
@@ -57,6 +58,7 @@ class Row(Strict):
     seconds: float
     fps: float
     cpu_seconds: float | None = None
+    megabytes: float | None = None
     parts: Parts | None = None
 
     def share_left(self, low: int, high: int | None, masked: bool | None = None) -> tuple[int, int]:

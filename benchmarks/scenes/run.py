@@ -28,8 +28,16 @@ from benchmarks.scenes.labels import complete
 from benchmarks.scenes.one_look import compare, look
 from benchmarks.scenes.packing import Scene, pack
 from benchmarks.scenes.result import Row, ScenesResult
-from benchmarks.scenes.tools import SMALL_CANVAS, Work, edge_blur, edge_run, run_deface, write_work
-from benchmarks.scenes.walkers import MOST_SCENES, fixed_scenes
+from benchmarks.scenes.tools import (
+    SMALL_CANVAS,
+    Settings,
+    Work,
+    edge_blur,
+    edge_run,
+    run_deface,
+    write_work,
+)
+from benchmarks.scenes.walkers import MOST_SCENES, FixedScene, fixed_scenes
 from convert.training.datasets import DataSet, DatasetError, Split
 
 REFERENCE = (1920, 1088), 0.2
@@ -58,11 +66,10 @@ def measure(
 ) -> ScenesResult:
     """Measure every row; ``split`` None takes ``eval``, or all pictures of a set without splits.
 
-    ``frames`` is the length of each clip, ``fixed_frames`` that of those of a fixed camera, ``limit`` the
-    number of scenes at most. ``detectors`` look once,
-    after ``reference`` (None: CenterFace as published). Without ``tools`` that is all; ``scores`` are pairs
-    of ``score_begin`` and ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of
-    false boxes go.
+    ``frames`` is the length of each clip, ``fixed_frames`` that of those of a fixed camera (0: there are
+    none), ``limit`` the number of scenes at most. ``detectors`` look once, after ``reference`` (None:
+    CenterFace as published). Without ``tools`` that is all; ``scores`` are pairs of ``score_begin`` and
+    ``score_continue`` to compare with the detector's own. ``sheet`` is where crops of false boxes go.
     Raises DatasetError when the set has no such split or no picture fits, DetectorError for a detector that
     cannot be opened, SystemExit (2) when a tool fails.
     """
@@ -71,8 +78,12 @@ def measure(
     python = common.environment(deface, common.DEFACE) if tools and deface is not None else None
     chosen, completed = complete(_part(dataset, split))
     stills = scenes_of(chosen, size, 0, limit)
-    clips = scenes_of(chosen, size, frames, limit) if tools else []
-    fixed = fixed_scenes(chosen.pictures, size, fixed_frames, limit or MOST_SCENES) if tools else []
+    clips = scenes_of(chosen, size, frames, limit) if tools and frames else []
+    fixed: list[FixedScene] = []
+    if tools and fixed_frames:
+        fixed = fixed_scenes(chosen.pictures, size, fixed_frames, limit or MOST_SCENES)
+        if not fixed:
+            print("no scene of a fixed camera: no face of the set can walk", file=sys.stderr)
     reference = reference or Wanted(published_centerface(python=python), *REFERENCE)
     finders = open_finders([reference, *detectors])
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,29 +136,26 @@ def scenes_of(dataset: DataSet, size: tuple[int, int], margin: int, limit: int |
 
 
 def _rows(work: Work, scores: Sequence[tuple[float, float]], deface: Path | None) -> list[Row]:
-    rows = [
-        edge_run("edge run at 640x384, scores 0.35 and 0.2", work.folder, work.clips, SMALL_CANVAS),
-        edge_run("edge run, defaults", work.folder, work.clips, {}),
-        edge_blur("edge blur, defaults", work, ()),
-    ]
+    settings: dict[str, Settings] = {
+        "edge run at 640x384, scores 0.35 and 0.2": SMALL_CANVAS,
+        "edge run, defaults": {},
+    }
     for begin, carry_on in scores:
         detector = {"score_begin": begin, "score_continue": carry_on}
-        rows += [
-            edge_run(
-                f"edge run, scores {begin} and {carry_on}", work.folder, work.clips, {"detector": detector}
-            ),
-            edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))),
-        ]
-    kinds = [(work.stills, "stills"), (work.clips, "clips")]
+        settings[f"edge run, scores {begin} and {carry_on}"] = {"detector": detector}
+    rows = [
+        edge_run(name, work.folder, work.clips, each) for name, each in settings.items() if work.clips.files
+    ]
+    rows.append(edge_blur("edge blur, defaults", work, ()))
+    rows += [edge_blur(f"edge blur --score {begin}", work, ("--score", str(begin))) for begin, _ in scores]
     if work.fixed.files:
         rows += _fixed_rows(work)
-        kinds.append((work.fixed, "fixed camera"))
-    else:
-        print("no scene of a fixed camera: no face of the set can walk", file=sys.stderr)
+    kinds = [(work.stills, "stills"), (work.clips, "clips"), (work.fixed, "fixed camera")]
     if deface is not None:
         rows += [
             run_deface(f"deface, {kind}", deface, work.folder, footage, replace)
             for footage, what in kinds
+            if footage.files
             for kind, replace in ((f"defaults, {what}", "blur"), (f"solid fill, {what}", "solid"))
         ]
     return rows

@@ -36,13 +36,15 @@ from edge.boxes import Floats
 from edge.frames import Pixels
 from edge.store import log_format
 
-SMALL_CANVAS: dict[str, dict[str, Any]] = {
+Settings = dict[str, dict[str, Any]]
+"""Sections of the configuration."""
+SMALL_CANVAS: Settings = {
     "detector": {"canvas": "640x384", "score_begin": 0.35, "score_continue": 0.2},
     "privacy": {"smallest_face_pixels": 1000, "sweep_seconds": 0},
 }
 """Every frame scaled to 640x384, for which no face is too small: quick, and blind to small ones."""
-RUN_SECONDS = 3600
-"""A tool that takes longer has failed."""
+RUN_SECONDS, POLL_SECONDS = 3600, 0.05
+"""A tool that takes longer than the first has failed. The second is how often it is asked for its memory."""
 
 _SCRIPT = Path(sys.executable).with_name("edge")
 _PARTS = re.compile(r"camera \S+: looked at (\d+) parts of frames \((\d+) of them .*\), left out (\d+) in ")
@@ -82,10 +84,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended: how long it took, what it used of the CPU, and what it logged."""
+    """A command that has ended: how long it took, what it used of the CPU, its peak memory (None where that
+    cannot be told), and what it logged."""
 
     seconds: float
     cpu_seconds: float
+    megabytes: float | None
     log: str
 
 
@@ -150,10 +154,10 @@ def _names(folder: Path, count: int, suffix: str) -> list[Path]:
     return [folder / f"scene{number:03}{suffix}" for number in range(count)]
 
 
-def edge_run(name: str, folder: Path, footage: Footage, settings: dict[str, dict[str, Any]]) -> Row:
+def edge_run(name: str, folder: Path, footage: Footage, settings: Settings) -> Row:
     """The daemon, by its own command, with one video camera per clip; its images go to ``folder``."""
     store = Path(tempfile.mkdtemp(dir=folder, prefix="store-"))
-    tables: dict[str, dict[str, Any]] = {
+    tables: Settings = {
         "store": {"folder": str(store)},
         "status": {"enabled": False},
         **settings,
@@ -251,6 +255,7 @@ def _row(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row:
         seconds=round(done.seconds, 1),
         fps=round(frames / done.seconds, 2),
         cpu_seconds=round(done.cpu_seconds, 2),
+        megabytes=done.megabytes,
     )
 
 
@@ -262,17 +267,31 @@ def _section(name: str, values: dict[str, Any]) -> str:
 def _timed(command: list[str]) -> Done:
     print(" ".join(command[:2]), file=sys.stderr, flush=True)
     begin, cpu = time.perf_counter(), _cpu_seconds()
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-        cwd=common.ROOT,
-    )
-    if done.returncode != 0:
-        raise common.give_up(f"{' '.join(command[:3])} failed:\n{(done.stderr or done.stdout)[-2000:]}")
-    return Done(time.perf_counter() - begin, _cpu_seconds() - cpu, done.stderr)
+    megabytes = None
+    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+") as log:
+        with subprocess.Popen(command, stdout=out, stderr=log, cwd=common.ROOT) as process:
+            while process.poll() is None:
+                megabytes = _peak_megabytes(process.pid) or megabytes
+                if time.perf_counter() - begin > RUN_SECONDS:
+                    process.kill()
+                time.sleep(POLL_SECONDS)
+        seconds = time.perf_counter() - begin
+        out.seek(0)
+        log.seek(0)
+        told, logged = out.read(), log.read()
+    if process.returncode != 0:
+        raise common.give_up(f"{' '.join(command[:3])} failed:\n{(logged or told)[-2000:]}")
+    return Done(seconds, _cpu_seconds() - cpu, megabytes, logged)
+
+
+def _peak_megabytes(pid: int) -> float | None:
+    """Peak resident memory of a process so far; None where that cannot be told."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:  # it has just ended, or there is no /proc
+        return None
+    peak = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return None if peak is None else round(int(peak[1]) / 1024, 1)
 
 
 def _cpu_seconds() -> float:

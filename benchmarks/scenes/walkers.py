@@ -40,6 +40,8 @@ WAYS = ("stand", "walk", "enter", "leave")
 """What heads do, in turn."""
 TRIES = 200
 """How often another place is tried for a head that would hide another one."""
+WALL_SIDE = 1920
+"""Longer side of the frame for which the wall is drawn, in pixels; larger ones show it enlarged."""
 ROOM = 0.4
 """The surroundings of a face that its picture must show, as a share of the face's sides."""
 
@@ -209,7 +211,15 @@ def _backgrounds(pictures: Sequence[Picture], width: int, height: int) -> list[P
     """Frames full of pictures without faces; a wall where there are none."""
     empty = [picture for picture in pictures if not picture.objects]
     packed = [scene.pixels for scene in pack(empty, width, height)[0]]
-    return packed or [clips.draw_faces(width, height, 0)]
+    return packed or [_wall(width, height)]
+
+
+def _wall(width: int, height: int) -> Pixels:
+    """Bricks that are as large a part of the frame at any size: thin lines would be lost in a large one, and
+    its lens would count as covered."""
+    times = max(1, round(max(width, height) / WALL_SIDE))
+    wall = clips.draw_faces(width // times, height // times, 0)
+    return np.asarray(cv2.resize(wall, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _placed(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.audit.files import open_below
+from edge.audit.recorded_searches import RecordedSearches
 from edge.detection.detector import Detector
 from edge.detection.rescan import best_score
+from edge.detection.views import Search
 from edge.errors import DetectionError, PictureError, StoreError
 from edge.pictures import MAX_PICTURE_BYTES, decode_picture
 from edge.store.encryption import SUFFIX, decrypt
@@ -19,33 +21,38 @@ from edge.store.encryption import SUFFIX, decrypt
 @dataclass(frozen=True)
 class RecordedImage:
     """An image as record ``number`` describes it: ``path`` below the store, ``sha256`` and ``size`` in bytes
-    of its file."""
+    of its file, its ``camera``, and ``config``, the hash of the settings under which it was stored."""
 
     number: int
     path: str
     sha256: str
     size: int
+    camera: str
+    config: str
 
 
 @dataclass(frozen=True)
 class CheckedImage:
     """The result for one image. ``altered`` says what is wrong with its file, which is then not searched for
     faces. ``undecodable`` says why it could not be decoded and ``rescan_error`` why the detector failed on
-    it. ``score`` (0..1) is that of the most certain face; None: not searched, 0: no face found."""
+    it. ``score`` (0..1) is that of the most certain face; None: not searched, 0: no face found. ``search`` is
+    what was looked for."""
 
     missing: bool = False
     altered: str = ""
     undecodable: str = ""
     rescan_error: str = ""
     score: float | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Rescan:
-    """What is needed to search stored images for faces. Encrypted images are skipped unless there are
-    ``identities`` to open them."""
+    """What is needed to search stored images for faces, each for those that the box looked for in it.
+    Encrypted images are skipped unless there are ``identities`` to open them."""
 
     detector: Detector
+    searches: RecordedSearches
     identities: Sequence[Any] = ()
 
     def can_open(self, path: str) -> bool:
@@ -84,7 +91,8 @@ def _search(image: RecordedImage, data: bytes, rescan: Rescan) -> CheckedImage:
         pixels = decode_picture(data).pixels
     except (PictureError, StoreError) as error:
         return CheckedImage(undecodable=str(error))
+    search = rescan.searches.of(image.config, image.camera)
     try:
-        return CheckedImage(score=best_score(rescan.detector, pixels))
+        return CheckedImage(score=best_score(rescan.detector, pixels, search), search=search)
     except DetectionError as error:
         return CheckedImage(rescan_error=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,6 +12,7 @@ from edge.audit.check_log import LogReader
 from edge.audit.expected_images import ExpectedImages
 from edge.audit.findings import Findings
 from edge.detection.rescan import FACE_SCORE
+from edge.detection.views import Search
 
 Advance = Callable[[int, int], None]
 """Called with the number of images that are done and the number of all images."""
@@ -21,15 +22,16 @@ _WAITING_PER_JOB = 4
 class ImageChecks:
     """Checks the expected images and reports to ``findings``.
 
-    ``good`` counts the images that are present and unchanged, ``bytes`` is their total size, and
-    ``rescanned`` counts those that were searched for faces, and ``with_faces`` has the paths of those on
-    which one was found.
+    ``good`` counts the images that are present and unchanged, ``bytes`` is their total size. ``searched``
+    counts those that were searched for faces, by what was looked for, and ``with_faces`` has the paths of
+    those on which one was found.
     """
 
     def __init__(
         self, store: int, expected: ExpectedImages, findings: Findings, rescan: Rescan | None
     ) -> None:
-        self.good = self.bytes = self.rescanned = 0
+        self.good = self.bytes = 0
+        self.searched: Counter[Search] = Counter()
         self.with_faces: list[str] = []
         self._store = store
         self._expected = expected
@@ -78,7 +80,8 @@ class ImageChecks:
         for record in reader.again():
             if record["event"] == "image" and due.get(record["image"]) == record["n"]:
                 del due[record["image"]]
-                yield RecordedImage(record["n"], record["image"], record["sha256"], record["bytes"])
+                names = ("n", "image", "sha256", "bytes", "camera", "config")
+                yield RecordedImage(*(record[name] for name in names))
 
     def _choose(self, sample: int | None, seed: str) -> set[int] | None:
         """The images to search for faces, as positions among those that can be opened; None: all of them."""
@@ -134,14 +137,14 @@ class ImageChecks:
         findings.checked("decoding")
         if checked.undecodable:
             findings.wrong("decoding", path, checked.undecodable)
-        elif checked.score is None:
+        elif checked.score is None or checked.search is None:
             findings.wrong("faces", path, f"could not be searched: {checked.rescan_error}")
         else:
+            self.searched[checked.search] += 1
             self._judge_score(path, checked.score)
 
     def _judge_score(self, path: str, score: float) -> None:
         self._findings.checked("faces")
-        self.rescanned += 1
         weakest = FACE_SCORE if self._rescan is None else self._rescan.detector.score_last_look
         if score >= max(FACE_SCORE, weakest):
             self.with_faces.append(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -102,6 +103,7 @@ def figure_rows(result: AuditResult) -> list[tuple[str, str]]:
         ("versions", printable(", ".join(figures.versions)) or "-"),
         ("images present", f"{result.images}, {megabytes(result.bytes)}"),
         ("searched for faces", _rescanned(result)),
+        ("by smallest face", counts(_looked_for(result))),
         ("images removed", counts(figures.purged)),
         ("images never stored", str(figures.not_stored)),
         ("images discarded", counts(figures.discarded)),
@@ -148,6 +150,7 @@ def result_json(result: AuditResult) -> dict[str, Any]:
         "images": result.images,
         "bytes": result.bytes,
         "rescanned": result.rescanned,
+        "rescanned_by_smallest_face": _looked_for(result),
         "sample": {"images": result.sample, "seed": result.seed},
         "rescan_detector": result.detector,
         "checks": [_check_json(check) for check in result.checks],
@@ -217,6 +220,15 @@ def _rescanned(result: AuditResult) -> str:
     if not result.detector:
         return "none"
     return f"{result.rescanned}, with detector {result.detector[:SHORT_HASH]}"
+
+
+def _looked_for(result: AuditResult) -> dict[str, int]:
+    """How many images were searched for what, as the settings of their cameras say."""
+    images: Counter[str] = Counter()
+    for search, count in result.searched.items():
+        orientation = " in any orientation" if search.any_orientation else ""
+        images[f"{search.smallest_face:g} px{orientation}"] += count
+    return dict(images)
 
 
 def _camera(camera: CameraFigures) -> tuple[str, ...]:

@@ -20,9 +20,11 @@ from edge.audit.expected_images import ExpectedImages, gone_of
 from edge.audit.figures import Figures, Tally
 from edge.audit.files import exists, list_files, opened_folder
 from edge.audit.findings import Check, Findings
+from edge.audit.recorded_searches import RecordedSearches
 from edge.audit.way_out import purge_command
 from edge.detection import known_face
 from edge.detection.rescan import open_for_rescan
+from edge.detection.views import Search
 from edge.store.log_format import FOLDER
 
 
@@ -45,10 +47,10 @@ class AuditResult:
 
     ``number`` and ``head`` are the number and hash of the last record; ``first`` is the number of the first
     record that is still there. ``images`` and ``bytes`` count the images that are present and unchanged, and
-    ``rescanned`` those that were also searched for faces, with the detector of this sha256 (empty: none was
-    needed). ``way_out`` is the command that removes those on which one was found. A ``sample`` was drawn with
-    this ``seed``: the hash of the last record before the images were checked. ``wanted`` is the hash that was
-    saved outside the box, ``wanted_at`` the number of its record.
+    ``searched`` those that were also searched for faces, by what was looked for, with the detector of this
+    sha256 (empty: none was needed). ``way_out`` is the command that removes those on which one was found. A
+    ``sample`` was drawn with this ``seed``: the hash of the last record before the images were checked.
+    ``wanted`` is the hash that was saved outside the box, ``wanted_at`` the number of its record.
     """
 
     store: Path
@@ -61,7 +63,7 @@ class AuditResult:
     log_files: int
     images: int
     bytes: int
-    rescanned: int
+    searched: dict[Search, int]
     sample: int | None
     seed: str
     detector: str
@@ -71,6 +73,11 @@ class AuditResult:
 
     def __bool__(self) -> bool:
         return all(self.checks)
+
+    @property
+    def rescanned(self) -> int:
+        """How many images were searched for faces."""
+        return sum(self.searched.values())
 
     @property
     def wrong(self) -> int:
@@ -84,8 +91,9 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
     Raises StoreError when there is no such folder, and DetectorError when the detector cannot be trusted.
     """
     made = datetime.now(timezone.utc)
-    rescan = _open_rescan(options)
     findings = Findings()
+    searches = RecordedSearches(findings)
+    rescan = _open_rescan(options, searches)
     with opened_folder(folder) as store:
         has_log = exists(store, FOLDER)
         expected = ExpectedImages(list_files(store, findings) if has_log else set(), findings)
@@ -94,6 +102,7 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
             for record in reader.records():
                 expected.add(record)
                 tally.add(record)
+                searches.add(record)
         seed = reader.head
         images = ImageChecks(store, expected, findings, rescan)
         images.check_all(reader, options.sample, options.jobs, advance)
@@ -114,7 +123,7 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
         log_files=reader.files,
         images=images.good,
         bytes=images.bytes,
-        rescanned=images.rescanned,
+        searched=dict(images.searched),
         sample=options.sample,
         seed=seed,
         detector=rescan.detector.session.sha256 if rescan is not None else "",
@@ -124,12 +133,12 @@ def audit_store(folder: Path, options: Options, advance: Advance) -> AuditResult
     )
 
 
-def _open_rescan(options: Options) -> Rescan | None:
+def _open_rescan(options: Options, searches: RecordedSearches) -> Rescan | None:
     if options.sample == 0:
         return None
     detector = open_for_rescan(options.detector)
     known_face.check(detector)
-    return Rescan(detector, options.identities)
+    return Rescan(detector, searches, options.identities)
 
 
 def _judge_others(store: int, expected: ExpectedImages, findings: Findings) -> None:

@@ -49,6 +49,8 @@ def shown_text(config: Config) -> str:
     """All settings as TOML, without anything that is a secret or may be one."""
     settings = settings_of(config)
     settings.update(config.model_dump(mode="json", exclude=set(settings)))  # what is not on record
+    for name, camera in config.cameras.items():
+        settings["cameras"][name]["kind"] = camera.kind  # the one on record is never auto
     if config.detector.path is None:
         settings["detector"]["name"] = config.detector.name or DEFAULT
     for section, key in _PERHAPS_SECRET:

@@ -93,7 +93,9 @@ def run_demo(config: Config, seconds: float, announce: Callable[[str], None]) ->
     elapsed = time.monotonic() - begin
     images = sorted(set(config.store.folder.rglob("*.jpg")) - before)
     announce(f"searching for faces on {len(images)} stored images")
-    return DemoResult(status, appliance.address, answers, elapsed, images, find_faces(images))
+    search = appliance.pipeline.lanes[CAMERA].search
+    hits = find_faces(images, search)
+    return DemoResult(status, appliance.address, answers, elapsed, images, hits)
 
 
 def demo_table(result: DemoResult) -> Table:

@@ -8,12 +8,17 @@ from pydantic import Field
 
 from edge.config.section import Section
 
+SMALLEST_FACE, SMALLEST_FACE_IN_FILES = 20, 12
+"""Widths of a face, in pixels of the picture, from which on it is looked for by default: with cameras, and in
+files, for which there is time. People can be recognised from about the first: 125 pixels per metre (IEC
+62676-4) and a face 16 cm wide."""
+
 
 class PrivacyConfig(Section):
     """The checks behind the promise that no raw face is stored, and what happens when one fails."""
 
     smallest_face_pixels: int = Field(
-        20,
+        SMALLEST_FACE,
         ge=8,
         le=1000,
         description="width of the smallest face to look for, in pixels of the camera's (rotated, cropped) "

@@ -11,7 +11,7 @@ from edge.detection.views import Search
 from edge.errors import BlurError, DetectionError
 from edge.frames import AnonymizedFrame, RawFrame
 from edge.hold import Held
-from edge.last_look import LastLook, Unpassed, take_last_look
+from edge.last_look import Cover, LastLook, Unpassed, take_last_look
 from edge.reasons import Reason
 
 
@@ -101,13 +101,16 @@ class Finisher:
             with shared.metrics.timed("blur"):
                 if held is None:
                     return blur.cover_whole(frame)
-                kinds = kinds_of(shared.detector, held.numbers)
-                return blur.anonymize(frame, held.boxes, shared.config.blur, self._zones, kinds=kinds)
+                return self._what_to_cover(held).image()
         # A frame that is not covered is not stored, whatever the cause.
         except Exception as error:
             shared.limited.warning(f"camera {frame.camera}", "blur", f"blur: {type(error).__name__}: {error}")
             shared.drop(frame, Reason.BLUR_ERROR)
             return None
+
+    def _what_to_cover(self, held: Held) -> Cover:
+        kinds = kinds_of(self._shared.detector, held.numbers)
+        return Cover(held.frame, held.boxes, self._shared.config.blur, self._zones, kinds)
 
     def _last_look_is_due(self, image: AnonymizedFrame) -> bool:
         """Whether ``privacy.last_look`` asks for the last look at this image; counts it."""
@@ -127,20 +130,10 @@ class Finisher:
         """
         shared, frame = self._shared, held.frame
         detector = shared.detector
-        kinds = kinds_of(detector, held.numbers)
+        cover = self._what_to_cover(held)
         views = None if plan is None else self._unpassed.views(image, detector, self._blocks)
         with shared.metrics.timed("last_look"):
-            last = take_last_look(
-                frame,
-                image,
-                held.boxes,
-                detector,
-                shared.config.blur,
-                self._zones,
-                kinds,
-                views,
-                self._search,
-            )
+            last = take_last_look(cover, image, detector, self._search, views)
         if last.regrown:
             shared.metrics.regrown(frame.camera)
         else:

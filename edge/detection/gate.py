@@ -48,6 +48,7 @@ SWEEP_SPREAD = 0.5
 """Parts fall due within this last share of ``sweep_seconds``, each at its own time, to spread the cost."""
 
 _NOTHING = Detections(NO_BOXES, np.zeros(0, np.float32))
+_NO_MEANS: Pixels = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(eq=False)
@@ -147,13 +148,10 @@ class Gate:
         A frame of another size, or a clock that goes back, begins anew.
         """
         height, width = pixels.shape[:2]
+        if self._sweep <= 0:
+            return self._all_of(width, height)
         means = self.blocks.means(pixels)
-        if (
-            not self._levels
-            or self._sweep <= 0
-            or (width, height) != self._size
-            or seconds < self._last_seconds
-        ):
+        if not self._levels or (width, height) != self._size or seconds < self._last_seconds:
             self._begin(width, height, means, seconds)
         self._gap, self._last_seconds = seconds - self._last_seconds, seconds
         masks, views, counts = [], [], np.zeros(3, np.int64)
@@ -201,14 +199,28 @@ class Gate:
         for level, mask in zip(plan.levels, plan.masks, strict=True):
             level.unknown |= mask
 
-    def _begin(self, width: int, height: int, means: Pixels, seconds: float) -> None:
+    def _all_of(self, width: int, height: int) -> Plan:
+        """A look at everything. Nothing is compared, so what the blocks show does not matter."""
+        self._begin(width, height, None, 0.0)
+        return Plan(
+            tuple(level.view for level in self._levels),
+            tuple(range(len(self._levels))),
+            tuple(level.unknown.copy() for level in self._levels),
+            self._levels,
+            sum(len(level.parts) for level in self._levels),
+            0,
+            0,
+        )
+
+    def _begin(self, width: int, height: int, means: Pixels | None, seconds: float) -> None:
         self._size, self._last_seconds = (width, height), seconds
         self._levels = []
         for view in self._detector.views(width, height, self._search):
             parts = _parts(view, self.blocks.nothing(view).shape)
             due = np.full(len(parts), seconds)
             unknown = ~self.blocks.nothing(view)
-            self._levels.append(Level(view, means[self.blocks.of(view)].copy(), unknown, parts, due))
+            reference = _NO_MEANS if means is None else means[self.blocks.of(view)].copy()
+            self._levels.append(Level(view, reference, unknown, parts, due))
 
     def _to_look_at(
         self, level: Level, means: Pixels, seconds: float

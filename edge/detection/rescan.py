@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edge.config import DetectorConfig
-from edge.detection.detector import Detector, open_detector
+from edge.detection.detector import EVERYTHING, Detector, open_detector
 from edge.detection.session import read_detector
+from edge.detection.views import Search
 from edge.frames import Pixels
 from edge.pictures import read_picture
 
@@ -32,19 +33,26 @@ def open_for_rescan(path: Path | None = None) -> Detector:
     return open_detector(read_detector(path), config)
 
 
-def best_score(detector: Detector, pixels: Pixels) -> float:
-    """Highest score of a face on uint8 ``[H, W, 3]`` BGR; 0 without any. Raises DetectionError."""
-    return float(detector.detect(pixels).scores.max(initial=0))
+def best_score(detector: Detector, pixels: Pixels, search: Search) -> float:
+    """Highest score of the faces of ``search`` on uint8 ``[H, W, 3]`` BGR; 0 without any.
+
+    Raises DetectionError.
+    """
+    return float(detector.detect(pixels, search).scores.max(initial=0))
 
 
-def find_faces(images: Sequence[Path]) -> list[tuple[Path, float]]:
+def find_faces(images: Sequence[Path], search: Search = EVERYTHING) -> list[tuple[Path, float]]:
     """Images on which the shipped detector finds anything, each with its highest score.
 
     Raises PictureError and DetectorError.
     """
     detector = open_for_rescan()
+
+    def score_of(path: Path) -> float:
+        return best_score(detector, read_picture(path).pixels, search)
+
     with ThreadPoolExecutor() as pool:
-        scores = list(pool.map(lambda path: best_score(detector, read_picture(path).pixels), images))
+        scores = list(pool.map(score_of, images))
     return [
         (path, score) for path, score in zip(images, scores, strict=True) if score >= detector.score_last_look
     ]

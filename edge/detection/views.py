@@ -16,11 +16,11 @@ from math import ceil, inf, log
 from edge import boxes as geometry
 from edge.boxes import Letterbox
 from edge.config import CameraConfig, PrivacyConfig
+from edge.config.privacy import SMALLEST_FACE
 from edge.contract import Contract
+from edge.errors import DetectionError
+from edge.reasons import Reason
 
-SMALLEST_FACE = 20
-"""Width in pixels of the frame from which a face is looked for, unless the configuration says otherwise.
-People can be recognised from about there: 125 pixels per metre (IEC 62676-4) and a face 16 cm wide."""
 SMALLEST_ON_CANVAS = 14
 """Width in pixels of the canvas from which a face is found, where the detector's file does not state it."""
 LONGEST_SIDE = 1920
@@ -34,6 +34,9 @@ they are, the smaller the faces that the finer one must find, and the less it mu
 AROUND = 1.25
 """How far around a change a part of a view reaches, in the largest faces that no coarser view looks for: such
 a face is seen whole, with at least a quarter of its size around it."""
+MOST_VIEWS = 10_000
+"""More of them in one orientation are refused. The largest picture that is read takes at most 240 on canvases
+without a size of their own; one of 48 megapixels takes 3,800 for faces of 8 pixels on a canvas of 320x320."""
 TURNS = (1, 2, 3)
 """Quarter turns at which faces are looked for that do not stand upright."""
 
@@ -159,7 +162,8 @@ def views_of(
     """The views of a frame of this size (pixels) in which the faces of ``search`` are looked for.
 
     ``smallest_on_canvas`` is the width in pixels of the canvas from which the detector finds a face. The view
-    of the whole frame comes first, then one level of tiles after the other.
+    of the whole frame comes first, then one level of tiles after the other. Raises DetectionError where there
+    would be more than ``MOST_VIEWS``.
     """
     upright = _upright(width, height, search, smallest_on_canvas, canvas)
     if not search.any_orientation:
@@ -206,7 +210,7 @@ def _tiles(
 
     ``smallest`` is the width in pixels of the canvas from which a face is found. If one level of tiles would
     have to overlap by more than half, or be more than ``most`` times as fine as the one before, there are
-    coarser ones in between.
+    coarser ones in between. Raises DetectionError.
     """
     coarse = _scale(first)
     if coarse >= finest:
@@ -220,14 +224,37 @@ def _tiles(
     for level in range(1, levels + 1):
         overlap, margin = ceil(overlap_on_canvas / coarse), ceil(AROUND * smallest / coarse)
         coarse *= step
-        longest = [int(limit / coarse) for limit in canvas.limits]
+        rows, columns = _grid(width, height, coarse, overlap, canvas)
+        if len(views) + len(rows) * len(columns) > MOST_VIEWS:
+            raise _too_many(width, height, finest, smallest, canvas)
         least = _least(smallest, coarse, coarse * step, canvas) if level < levels else 0.0
         views += [
             View(x1, y1, x2, y2, canvas.letterbox(x2 - x1, y2 - y1, coarse), least, margin)
-            for y1, y2 in _spans(height, longest[1], overlap)
-            for x1, x2 in _spans(width, longest[0], overlap)
+            for y1, y2 in rows
+            for x1, x2 in columns
         ]
     return views
+
+
+def _grid(
+    width: int, height: int, scale: float, overlap: int, canvas: Canvas | FreeCanvas
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The rows and the columns of tiles at this scale, each from and to which pixel of the frame."""
+    wide, tall = (max(1, int(limit / scale)) for limit in canvas.limits)
+    return _spans(height, tall, overlap), _spans(width, wide, overlap)
+
+
+def _too_many(
+    width: int, height: int, scale: float, smallest: float, canvas: Canvas | FreeCanvas
+) -> DetectionError:
+    size = "x".join(map(str, canvas.limits))
+    return DetectionError(
+        Reason.DETECTOR_ERROR,
+        f"to find faces of {smallest / scale:g} pixels in a picture of {width}x{height}, the detector would "
+        f"have to look at more than {MOST_VIEWS:,} views of {size} pixels; look for larger faces "
+        "(privacy.smallest_face_pixels, --smallest-face), or use a larger canvas (detector.canvas), a "
+        "detector with a larger one, or smaller pictures",
+    )
 
 
 def _least(smallest: float, coarse: float, fine: float, canvas: Canvas | FreeCanvas) -> float:

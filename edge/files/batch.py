@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from edge import blur
 from edge.boxes import Floats
 from edge.config import Config
 from edge.detection.joint import AnyDetector, kinds_of
@@ -21,7 +20,7 @@ from edge.files import video
 from edge.files.search import search_of
 from edge.files.unread import UNREAD, why_unread
 from edge.frames import RawFrame
-from edge.last_look import take_last_look
+from edge.last_look import Cover, take_last_look
 from edge.pictures import SUFFIXES, read_picture
 from edge.store.encode import write_picture
 
@@ -222,8 +221,8 @@ def _picture(job: Job, detector: AnyDetector, config: Config, options: Options) 
     found = detector.detect(picture.pixels, search).at_least(detector.score_begin)
     raw = RawFrame(picture.pixels, "file", 0, 0.0, time.monotonic(), 0)
     kinds = kinds_of(detector, found.numbers)
-    covered = blur.anonymize(raw, found.boxes, config.blur, kinds=kinds)
-    last = take_last_look(raw, covered, found.boxes, detector, config.blur, kinds=kinds, search=search)
+    cover = Cover(raw, found.boxes, config.blur, kinds=kinds)
+    last = take_last_look(cover, cover.image(), detector, search)
     safe = last.frame
     write_picture(job.target, safe, wanted.lower(), options.quality, replace=True)
     return Outcome(

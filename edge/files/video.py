@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import av.error
 
-from edge import blur
 from edge.boxes import Floats
 from edge.config import BlurConfig, Config
 from edge.detection.detector import Detections
@@ -24,7 +23,7 @@ from edge.errors import PictureError
 from edge.files.search import search_of
 from edge.frames import Pixels, RawFrame
 from edge.hold import Held, make_hold
-from edge.last_look import LastLook, take_last_look
+from edge.last_look import Cover, LastLook, take_last_look
 from edge.sources.upright import upright
 from edge.sources.video_file import VideoFile
 from edge.store.video import CONTAINERS, open_video
@@ -222,12 +221,12 @@ def _covered(
 ) -> Iterator[tuple[RawFrame, LastLook]]:
     """Cover several frames at once and take the last look at them; yield them in order."""
 
-    def cover(held: Held) -> LastLook:
+    def work(held: Held) -> LastLook:
         kinds = kinds_of(detector, held.numbers)
-        image = blur.anonymize(held.frame, held.boxes, config, kinds=kinds)
-        return take_last_look(held.frame, image, held.boxes, detector, config, kinds=kinds, search=search)
+        cover = Cover(held.frame, held.boxes, config, kinds=kinds)
+        return take_last_look(cover, cover.image(), detector, search)
 
-    for held, last in _in_order(frames, cover, pool, workers):
+    for held, last in _in_order(frames, work, pool, workers):
         yield held.frame, last
 
 

@@ -9,13 +9,15 @@ import pytest
 from PIL import Image
 
 from edge.audit import AuditResult, Options
-from edge.audit.report import warnings_of
+from edge.audit.report import figure_rows, warnings_of
 from edge.config import make_config
 from edge.daemon.recorded_settings import settings_of
 from edge.detection.detector import Detector
+from edge.detection.views import Search
 from edge.errors import DetectionError, DetectorError
 from edge.frames import Pixels
 from edge.reasons import Reason
+from edge.store import log_format
 from edge.store.images import ImageStore
 from edge.store.stretch import captured_at
 from tests.audit.boxes import (
@@ -27,6 +29,7 @@ from tests.audit.boxes import (
     notes,
     rechain,
     relative,
+    run_box,
     wrongs,
 )
 from tests.conftest import DATA
@@ -90,7 +93,7 @@ def test_a_picture_of_another_kind_is_wrong(little: Path, tmp_path: Path) -> Non
 def test_a_weak_hit_is_a_note(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.36, 0.34, 0.49, 0.5])
 
-    def best_score(detector: Detector, pixels: Pixels) -> float:
+    def best_score(detector: Detector, pixels: Pixels, search: Search) -> float:
         detector.score_last_look = 0.35
         return next(scores)
 
@@ -104,7 +107,7 @@ def test_a_weak_hit_is_a_note(little: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("shared_detector")
 def test_an_image_on_which_the_detector_fails_is_wrong(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(detector: Detector, pixels: Pixels) -> float:
+    def fail(detector: Detector, pixels: Pixels, search: Search) -> float:
         raise DetectionError(Reason.OVERFLOW, "all candidates are above the threshold")
 
     monkeypatch.setattr("edge.audit.check_image.best_score", fail)
@@ -117,7 +120,7 @@ def test_an_image_on_which_the_detector_fails_is_wrong(little: Path, monkeypatch
 def test_a_sample_is_drawn_with_the_last_hash(little: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixel_sums: list[int] = []
 
-    def record_pixels(detector: Detector, pixels: Pixels) -> float:
+    def record_pixels(detector: Detector, pixels: Pixels, search: Search) -> float:
         pixel_sums.append(int(pixels.sum()))
         return 0.0
 
@@ -129,6 +132,64 @@ def test_a_sample_is_drawn_with_the_last_hash(little: Path, monkeypatch: pytest.
     assert f"2 of 4 images are searched, drawn at random with seed {first.head}" in notes(first, "faces")[0]
     assert audit(little, Options(sample=9)).rescanned == 4
     assert notes(audit(little), "faces") == [": no image is searched for faces (--sample 0)"]
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[Search]:
+    """What is looked for in each image, instead of looking."""
+    searched: list[Search] = []
+
+    def note(detector: Detector, pixels: Pixels, search: Search) -> float:
+        searched.append(search)
+        return 0.0
+
+    monkeypatch.setattr("edge.audit.check_image.best_score", note)
+    return searched
+
+
+@pytest.mark.usefixtures("shared_detector")
+def test_images_are_searched_for_what_the_box_looked_for(tmp_path: Path, searches: list[Search]) -> None:
+    """Per camera and per start; a folder is searched whole, also by the box."""
+    cameras = {
+        "front": {"source": "rtsp://10.0.0.9/", "smallest_face_pixels": 40, "any_orientation": True},
+        "yard": {"source": str(tmp_path)},
+    }
+    run_box(tmp_path / "store", [1], cameras=cameras, privacy={"smallest_face_pixels": 12})
+    run_box(tmp_path / "store", [11], privacy={"sweep_seconds": 0})
+    result = audit(tmp_path / "store", Options(jobs=1))
+    assert wrongs(result) == {}
+    assert searches == [Search(40, True, True), Search(12), Search(), Search()]
+    assert dict(figure_rows(result))["by smallest face"] == ("40 px in any orientation 1, 12 px 1, 20 px 2")
+
+
+@pytest.mark.usefixtures("shared_detector")
+@pytest.mark.parametrize(
+    ("section", "table", "told"),
+    [
+        ("privacy", {"smallest_face_pixels": 100_000}, "smallest_face_pixels: Input should be less than"),
+        ("privacy", {"any_orientation": "sideways"}, "any_orientation: "),
+        ("cameras", {"front": {"smallest_face_pixels": [20]}}, "smallest_face_pixels: "),
+        ("privacy", ["smallest_face_pixels"], ""),
+        ("cameras", 7, ""),
+    ],
+)
+def test_settings_that_no_box_can_have_are_wrong_and_not_followed(
+    little: Path, searches: list[Search], section: str, table: Any, told: str
+) -> None:
+    """Whoever forges the log cannot have the audit look at nothing. Without settings, defaults hold."""
+
+    def forge(records: list[Record]) -> None:
+        for record in records:
+            if "settings" in record:
+                record["settings"][section] = table
+                record["config"] = log_format.fingerprint(record["settings"])
+            elif record["event"] == "image":
+                record["config"] = records[0]["config"]
+
+    rechain(little, forge)
+    found = wrongs(audit(little, Options()))
+    assert [told in text for text in found.get("settings", [])] == [True] * bool(told)
+    assert {search.smallest_face for search in searches} == {20}
 
 
 def test_a_detector_that_cannot_be_read_is_refused(little: Path, tmp_path: Path) -> None:

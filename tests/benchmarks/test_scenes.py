@@ -201,7 +201,7 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
         folder=tmp_path,
     )
     drifting, fixed = result.rows[:5], result.rows[5:]
-    assert [(row.frames, row.written) for row in drifting] == [(3, 3), (3, 3), (1, 1), (3, 3), (1, 1)]
+    assert [(row.frames, row.written) for row in drifting] == [(3, 3), (3, 3), (3, 3), (1, 1), (1, 1)]
     for row in drifting:
         assert row.share_left(40, None) == (0, (1 if row.frames == 1 else 3) * 2)
         assert row.changed_beside < 0.2
@@ -224,7 +224,7 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
     assert everything.kept == 0
     assert partly.looked + partly.kept == parked.looked + parked.kept
     assert parked.kept > partly.kept
-    assert all(row.cpu_seconds for row in result.rows)
+    assert all(row.cpu_seconds and (row.megabytes or 0) > 50 for row in result.rows)
     without = ["edge blur, defaults", "edge blur --score 0.5"]
     assert [row.name for row in result.rows if row.parts is None] == without
     assert ScenesResult.model_validate_json(result.model_dump_json()) == result
@@ -233,3 +233,22 @@ def test_every_row_is_measured_on_what_the_commands_wrote(portraits: DataSet, tm
     plot(result, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert not list(tmp_path.glob("scenes-*"))
+
+
+@pytest.mark.sweep
+@pytest.mark.slow
+def test_stills_alone_are_measured_without_clips(portraits: DataSet, tmp_path: Path) -> None:
+    result = scenes.measure(
+        portraits,
+        command="python -m benchmarks scenes",
+        size=(600, 600),
+        frames=0,
+        fixed_frames=0,
+        reference=Wanted(None, (640, 384), 0.2),
+        detectors=(),
+        deface=None,
+        folder=tmp_path,
+    )
+    assert (result.stills > 0, result.clips, result.fixed) == (True, 0, 0)
+    assert [(row.name, row.written) for row in result.rows] == [("edge blur, defaults", result.stills)]
+    assert "clips" not in as_markdown(result)

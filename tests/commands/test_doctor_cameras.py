@@ -22,12 +22,13 @@ from edge.config import CameraConfig, DetectorConfig, PrivacyConfig, make_config
 from edge.detection.detector import Detections, Detector, open_detector
 from edge.detection.joint import AnyDetector
 from edge.detection.session import read_detector
-from edge.detection.views import Search, View
+from edge.detection.views import Canvas, Search, View
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
 from edge.sources import Source
 from tests.clips import write_clip
+from tests.detection.painted import Painted
 
 FACES = re.compile(
     r"(?P<size>\d+x\d+), faces of (?P<smallest>\d+) pixels and more(?P<turned> in any orientation)?; "
@@ -118,6 +119,14 @@ def test_all_configured_detectors_look(clip: Path, tmp_path: Path, shipped: Dete
     rows = {check.name: check.level for check in examine(make_config(table, "test"))}
     assert rows["detector again"] == "fail"
     assert "camera front, faces" not in rows
+
+
+def test_a_frame_that_takes_too_many_views_fails(clip: Path) -> None:
+    tiny = Painted(Canvas(32, 32, False, 0))
+    row = rows_of(camera_at(clip), tiny, smallest_face_pixels=8)["camera front, faces"]
+    assert row.level == "fail"
+    assert "picture of 1280x720" in row.found
+    assert "look for larger faces" in row.found
 
 
 # How fast

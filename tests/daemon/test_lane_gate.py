@@ -15,13 +15,15 @@ from edge.config import Config
 from edge.daemon.load import LoadLevel
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
+from edge.detection.detector import EVERYTHING
 from edge.detection.gate import Gate, Plan
+from edge.detection.views import Canvas, Search, View, views_of
 from edge.errors import DetectionError
 from edge.frames import Pixels
 from edge.reasons import Reason
 from edge.status.metrics import Metrics
 from tests.daemon.blind import ALWAYS, Eyes
-from tests.daemon.parts import WHOLE, InParts, Place, area, contains, scene
+from tests.daemon.parts import HEIGHT, WHOLE, WIDTH, InParts, Place, area, contains, scene
 from tests.daemon.playing import (
     NO_HOLD,
     Played,
@@ -102,6 +104,25 @@ def test_what_was_found_is_covered_in_frames_that_are_not_looked_at(tmp_path: Pa
     assert metrics.count("parts_swept", "test") == 0
     (camera,) = read_status(pipeline).cameras
     assert camera.parts_kept_per_second == pytest.approx(7 * camera.parts_looked_per_second)
+
+
+class TooFine(InParts):
+    """Would have to look at far too many views of large frames."""
+
+    def views(self, width: int, height: int, search: Search = EVERYTHING) -> list[View]:
+        if (width, height) != (WIDTH, HEIGHT):
+            return super().views(width, height, search)
+        return views_of(width, height, Search(8), 60, Canvas(64, 64, False, 0))
+
+
+def test_frames_that_take_too_many_views_are_not_stored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [scene(n, A) for n in range(3)]
+    _, metrics = play(config(tmp_path), pictures, TooFine(pictures))
+    assert stored(tmp_path) == []
+    assert metrics.by_reason("frames_dropped", "test") == {Reason.DETECTOR_ERROR: 3}
+    assert caplog.text.count("look for larger faces (privacy.smallest_face_pixels") == 3
 
 
 def test_only_where_something_changes_is_looked_at(tmp_path: Path) -> None:

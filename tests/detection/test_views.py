@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge.detection import views
 from edge.detection.views import SMALLEST_ON_CANVAS, Canvas, FreeCanvas, Search, View
+from edge.errors import DetectionError
 
 AnyCanvas = Canvas | FreeCanvas
 FREE = FreeCanvas(32)
@@ -146,7 +147,7 @@ def test_views_lie_in_the_frame_and_reach_the_scale(
     st.floats(0, 1),
     st.floats(0, 1),
 )
-@example(1280, 720, Search(), Canvas(64, 64, False, 0), 60, 0.5, 0.5, 0.1)
+@example(1100, 720, Search(), Canvas(64, 64, False, 0), 60, 0.5, 0.5, 0.1)
 def test_no_view_leaves_a_face_to_finer_ones_that_cut_it(
     width: int,
     height: int,
@@ -242,3 +243,14 @@ def test_a_canvas_that_is_hopelessly_small_still_covers_the_frame() -> None:
         if scale_of(view) > 0.69:
             seen[view.y1 : view.y2, view.x1 : view.x2] = True
     assert seen.all()
+
+
+@pytest.mark.parametrize("smallest", [SMALLEST_ON_CANVAS, 8192])
+def test_more_views_than_can_be_looked_at_are_refused(smallest: float) -> None:
+    """Also where a face would have to be larger than the canvas. The error names every way out."""
+    with pytest.raises(
+        DetectionError,
+        match=r"faces of 8 pixels in a picture of 8000x6000, .* more than 10,000 views of 100x100 pixels; "
+        r"look for larger faces \(privacy\.smallest_face_pixels, --smallest-face\), .*\(detector\.canvas\)",
+    ):
+        looked_at((8000, 6000), Search(8), Canvas(100, 100, False, 0), smallest)

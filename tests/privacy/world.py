@@ -34,9 +34,9 @@ from onnx import helper
 from PIL import Image
 
 from edge.boxes import Floats
+from edge.config.privacy import SMALLEST_FACE
 from edge.detection.known_face import EXPECTED
 from edge.detection.known_sheets import SHEETS, draw_sheet
-from edge.detection.views import SMALLEST_FACE
 from tests.models import GOOD, save
 
 SIDE = 512
