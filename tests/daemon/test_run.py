@@ -206,8 +206,8 @@ def test_doctor_says_what_it_found(tmp_path: Path, clip: Path, edge_script: str)
     checks = {check["name"]: check for check in json.loads(done.stdout)}
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
-        "versions", "swap", "core dumps", "store", "space", "clock", "detector file", "provider", "known face",
-        "camera front", "camera front, faces",
+        "versions", "swap", "core dumps", "store", "space", "clock", "detector file", "provider",
+        "known face", "camera front", "camera front, faces",
     }  # fmt: skip
     assert "640x360" in checks["camera front"]["found"]
     assert "15 frames per second" in checks["camera front"]["found"] or checks["camera front"]["found"]
