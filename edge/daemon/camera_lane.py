@@ -56,8 +56,7 @@ class CameraLane:
         self._motion = Motion()
         privacy, camera = shared.config.privacy, source.config
         self.search = Search.of(privacy, camera, continuous=source.continuous)
-        sweep_seconds = privacy.sweep_seconds if self.search.in_parts else 0
-        self.gate = Gate(shared.detector, self.search, sweep_seconds)
+        self.gate = Gate(shared.detector, self.search, privacy.sweep_seconds if self.search.in_parts else 0)
         self._finisher = Finisher(shared, self.search, live=source.live, zones=source.config.privacy_zones)
         self._captured_counted = 0
         self._size: tuple[int, int] | None = None

@@ -198,11 +198,7 @@ class Pipeline:
 
     def _known_face_lost(self, error: Exception) -> None:
         if not self.known_face_error:
-            log.error(
-                "%s; images made since the last successful check are discarded, and none are stored until it "
-                "succeeds again",
-                error,
-            )
+            log.error("%s; what was made since it was found is discarded, and nothing is stored now", error)
         self.known_face_error = str(error) if isinstance(error, KnownFaceError) else f"known face: {error!r}"
         self.ledgers.judge(detector_works=False)
         # Frames in hold, and all that a gate keeps, may have been looked at by a detector that was blind.

@@ -9,11 +9,12 @@ at earlier still.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from edge.reasons import Reason
 from edge.store.encoded import EncodedImage
-from edge.store.images import Entry
+from edge.store.images import Entry, ImageStore
 
 MOST_BYTES = 64_000_000
 """When so many bytes wait, a check is due at once (docs/measurements.md says how much one camera needs)."""
@@ -61,6 +62,28 @@ class Quarantine:
         """All that waits; nothing waits any more."""
         entries, self._entries, self.bytes = self._entries, [], 0
         return entries
+
+
+class Unrecorded:
+    """What was discarded and is not on record yet."""
+
+    def __init__(self) -> None:
+        self._by_camera: dict[str, Discarded] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_camera)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """These images were discarded."""
+        for camera, one in summary_of(entries).items():
+            before = self._by_camera.get(camera)
+            self._by_camera[camera] = one if before is None else before.and_also(one)
+
+    def record(self, store: ImageStore) -> None:
+        """Put it on record. Raises StoreError; then it is still not."""
+        cameras = {camera: asdict(one) for camera, one in self._by_camera.items()}
+        store.record_discarded(cameras, Reason.KNOWN_FACE.value)
+        self._by_camera = {}
 
 
 def summary_of(entries: Sequence[Entry]) -> dict[str, Discarded]:

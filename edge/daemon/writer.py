@@ -7,14 +7,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
 from functools import partial
 from pathlib import Path
 
 from edge.daemon.ledgers import Ledgers
-from edge.daemon.quarantine import Discarded, Quarantine, summary_of
+from edge.daemon.quarantine import Quarantine, Unrecorded
 from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.reasons import Reason
@@ -69,7 +69,7 @@ class Writer:
         # Counted by two threads, each its own
         self._ordered = self._obeyed = 0
         self._unencoded = ""  # why the image that came last could not be encoded
-        self._unrecorded: dict[str, Discarded] = {}
+        self._unrecorded = Unrecorded()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     @property
@@ -124,7 +124,7 @@ class Writer:
         last_keep = last_counts = last_try = time.monotonic()
         job: Entry | _Order | None = None
         while job is not _Order.END:
-            job = self._next_job()
+            job = _next_job(self._jobs, RETRY_SECONDS if self._retries else KEEP_SECONDS)
             if isinstance(job, Entry):
                 self._keep_back(job)
             elif job is not None:
@@ -141,12 +141,6 @@ class Writer:
                 self._attempt(lambda: self._store.record("counts", counts_of(self._metrics)))
         self._attempt(lambda: self._store.record("stop", counts_of(self._metrics)))
         self._store.close()
-
-    def _next_job(self) -> Entry | _Order | None:
-        try:
-            return self._jobs.get(timeout=RETRY_SECONDS if self._retries else KEEP_SECONDS)
-        except queue.Empty:
-            return None
 
     @property
     def _retries(self) -> bool:
@@ -181,7 +175,7 @@ class Writer:
         if order is _Order.DISCARD and entries:
             self._discard(entries)
         if self._unrecorded:
-            self._attempt(self._record_discarded)
+            self._attempt(partial(self._unrecorded.record, self._store))  # or with the next order
         if order is _Order.RELEASE:
             for first in range(0, len(entries), GROUP):
                 self._write(entries[first : first + GROUP])
@@ -193,21 +187,12 @@ class Writer:
 
     def _discard(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            reason = self._ledgers.drop(entry.frame, Reason.KNOWN_FACE)
-            self._metrics.dropped(entry.frame.camera, reason)
-        for camera, one in summary_of(entries).items():
-            before = self._unrecorded.get(camera)
-            self._unrecorded[camera] = one if before is None else before.and_also(one)
+            self._metrics.dropped(entry.frame.camera, self._ledgers.drop(entry.frame, Reason.KNOWN_FACE))
+        self._unrecorded.add(entries)
         log.warning("store: %d images discarded before they were stored: known face not found", len(entries))
 
-    def _record_discarded(self) -> None:
-        """Put on record what was discarded; what cannot be recorded is tried again with the next order."""
-        cameras = {camera: asdict(one) for camera, one in self._unrecorded.items()}
-        self._store.record_discarded(cameras, Reason.KNOWN_FACE.value)
-        self._unrecorded = {}
-
     def _write(self, entries: list[Entry]) -> None:
-        counted = [self._with_counts(entry) for entry in entries]
+        counted = [_with_counts(entry, self._metrics) for entry in entries]
         try:
             results = self._store.write(counted)
         except StoreError as error:
@@ -222,12 +207,6 @@ class Writer:
                 self._drop([entry], str(result), final=isinstance(result, UnstorableError))
             else:
                 self._note_stored(entry, result)
-
-    def _with_counts(self, entry: Entry) -> Entry:
-        camera = entry.frame.camera
-        dropped = self._metrics.by_reason("frames_dropped", camera)
-        covered_whole = self._metrics.by_reason("frames_covered_whole", camera)
-        return replace(entry, dropped=dropped, covered_whole=covered_whole)
 
     def _attempt(self, work: Callable[[], None]) -> None:
         """Do something else than storing images; a failure is reported in the same way."""
@@ -265,6 +244,20 @@ class Writer:
             log.error("store: %s", text)
             self.error_since = datetime.now(timezone.utc)
         self.error = text
+
+
+def _next_job(jobs: queue.Queue[Entry | _Order], seconds: float) -> Entry | _Order | None:
+    try:
+        return jobs.get(timeout=seconds)
+    except queue.Empty:
+        return None
+
+
+def _with_counts(entry: Entry, metrics: Metrics) -> Entry:
+    camera = entry.frame.camera
+    dropped = metrics.by_reason("frames_dropped", camera)
+    covered_whole = metrics.by_reason("frames_covered_whole", camera)
+    return replace(entry, dropped=dropped, covered_whole=covered_whole)
 
 
 def counts_of(metrics: Metrics) -> dict[str, dict[str, object]]:

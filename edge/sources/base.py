@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterator
-from typing import ClassVar, NamedTuple
+from collections.abc import Iterator
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from edge.config import CameraConfig
-from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.logs import Limited
 from edge.masking import label
@@ -24,45 +22,11 @@ from edge.reasons import Reason
 from edge.sources.camera_clock import CameraClock
 from edge.sources.ledger import Ledger
 from edge.sources.size import size_problem
-from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
 log = logging.getLogger(__name__)
 
 HANG_MARGIN_SECONDS = 5.0
-SILENCE_SECONDS, SILENCE_INTERVALS = 1.5, 4.0
-"""A stream without a clock is opened again when it is silent for longer than both; the second is counted in
-intervals between its pictures."""
-DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
-"""A picture that arrives within the first of these had been waiting in a queue. Such pictures are thrown
-away, at most for the second, since a fast camera may be that quick."""
-
-INTACT_SECONDS = 60.0
-"""A camera that delivers, but no intact picture for longer, is opened again: most cameras then send a key
-frame."""
-
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-
-
-class Arrival(NamedTuple):
-    """A picture from a live camera: uint8 ``[H, W, 3]`` BGR, or None if it cannot be decoded, and its
-    presentation time in seconds, if it has one."""
-
-    pixels: cv2.typing.MatLike | None
-    presented: float = math.nan
-
-
-Arrivals = Generator[Arrival | None, None, None]
-"""What comes from an open camera: pictures, and None when what came is no picture, or no intact one. At its
-end the stream has ended or broken off."""
-
-
-def pictures_of(capture: cv2.VideoCapture) -> Arrivals:
-    """The pictures that OpenCV reads."""
-    while True:
-        good, pixels = capture.read()
-        if not good:
-            return
-        yield Arrival(pixels)
 
 
 class Source(ABC):
@@ -152,77 +116,6 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[RawFrame]: ...
-
-    def _read_live(
-        self, arrivals: Arrivals, clock: StreamClock | None = None, *, piled_up: bool = False
-    ) -> Iterator[RawFrame]:
-        """Frames of an open live camera until ``stop``. Raises SourceError when for longer than the read
-        timeout nothing arrives, no picture can be used, or all are later than LATE_SECONDS (by ``clock``).
-
-        OpenCV reports success with an old picture once or twice after a camera has died and timed out; the
-        handle is useless from then on. With ``piled_up``, the first pictures are thrown away as long as they
-        arrive without a wait.
-        """
-        limit = self.config.read_timeout_seconds
-        usable = in_time = time.monotonic()
-        drain_until = usable + DRAIN_SECONDS if piled_up else usable
-        interval = limit  # between two pictures; unknown before the first
-        while not (self._stop.is_set() or self.abandoned):
-            begin = time.monotonic()
-            arrival = self._next(arrivals, begin)
-            now = time.monotonic()
-            if now - begin < DRAIN_WAIT_SECONDS and now < drain_until:
-                continue
-            drain_until = usable
-            # Without a clock, the pictures after a silence may be as old as it was long.
-            if clock is None and now - begin > max(SILENCE_SECONDS, SILENCE_INTERVALS * interval):
-                raise SourceError(
-                    f"{self.label}: silent for {now - begin:.1f} seconds; what follows may be as old, so it "
-                    "is opened again"
-                )
-            interval = 0.8 * interval + 0.2 * (now - begin)
-            if arrival is None:
-                self._check_intact(now - usable)
-                in_time = now
-                continue
-            lag = clock.lag(arrival.presented, now) if clock else 0.0
-            if lag <= LATE_SECONDS:
-                in_time = now
-            elif now - in_time >= limit:
-                raise SourceError(
-                    f"{self.label}: pictures are {lag:.1f} seconds late, for longer than {limit:g} seconds; "
-                    "is the network, or this machine, too slow, or the camera's clock wrong "
-                    f"(cameras.{self.camera}.ignore_clock)?"
-                )
-            frame = self._frame(arrival.pixels, now - lag, now - lag)
-            if frame is not None:
-                usable = now
-                yield frame
-            elif now - usable >= limit:
-                raise SourceError(f"{self.label}: no usable picture for {limit:g} seconds: {self._problem}")
-
-    def _next(self, arrivals: Arrivals, begin: float) -> Arrival | None:
-        """What arrives next, waited for since ``begin``. Raises SourceError when that takes too long, or
-        nothing more comes."""
-        limit = self.config.read_timeout_seconds
-        try:
-            arrival, ended = next(arrivals), False
-        except StopIteration:
-            arrival, ended = None, True
-        self.beat = time.monotonic()
-        if self.beat - begin >= limit:
-            raise SourceError(f"{self.label}: no frame within {limit:g} seconds")
-        if ended:
-            raise SourceError(f"{self.label}: the stream ended or broke off")
-        return arrival
-
-    def _check_intact(self, seconds: float) -> None:
-        """Raise SourceError when for so long no picture was intact."""
-        if seconds >= max(self.config.read_timeout_seconds, INTACT_SECONDS):
-            raise SourceError(
-                f"{self.label}: no intact picture for {seconds:.0f} seconds ({self.waits_for or 'none'}); "
-                "let the camera send a key frame every second or two, and use transport = tcp"
-            )
 
     def _frame(
         self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None

@@ -9,7 +9,7 @@ import cv2
 
 from edge.errors import SourceError
 from edge.frames import RawFrame
-from edge.sources.base import Source, pictures_of
+from edge.sources.live import LiveSource, pictures_of
 
 _ELEMENTS = {
     "nvarguscamerasrc", "libcamerasrc", "v4l2src", "rtspsrc", "souphttpsrc", "uridecodebin", "filesrc",
@@ -22,13 +22,11 @@ TIMEOUTS_SINCE = (4, 7)
 """First OpenCV that accepts timeouts for GStreamer; older ones fail to open when they are given."""
 
 
-class GstreamerSource(Source):
+class GstreamerSource(LiveSource):
     """A pipeline in the syntax of ``gst-launch-1.0`` that ends in ``appsink``. Not tried on a Jetson.
 
     It needs an OpenCV with GStreamer; the one from PyPI has none, those of a Jetson and of Debian do.
     """
-
-    live = True
 
     @property
     def label(self) -> str:

@@ -17,9 +17,10 @@ from edge import MAX_PICTURE_PIXELS
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
-from edge.sources.base import HANG_MARGIN_SECONDS, SILENCE_SECONDS, Arrival, Arrivals, Source
+from edge.sources.base import HANG_MARGIN_SECONDS
 from edge.sources.ffmpeg_log import Message, listen
 from edge.sources.intact import IntactDecoder
+from edge.sources.live import SILENCE_SECONDS, Arrival, Arrivals, LiveSource
 from edge.sources.stream_clock import StreamClock
 from edge.sources.upright import upright
 
@@ -46,14 +47,12 @@ _REFUSALS = {
 }
 
 
-class StreamSource(Source):
+class StreamSource(LiveSource):
     """A network stream. Only the schemes of cameras are opened.
 
     With RTSP, times come from the camera and show how late a picture is. With HTTP, FFmpeg computes them from
     a frame rate, so they show nothing.
     """
-
-    live = True
 
     @property
     def hang_seconds(self) -> float:

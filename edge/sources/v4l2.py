@@ -9,13 +9,11 @@ import cv2
 
 from edge.errors import SourceError
 from edge.frames import RawFrame
-from edge.sources.base import Source, pictures_of
+from edge.sources.live import LiveSource, pictures_of
 
 
-class V4l2Source(Source):
+class V4l2Source(LiveSource):
     """A ``/dev/videoN`` device. Not tried on hardware."""
-
-    live = True
 
     def __iter__(self) -> Iterator[RawFrame]:
         path = self.config.source

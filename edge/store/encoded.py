@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import Any, final
 
 from edge.boxes import Ints
+from edge.errors import StoreError, UnstorableError
 from edge.frames import AnonymizedFrame
 from edge.store.encode import encode
 from edge.store.encryption import encrypt
@@ -32,10 +33,15 @@ class EncodedImage:
 
     def __init__(self, frame: AnonymizedFrame, kind: str, quality: int, recipient: Any | None) -> None:
         """``kind`` and ``quality`` as for ``edge.store.encode.encode``; ``recipient`` is a public key of
-        ``edge.store.encryption.recipient_of``. Raises StoreError, and TypeError for anything else than an
-        AnonymizedFrame."""
-        data = encode(frame, kind, quality)
-        self.data = data if recipient is None else encrypt(data, recipient)
+        ``edge.store.encryption.recipient_of``. Raises StoreError, an UnstorableError where
+        trying again would not help, and TypeError for anything else than an AnonymizedFrame."""
+        try:
+            data = encode(frame, kind, quality)
+            self.data = data if recipient is None else encrypt(data, recipient)
+        except StoreError as error:
+            raise UnstorableError(str(error)) from error
+        except (OSError, MemoryError) as error:
+            raise StoreError(f"{type(error).__name__}: {error}") from error
         for name in self.__slots__:
             if name != "data":
                 setattr(self, name, getattr(frame, name))

@@ -160,12 +160,7 @@ class ImageStore:
     def encode(self, frame: AnonymizedFrame) -> EncodedImage:
         """Make the bytes of an image's file, to be written later. Raises StoreError, an UnstorableError where
         trying again would not help, and TypeError for anything but an AnonymizedFrame."""
-        try:
-            return EncodedImage(frame, self._config.format, self._config.quality, self._recipient)
-        except StoreError as error:
-            raise UnstorableError(str(error)) from error
-        except (OSError, MemoryError) as error:
-            raise StoreError(f"{type(error).__name__}: {error}") from error
+        return EncodedImage(frame, self._config.format, self._config.quality, self._recipient)
 
     def write(self, entries: Sequence[Entry]) -> list[Path | StoreError]:
         """Store images durably, flushing log and folders once for all; return a path or an error for each.

@@ -20,7 +20,7 @@ from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
 from edge.sources import Source, backoff, base, make_source
-from edge.sources.base import Arrival, Arrivals
+from edge.sources.live import Arrival, Arrivals
 from edge.sources.stream import StreamSource
 from edge.sources.stream_clock import StreamClock
 from tests.clips import write_clip
