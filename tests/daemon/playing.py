@@ -219,7 +219,8 @@ def make(
     runs_at_once: int = 1,
     stop: threading.Event | None = None,
 ) -> tuple[Pipeline, Metrics]:
-    """A pipeline that is not started, with a store of its own, and its counters."""
+    """A pipeline that is not started, with a store of its own, and its counters. There is no check for the
+    first image, which would come at any moment."""
     metrics = Metrics()
     pipeline = Pipeline(
         config=chosen,
@@ -231,6 +232,7 @@ def make(
         stop=stop or threading.Event(),
         runs_at_once=runs_at_once,
     )
+    pipeline.writer.release()
     return pipeline, metrics
 
 

@@ -248,7 +248,8 @@ def test_every_command_and_option_says_what_it_does() -> None:
     root = typer.main.get_command(app)
     commands = root.commands  # type: ignore[attr-defined]
     assert sorted(commands) == [
-        "audit", "blur", "config", "confirm-clock", "decrypt", "demo", "doctor", "install", "keygen", "run",
+        "audit", "blur", "config", "confirm-clock", "decrypt", "demo", "doctor", "install", "keygen", "purge",
+        "run",
         "uninstall",
     ]  # fmt: skip
     subcommands = commands["config"].commands

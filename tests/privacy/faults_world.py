@@ -111,6 +111,7 @@ def make_pipeline(
         stop=threading.Event(),
         runs_at_once=runs_at_once,
     )
+    pipeline.writer.release()  # no check for the first image, which would come at any moment
     return pipeline, metrics
 
 
