@@ -94,7 +94,7 @@ class FolderSource(Source):
             pixels = read_picture(path, convert=True).pixels
         except PictureError as error:
             if self._ledger.unreadable(key):
-                log.error("camera %s: picture %r is given up: %s", self.camera, path.name, error)
+                log.warning("camera %s: picture %r: %s; it is given up", self.camera, path.name, error)
                 return self._frame(None, 0)
             return None
         frame = self._frame(pixels, time.monotonic())
