@@ -40,7 +40,14 @@ PANELS = {
         privacy.last_look_rate,
         privacy.visibility,
     ),
-    "Cost and endurance": (cost.soak, cost.startup, cost.store_cost, cost.blur_cost, cost.loss),
+    "Cost and endurance": (
+        cost.soak,
+        cost.startup,
+        cost.store_cost,
+        cost.blur_cost,
+        cost.loss,
+        cost.damaged_files,
+    ),
 }
 for panel, commands in PANELS.items():
     for command in commands:

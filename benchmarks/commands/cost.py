@@ -71,3 +71,13 @@ def loss(
     from benchmarks.loss import LOSSES, main
 
     main(frames=frames, ways=list(way or options.Way), losses=share or list(LOSSES), file=json)
+
+
+def damaged_files(
+    copies: Annotated[int, typer.Option(min=1, help="Damaged copies of each video and kind.")] = 20,
+    json: options.Json = None,
+) -> None:
+    """How often damage in a video file is noticed, and how often smeared frames pass."""
+    from benchmarks.damaged_files import main
+
+    main(copies=copies, file=json)
