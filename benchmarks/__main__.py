@@ -47,6 +47,7 @@ PANELS = {
         cost.blur_cost,
         cost.known_face,
         cost.loss,
+        cost.damaged_files,
         cost.camera_memory,
     ),
 }

@@ -97,3 +97,13 @@ def camera_memory(
     result = work.measure(command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]), frames=frames)
     common.write_json(json or common.RESULTS / "camera_memory.json", result.model_dump(mode="json"))
     print(work.as_markdown(result))
+
+
+def damaged_files(
+    copies: Annotated[int, typer.Option(min=1, help="Damaged copies of each video and kind.")] = 20,
+    json: options.Json = None,
+) -> None:
+    """How often damage in a video file is noticed, and how often smeared frames pass."""
+    from benchmarks.damaged_files import main
+
+    main(copies=copies, file=json)

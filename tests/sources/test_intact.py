@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +18,10 @@ from edge.sources import Source, make_source
 from edge.sources.capture import Capture
 from edge.sources.ffmpeg_log import sign_of
 from edge.sources.intact import IntactDecoder
+from tests.damaged_video import Damage, altered, hole, slice_lost, whole
 from tests.known_video import Judge, write_known
 
 FRAMES = 100
-Damage = Callable[[bytes, random.Random], bytes | None]
-
-
-def whole(data: bytes, chance: random.Random) -> bytes | None:
-    """The picture is missing."""
-    return None
-
-
-def slice_lost(data: bytes, chance: random.Random) -> bytes:
-    units, place = [], 0
-    while place < len(data):
-        size = 4 + int.from_bytes(data[place : place + 4], "big")
-        units.append(data[place : place + size])
-        place += size
-    units.pop(chance.randrange(len(units)))
-    return b"".join(units)
-
-
-def hole(data: bytes, chance: random.Random) -> bytes:
-    """A part of the picture is zeros, as where a disk lost a block."""
-    begin = chance.randrange(12, max(13, len(data) - 512))
-    return data[:begin] + bytes(len(data[begin : begin + 512])) + data[begin + 512 :]
-
-
-def altered(source: Path, target: Path, damage: Damage, share: float, seed: int = 1) -> Path:
-    """A copy of a video in which pictures are damaged."""
-    chance = random.Random(seed)
-    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
-        stream: Any = writer.add_stream_from_template(reader.streams.video[0])
-        for number, packet in enumerate(reader.demux(video=0)):
-            data: bytes | None = bytes(packet)
-            if packet.size and number > 2 and chance.random() < share:
-                data = damage(bytes(packet), chance)
-            if data:
-                copy: Any = av.Packet(data)
-                copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-                copy.is_keyframe, copy.time_base, copy.stream = packet.is_keyframe, packet.time_base, stream
-                writer.mux(copy)
-    return target
 
 
 def played(path: Path, **keys: object) -> tuple[Source, str, list[Any]]:
