@@ -13,6 +13,7 @@ import pytest
 
 from convert.options import ModelOptions
 from convert.result import BuiltDetector
+from edge.pictures import read_picture
 from tests.conftest import DATA
 from tests.saved_model_cache import saved_model
 
@@ -58,12 +59,11 @@ def anchor_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the two shipped portraits, and a crowd made from them."""
-    from convert.sample import crowds
-
+    """A folder with the two shipped portraits, and both mirrored."""
     folder = tmp_path_factory.mktemp("pictures")
-    _, crowd = next(crowds())
-    cv2.imwrite(str(folder / "crowd.png"), crowd[..., ::-1])
+    for name in ("astronaut", "hopper"):
+        portrait = read_picture(DATA / f"{name}.jpg").pixels
+        assert cv2.imwrite(str(folder / f"{name} mirrored.png"), portrait[:, ::-1])
     for name in ("astronaut.jpg", "hopper.jpg"):
         shutil.copy(DATA / name, folder)
     return folder
