@@ -92,6 +92,38 @@ OVERFLOWS: dict[str, Act] = {
     "all above the threshold": lambda boxes, scores, options: (boxes, np.full_like(scores, 0.9)),
     "10,000 faces and perhaps more": lambda boxes, scores, options: boxes_and_scores(10_000, 0.9),
 }
+ABSURD = {
+    "a face larger than the world": with_first((-1e9, -1e9, 1e9, 1e9)),
+    "a face larger than float32": with_first((-3e38, -3e38, 3e38, 3e38)),
+    "a face half outside": with_first((-50, -50, 10, 12)),
+    "a face of no size that float32 can tell from 0": with_first((1e-40, 1e-40, 2e-40, 2e-40)),
+    "a face of a billion pixels beside the frame": with_first((-1e9, 60, 12, 61)),
+    "a score beyond 1": with_first((140, 100, 150, 110), score=1e30),
+    "10,000 faces": lambda boxes, scores, options: tuple(
+        np.concatenate(pair, axis=1)
+        for pair in zip(boxes_and_scores(10_000, 0.95), (boxes, scores), strict=True)
+    ),
+    "one face 500 times": lambda boxes, scores, options: (
+        np.concatenate([boxes[:, :1].repeat(500, axis=1), boxes], axis=1),
+        np.concatenate([scores[:, :1].repeat(500, axis=1), scores], axis=1),
+    ),
+}
+ELSEWHERE = {
+    "far outside": with_first((1e9, 1e9, 2e9, 2e9)),
+    "negative": with_first((-500, -500, -400, -400)),
+    "in the padding": with_first((20, 121, 40, 128)),
+}
+
+
+def blind(boxes: Floats, scores: Floats, options: Any) -> tuple[Floats, Floats]:
+    return boxes, np.full_like(scores, 0.01)
+
+
+def half_blind(boxes: Floats, scores: Floats, options: Any) -> tuple[Floats, Floats]:
+    """Misses all but one."""
+    return boxes, scores * np.array([1, 0.01, 0.01], np.float32)
+
+
 REFUSED = {
     **{name: (act, Reason.DETECTOR_ERROR) for name, act in ERRORS.items()},
     **{name: (act, Reason.DETECTOR_OUTPUT) for name, act in OUTPUTS.items()},

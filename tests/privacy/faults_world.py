@@ -116,11 +116,14 @@ def make_pipeline(
 
 
 @lru_cache(maxsize=256)
-def _config(folder: Path, case: Case, visibility: bool, known_face_seconds: float) -> Config:
+def config_of(
+    folder: Path, case: Case, visibility: bool, known_face_seconds: float, sweep_seconds: float = 2
+) -> Config:
     blur = {"hold_before_frames": case.before, "hold_after_seconds": case.after}
     privacy = {"last_look": case.last_look, "on_failure": case.on_failure, "check_visibility": visibility}
     # A busy machine is not a fault.
     limits = {"max_frame_age_seconds": 60, "known_face_interval_seconds": known_face_seconds}
+    limits["sweep_seconds"] = sweep_seconds
     store = {"folder": folder, "format": "png", "min_free_megabytes": 1}
     return make_config({"store": store, "blur": blur, "privacy": {**privacy, **limits}}, "test")
 
@@ -164,7 +167,7 @@ class World:
         """One run from start to stop, checked for what holds after any. ``looks`` are faults of the detector
         (``Inner``); ``unanswered`` is how many frames may be neither stored nor dropped."""
         self._session._session = Inner(self._real, looks or {})
-        config = _config(self.folder, case, visibility, known_face_seconds)
+        config = config_of(self.folder, case, visibility, known_face_seconds)
         pipeline, metrics = make_pipeline(
             config, self.detector, [source or Script(shots())], self._rng.choice((1, 2))
         )
@@ -268,11 +271,16 @@ def named(*words: object) -> Iterator[None]:
 
 
 def check_log(caplog: pytest.LogCaptureFixture) -> None:
-    """No record carries pixels, or is long enough to hide some."""
+    """What ``check_record`` checks, of all records of a test."""
     for record in caplog.records:
-        parts = record.args if isinstance(record.args, tuple) else (record.args,)
-        assert not any(isinstance(part, np.ndarray | bytes | RawFrame) for part in parts), record.msg
-        text = logging.Formatter().format(record)
-        assert len(text) <= LONGEST_RECORD, text[:LONGEST_RECORD]
-        assert "array(" not in text
-        assert "0, 0, 255, 255" not in text.replace("[", "").replace("]", "")
+        check_record(record)
+
+
+def check_record(record: logging.LogRecord) -> None:
+    """A record of the log carries no pixels, and is not long enough to hide some."""
+    parts = record.args if isinstance(record.args, tuple) else (record.args,)
+    assert not any(isinstance(part, np.ndarray | bytes | RawFrame) for part in parts), record.msg
+    text = logging.Formatter().format(record)
+    assert len(text) <= LONGEST_RECORD, text[:LONGEST_RECORD]
+    assert "array(" not in text
+    assert "0, 0, 255, 255" not in text.replace("[", "").replace("]", "")

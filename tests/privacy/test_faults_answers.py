@@ -6,41 +6,23 @@ with both of them off nobody can know, so that alone is not tried here.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from edge.boxes import Floats
 from edge.reasons import Reason
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, covered
-from tests.privacy.faults_answers import REFUSED, boxes_and_scores, some_attacks, with_first
+from tests.privacy.faults_answers import (
+    ABSURD,
+    ELSEWHERE,
+    REFUSED,
+    blind,
+    half_blind,
+    some_attacks,
+    with_first,
+)
 from tests.privacy.faults_cases import CASES, WITH_LAST_LOOK, attacks
 from tests.privacy.faults_tools import Act, Fault
 from tests.privacy.faults_world import World, check_log, named
-
-ABSURD = {
-    "a face larger than the world": with_first((-1e9, -1e9, 1e9, 1e9)),
-    "a face larger than float32": with_first((-3e38, -3e38, 3e38, 3e38)),
-    "a face half outside": with_first((-50, -50, 10, 12)),
-    "a face of no size that float32 can tell from 0": with_first((1e-40, 1e-40, 2e-40, 2e-40)),
-    "a face of a billion pixels beside the frame": with_first((-1e9, 60, 12, 61)),
-    "a score beyond 1": with_first((140, 100, 150, 110), score=1e30),
-    "10,000 faces": lambda boxes, scores, options: tuple(
-        np.concatenate(pair, axis=1)
-        for pair in zip(boxes_and_scores(10_000, 0.95), (boxes, scores), strict=True)
-    ),
-    "one face 500 times": lambda boxes, scores, options: (
-        np.concatenate([boxes[:, :1].repeat(500, axis=1), boxes], axis=1),
-        np.concatenate([scores[:, :1].repeat(500, axis=1), scores], axis=1),
-    ),
-}
-ELSEWHERE = {
-    "far outside": with_first((1e9, 1e9, 2e9, 2e9)),
-    "negative": with_first((-500, -500, -400, -400)),
-    "in the padding": with_first((20, 121, 40, 128)),
-}
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # on the box they are no errors
@@ -95,15 +77,6 @@ def test_a_face_beside_the_frame_does_not_stand_for_one_within(
         runs += 1
     check_log(caplog)
     proof(faults=runs)
-
-
-def blind(boxes: Floats, scores: Floats, options: Any) -> tuple[Floats, Floats]:
-    return boxes, np.full_like(scores, 0.01)
-
-
-def half_blind(boxes: Floats, scores: Floats, options: Any) -> tuple[Floats, Floats]:
-    """Misses all but one."""
-    return boxes, scores * np.array([1, 0.01, 0.01], np.float32)
 
 
 @pytest.mark.parametrize("act", [blind, half_blind])

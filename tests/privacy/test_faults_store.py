@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -19,11 +18,19 @@ from edge.reasons import Reason
 from tests.privacy.conftest import Proof
 from tests.privacy.faults import ALL, FRAMES, WHEN, number_of
 from tests.privacy.faults_cases import CASES, attacks
-from tests.privacy.faults_tools import Act, Fault, Hook, raising
+from tests.privacy.faults_disk import (
+    CODES,
+    ENCODERS,
+    LIES,
+    SHARED_STEPS,
+    STEPS,
+    Torn,
+    disk_error,
+    makes_file,
+    refuse_nameless,
+)
+from tests.privacy.faults_tools import Fault, Hook, raising
 from tests.privacy.faults_world import World, check_log, named, until_the_end
-
-CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT]
-DAY = re.compile(r"/\d{4}-\d\d-\d\d(/|$)")
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, trusted: None) -> World:
     return World(tmp_path_factory.mktemp("store"))
 
 
-def disk_error(code: int) -> Act:
-    return raising(OSError(code, os.strerror(code)))
-
-
 # The encoder
-
-
-ENCODERS: dict[str, Act] = {
-    "says that it failed": lambda *args: (False, None),
-    "raises": raising(cv2.error("OpenCV: out of memory")),
-    "MemoryError": raising(MemoryError()),
-    "returns nothing": lambda *args: None,
-}
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -101,61 +96,6 @@ def calls(when: str) -> Iterable[int]:
     return range(1000) if when == "every" else WHEN[when]
 
 
-def where(handle: int | None) -> str:
-    return "" if handle is None else os.readlink(f"/proc/self/fd/{handle}")
-
-
-def in_day(path: str) -> bool:
-    """Whether this is where images lie, or one of them."""
-    return DAY.search(path) is not None and "/_audit" not in path
-
-
-def makes_file(how: int, path: Any, flags: int, mode: int = 0, *, dir_fd: int | None = None) -> bool:
-    return flags & how == how and in_day(where(dir_fd))
-
-
-def is_folder(handle: int) -> bool:
-    return in_day(where(handle)) and os.path.isdir(f"/proc/self/fd/{handle}")
-
-
-STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
-    "open": ("open", partial(makes_file, os.O_TMPFILE)),
-    "write": ("fdopen", lambda handle, *args, **kwargs: in_day(where(handle))),
-    "flush": ("fsync", lambda handle: in_day(where(handle)) and not is_folder(handle)),
-    "name": ("link", lambda source, path, **folders: in_day(where(folders.get("dst_dir_fd")))),
-}
-"""Steps that each image takes by itself: the function, and whether a call of it is that step."""
-SHARED_STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
-    "make a folder": ("mkdir", lambda path, *args, **kwargs: in_day(str(path))),
-    "open a folder": ("open", lambda path, flags, *args, **kwargs: in_day(str(path))),
-    "flush a folder": ("fsync", is_folder),
-    "record": ("write", lambda handle, data: "/_audit/" in where(handle)),
-    "flush a record": ("fdatasync", lambda handle: "/_audit/" in where(handle)),
-    "ask for room": ("statvfs", lambda path: True),
-}
-"""Steps that images take together, as they happen to wait, so that one failure may cost several."""
-
-
-class Torn:
-    """A file of which the disk takes the first half only."""
-
-    def __init__(self, file: Any, error: Act) -> None:
-        self._file, self._error = file, error
-
-    def __enter__(self) -> Torn:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self._file.close()
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data[: len(data) // 2])
-        self._error()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
 class Step:
     """Puts faults in the place of a step, by the number of its calls in a run."""
 
@@ -170,18 +110,6 @@ class Step:
     def arm(self, fault: Fault | None) -> None:
         self._calls = itertools.count()
         self._hook.fault = fault
-
-
-def refuse_nameless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a filesystem that lacks O_TMPFILE."""
-    real = os.open
-
-    def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-        return real(path, flags, *args, **kwargs)
-
-    monkeypatch.setattr(os, "open", refuse)
 
 
 @pytest.mark.parametrize("nameless", [True, False], ids=["without a name", "with a temporary name"])
@@ -240,14 +168,6 @@ def test_images_that_the_disk_refuses_together_are_dropped(
     assert runs >= 3
     check_log(caplog)
     proof(faults=runs)
-
-
-LIES = {
-    "no number": os.statvfs_result([4096, 4096, 1000, 2000, 2000, 10, 10, 10, 0, 255]),
-    "negative": os.statvfs_result([4096, 4096, 1000, 10, -10, 10, 10, 10, 0, 255]),
-    "no blocks": os.statvfs_result([4096, 0, 0, 0, 0, 10, 10, 10, 0, 255]),
-    "no inodes": os.statvfs_result([4096, 4096, 1000, 999, 999, 10, 0, 0, 0, 255]),
-}
 
 
 @pytest.mark.parametrize("name", LIES)
