@@ -41,3 +41,20 @@ def test_the_page_says_what_was_measured() -> None:
     for row in kept["by_loss"]:
         share = row["kept_share"] * 100
         assert f"{share:.0f} %" in page or f"{share:.1f} %" in page
+
+
+def test_the_page_says_what_damage_passes_in_files() -> None:
+    rows = json.loads((common.RESULTS / "damaged-files.json").read_text())["rows"]
+    page = (common.ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    names = {"512 bytes of noise": "512 bytes of it are noise", "one bit": "one bit of it is another"}
+    for kind, name in names.items():
+        parts = [
+            sum(
+                row["with_smeared_frames"]
+                for row in rows
+                if (row["damage"], row["codec"]) == (kind, codec) and row["slices"] in slices
+            )
+            for codec, slices in (("h264", (1, 4)), ("h265", (4,)), ("h265", (1,)))
+        ]
+        cells = " | ".join(f"**{part}**" if part else "0" for part in parts)
+        assert f"| {name} | {cells} |" in page

@@ -106,6 +106,10 @@ def test_hostile_videos_as_cameras(tmp_path: Path, edge_script: str, proof: Proo
     for name in ("headless", "novideo", "empty", "soundalone", "tiny"):
         assert counts[name] == (0, 0)
     for name in ("headless", "novideo", "empty", "soundalone"):
-        assert re.search(rf"WARNING camera {name}: .*bad\.mp4: (no frame|cannot be opened)", done.stderr)
+        assert re.search(
+            rf"WARNING camera {name}: .*bad\.mp4: (broken or not a video|no picture track)", done.stderr
+        )
+    for name in ("truncated", "truncatedmkv", "damaged"):
+        assert re.search(rf"WARNING camera {name}: .*bad\.m..: .*(truncated|damaged)", done.stderr)
     assert sorted((tmp_path / "in").rglob("*")) == before
     proof(faults=len(BAD))
