@@ -51,17 +51,23 @@ def call(*command: str | Path) -> None:
 class Disk:
     """A filesystem, and the folder at which it is mounted now and then."""
 
-    def __init__(self, folder: Path, kind: Kind, device: str) -> None:
+    def __init__(self, folder: Path, kind: Kind, image: Path) -> None:
         self.folder = folder
         self._kind = kind
-        self._device = device
+        self._image = image
+        self.device = _attach(image)
 
     @property
     def mounted(self) -> bool:
         return os.path.ismount(self.folder)
 
     def mount(self, options: Sequence[str] = ()) -> None:
-        call(*self._kind.mount, *options, self._device, self.folder)
+        call(*self._kind.mount, *options, self.device, self.folder)
+
+    def change_device(self) -> None:
+        """Give an unmounted disk another device number, as when it is put back into another socket."""
+        before, self.device = self.device, _attach(self._image)
+        _free(before)
 
     def unmount(self, *, lazily: bool = False) -> None:
         """``lazily``: at once for everybody who looks, as when it is pulled out, though it is in use."""
@@ -76,17 +82,20 @@ def disk(folder: Path, kind: Kind, options: Sequence[str] = ()) -> Iterator[Disk
         file.truncate(kind.megabytes << 20)
     folder.mkdir()
     call(*kind.make, image)
-    done = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    device = done.stdout.strip()
-    made = Disk(folder, kind, device)
+    made = Disk(folder, kind, image)
     try:
         made.mount(options)
         yield made
     finally:
         while made.mounted:
             made.unmount(lazily=True)
-        _free(device)
+        _free(made.device)
+
+
+def _attach(image: Path) -> str:
+    done = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def _free(device: str) -> None:

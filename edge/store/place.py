@@ -16,18 +16,15 @@ from edge.config import StoreConfig
 from edge.errors import StoreError
 from edge.store.durable import flush_new_folder, make_folder
 
-Identity = tuple[str, int]
-"""What tells one filesystem from another, and stays the same while it is mounted somewhere else."""
-
 
 class Place:
     """Where the store of this process is; ``known`` is the filesystem on which it began."""
 
     def __init__(self, config: StoreConfig) -> None:
         self._config = config
-        self.known: Identity | None = None
+        self.known: int | None = None
 
-    def check(self, *, continues: bool) -> Identity:
+    def check(self, *, continues: bool) -> int:
         """The filesystem on which the folder lies now. Raises StoreError when ``store.mount_point`` is not
         mounted, and when this is not the known one, unless the log there ``continues`` that of before."""
         check_mounted(self._config)
@@ -87,20 +84,18 @@ def take_away(paths: Iterable[Path]) -> list[StoreError | None]:
     return errors
 
 
-def filesystem_of(folder: Path) -> Identity:
-    """The filesystem of a folder, or of the nearest folder above it that exists. Raises StoreError."""
+def filesystem_of(folder: Path) -> int:
+    """The number of the device of a folder, or of the nearest folder above it that exists. A disk may get
+    another number when it comes back; then its log tells. Raises StoreError."""
     while True:
         try:
-            number, device = os.statvfs(folder).f_fsid, os.stat(folder).st_dev
+            return os.stat(folder).st_dev
         except (FileNotFoundError, NotADirectoryError):
             if folder == folder.parent:
                 raise
             folder = folder.parent
         except OSError as error:
             raise StoreError(f"{folder}: {error.strerror or error}") from error
-        else:
-            # Not every filesystem has a number of its own; a device may get another one when it comes back.
-            return ("number", number) if number else ("device", device)
 
 
 def _unescaped(name: bytes) -> bytes:

@@ -108,6 +108,7 @@ def test_a_disk_that_goes_stops_the_store_until_it_is_back(ext4: Disk, raw: Make
         with pytest.raises(StoreError, match="another file system than before"):
             call_it()
     assert os.listdir(ext4.folder) == []
+    ext4.change_device()
     ext4.mount()
     after = paths(write(store, raw))
     assert sorted(store.folder.rglob("*.jpg")) == sorted([*before, *after])
