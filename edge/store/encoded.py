@@ -16,14 +16,17 @@ from edge.store.encryption import encrypt
 class EncodedImage:
     """An anonymized frame as the bytes of its file, encrypted where there is a recipient.
 
-    It can be made of an ``AnonymizedFrame`` only. ``data`` are the bytes; the other attributes are those of
-    the frame. It holds no pixels, so many of them can wait in memory.
+    It can be made of an ``AnonymizedFrame`` only. ``data`` are the bytes, ``captured`` is when the frame was
+    captured (UTC, in whole milliseconds); the other attributes are those of the frame. It holds no pixels, so
+    many of them can wait in memory.
     """
 
-    __slots__ = ("areas", "camera", "covered", "data", "labels", "number", "regions", "utc_ns", "whole")
+    _OF_FRAME = ("areas", "camera", "covered", "labels", "number", "regions", "utc_ns", "whole")
+    __slots__ = (*_OF_FRAME, "captured", "data")
 
     areas: Ints
     camera: str
+    captured: datetime
     covered: float
     labels: tuple[str, ...]
     number: int
@@ -42,11 +45,10 @@ class EncodedImage:
             raise UnstorableError(str(error)) from error
         except (OSError, MemoryError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from error
-        for name in self.__slots__:
-            if name != "data":
-                setattr(self, name, getattr(frame, name))
-
-    @property
-    def captured(self) -> datetime:
-        """When the frame was captured (UTC), in whole milliseconds."""
-        return datetime.fromtimestamp(self.utc_ns // 1_000_000 / 1000, timezone.utc)
+        for name in self._OF_FRAME:
+            setattr(self, name, getattr(frame, name))
+        try:
+            # Now, because whether it waits, is stored or discarded, each record of it says the time.
+            self.captured = datetime.fromtimestamp(frame.utc_ns // 1_000_000 / 1000, timezone.utc)
+        except (ValueError, OverflowError, OSError) as error:
+            raise UnstorableError(f"the time of the frame is beyond the calendar: {error}") from error

@@ -110,6 +110,20 @@ def test_only_what_was_released_reaches_the_disk(
     assert result.figures.discarded == {"known_face": 70}
 
 
+@pytest.mark.parametrize("year", [-40_000, 400_000])
+def test_an_image_beyond_the_calendar_is_dropped_before_it_waits(box: Box, raw: Make, year: int) -> None:
+    """Else the store's thread would die when it records that this image was discarded."""
+    frame = replace(raw(number=0), utc_ns=(year - 1970) * 31_556_952 * 10**9)
+    box.writer.put(blur.cover_whole(frame), 0)
+    box.hand_over(raw, 1)
+    box.writer.discard()
+    box.hand_over(raw, 1)
+    box.writer.release()
+    box.writer.drain()
+    assert (box.written, box.dropped, len(box.images)) == (1, 1, 1)
+    assert box.metrics.count("frames_dropped", "test", Reason.STORE_ERROR) == 1
+
+
 def test_nothing_is_said_of_an_image_before_it_is_released(box: Box, raw: Make) -> None:
     """Neither counted, nor shown, nor on record, nor on the disk in any form."""
     box.hand_over(raw, QUEUE_LENGTH + 5)

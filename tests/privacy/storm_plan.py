@@ -22,7 +22,7 @@ from tests.privacy.faults_deliveries import BREAKS, USELESS, WRONG_SIZE
 from tests.privacy.faults_disk import ENCODERS
 from tests.privacy.faults_tools import BEGIN_MS, BUGS, MILLISECONDS, Act, Shot, raising
 
-SHARE = 0.4
+SHARE = 0.5
 """Of the frames, how many are hit; some of those never come so far."""
 STEPS = 32
 """How many values each of the two colours has that tell a frame's number."""
@@ -45,7 +45,25 @@ def picture(number: int, scale: int = 1) -> Image:
     for x1, y1, x2, y2 in [(left, 40, left + 24, 68)] + [(104, 50, 124, 74)] * (number % 10 > 2):
         y, x = np.mgrid[y1:y2, x1:x2]
         pixels[y1:y2, x1:x2] = np.where((x // 2 + y // 2) % 2, SECRET[1], SECRET[0])[..., None]
-    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    return pixels if scale == 1 else pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def find(canvas: Image) -> tuple[Floats, Floats]:
+    """What the graph of faults_model.py finds in a canvas, uint8 ``[H, W, 3]`` RGB, in a tenth of the time:
+    boxes float32 ``[1, 3, 4]`` and scores float32 ``[1, 3]``."""
+    middle = canvas.shape[1] // 2
+    secret = (canvas[..., 2] < 8) | (canvas[..., 2] > 247)
+    found: list[tuple[float, ...]] = []
+    for left in (0, middle):
+        columns = np.flatnonzero(secret[:, left : left + middle].any(axis=0))
+        rows = np.flatnonzero(secret[:, left : left + middle].any(axis=1))
+        if len(columns):
+            found.append((left + columns[0], rows[0], left + columns[-1] + 1, rows[-1] + 1))
+    boxes, scores = np.zeros((1, 3, 4), np.float32), np.full((1, 3), 0.01, np.float32)
+    boxes[0, :, 2:] = 1
+    boxes[0, : len(found)] = np.reshape(found, (-1, 4))
+    scores[0, : len(found)] = 0.92
+    return boxes, scores
 
 
 def number_of(pixels: Image, *, rgb: bool = False) -> int | None:
@@ -113,9 +131,9 @@ def draw(rng: random.Random, frames: int, hang: Act) -> Plan:
     plan.acts = {site: {} for site in [*SITES, "wrong regions"]}
     checks = [number for number in range(frames) if number % 12 == 0]
     plan.checks = set(checks)
-    kinds = [_look, _look, _look, _stage, _stage, _delivery, _delivery, _trust]
+    kinds = [_look] * 5 + [_stage] * 5 + [_delivery] * 4 + [_trust]
     if plan.case.last_look == "always":  # else nobody can know
-        kinds.append(_lie)
+        kinds += [_lie] * 2
     for number in range(frames):
         before = len(plan.items)
         if rng.random() < SHARE:
