@@ -17,7 +17,7 @@ from edge.store.encoded import EncodedImage
 from edge.store.images import Entry, ImageStore
 
 MOST_BYTES = 64_000_000
-"""When so many bytes wait, a check is due at once (docs/measurements.md says how much one camera needs)."""
+"""When this many bytes wait, a check is due at once (docs/measurements.md says how much one camera needs)."""
 MOST_IMAGES = 256
 """The same for the number of images: all of them are written at one go."""
 

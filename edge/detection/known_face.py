@@ -30,7 +30,7 @@ EXPECTED = np.array([[181, 58, 270, 178]], np.float32)
 MIN_IOU = 0.5
 MIN_SHEET_IOU = 0.3
 """The same for the faces of the sheets: detectors disagree by two pixels about where a face begins, and the
-smallest are 20 wide. A box that is 25 pixels off does not overlap so much."""
+smallest are 20 wide. A box that is 25 pixels off overlaps by less."""
 SAME_IOU, SAME_SCORE = 0.6, 0.75
 """How well a face of a sheet must be found again: overlap (IoU) with the box that this detector gave it
 first, and share of the score that it had then. The same picture has the same answer, but for rounding."""

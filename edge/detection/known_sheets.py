@@ -35,7 +35,7 @@ _CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 _INWARD = (0.0, 0.07, 0.02, 0.1)
 """By what share of the sheet the faces in the corners move inward, for each sheet."""
 _LARGER = (((3.0, 0.3, 0.5), (1.7, 0.66, 0.3)), ((3.0, 0.62, 0.4), (1.7, 0.3, 0.7)))
-"""Faces of so many times the smallest size, and their places as shares of the room for them."""
+"""Sizes of faces, as multiples of the smallest, and their places, as shares of the room for them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 SAMPLE_SECONDS, MOST_SAMPLES = 0.1, 600
 """How far apart the points of a line are at least, and how many of them are kept."""
 LEAST_SAMPLES, LEAST_SECONDS = 6, 2.0
-"""A line needs so many points, over so long a time."""
+"""A line needs at least this many points, and this long a time."""
 STRAIGHT_SECONDS = 0.01
 """Half of the points of a straight line are nearer to it than this. A queue is not as straight: a key frame
 takes several times as long to get through a narrow network as the pictures around it."""

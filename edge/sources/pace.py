@@ -5,7 +5,7 @@ from __future__ import annotations
 WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
 """After opening, pictures that come within the first of these had been waiting, at most for the second."""
 WINDOW_SECONDS, WINDOW_PICTURES = 10.0, 10
-"""The usual interval is the smallest mean over so many seconds, with so many pictures at least."""
+"""The usual interval is the smallest mean over this many seconds and at least this many pictures."""
 STEADY_SECONDS = 0.1
 """A window counts only if the lag changed by no more than this within it: catching up is no pace."""
 TOLERANCE = 0.05
