@@ -83,7 +83,7 @@ class Writer:
 
     @property
     def needs_check(self) -> bool:
-        """Whether the known face must be checked now: the quarantine is full, or the first image of all waits.
+        """Whether the known face must be checked now: the quarantine is full, or the first of all waits.
         False while an earlier order is being carried out, which makes room."""
         first = not self._ordered and self.quarantine.images > 0
         return first or (self.quarantine.full and self._ordered == self._obeyed)
