@@ -60,10 +60,9 @@ class AuditLog:
         if self._lock is None:
             return False
         try:
-            there = self._folder.stat()
+            return os.path.samestat(self._folder.stat(), os.fstat(self._lock))
         except OSError:
             return False
-        return os.path.samestat(there, os.fstat(self._lock))
 
     @property
     def continues(self) -> bool:
