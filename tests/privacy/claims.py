@@ -57,7 +57,7 @@ CLAIMS = (
         (f"{_PRIVACY}/test_faults_store.py",),
     ),
     Claim(
-        "faults by chance, in every third frame of long runs, lead to no raw face and cost no image",
+        "faults of all kinds by chance, in many frames of long runs, lead to no raw face and cost no image",
         (f"{_PRIVACY}/test_storm.py",),
     ),
     Claim(
