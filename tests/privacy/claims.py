@@ -57,6 +57,10 @@ CLAIMS = (
         (f"{_PRIVACY}/test_faults_store.py",),
     ),
     Claim(
+        "faults of all kinds by chance, in many frames of long runs, lead to no raw face and cost no image",
+        (f"{_PRIVACY}/test_storm.py",),
+    ),
+    Claim(
         "the checks behind these attacks notice what they are there for",
         (f"{_PRIVACY}/test_faults_oracle.py",),
     ),

@@ -1,4 +1,4 @@
-"""Many faults in little time: long plays of small frames, of which about every third is hit by something.
+"""Many faults in little time: long plays of small frames, about half of which are hit by something.
 
 ``python -m tests.privacy.storm [--faults N] [--seed N]``
 

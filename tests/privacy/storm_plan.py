@@ -1,4 +1,4 @@
-"""What hits which frame of a storm: one fault in every third frame, drawn by chance from a seed."""
+"""What hits which frame of a storm: drawn by chance from a seed."""
 
 from __future__ import annotations
 
