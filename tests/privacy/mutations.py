@@ -80,6 +80,13 @@ MUTATIONS = (
         ("tests/test_hold.py",),
     ),
     Mutation(
+        "what follows a loss is taken before the next key frame",
+        "edge/sources/intact.py",
+        "            if barred or not packet.is_keyframe:\n",
+        "            if False:\n",
+        ("tests/sources/test_intact.py",),
+    ),
+    Mutation(
         "the age of a frame is not checked",
         "edge/daemon/camera_lane.py",
         "            if age_seconds(frame) > self._shared.config.privacy.max_frame_age_seconds:\n",
