@@ -122,7 +122,7 @@ def test_frames_that_take_too_many_views_are_not_stored(
     _, metrics = play(config(tmp_path), pictures, TooFine(pictures))
     assert stored(tmp_path) == []
     assert metrics.by_reason("frames_dropped", "test") == {Reason.DETECTOR_ERROR: 3}
-    assert caplog.text.count("look for larger faces (privacy.smallest_face_pixels") == 3
+    assert caplog.text.count("look for larger faces (privacy.smallest_face_pixels") == 2  # and how many more
 
 
 def test_only_where_something_changes_is_looked_at(tmp_path: Path) -> None:

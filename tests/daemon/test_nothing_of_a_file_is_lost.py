@@ -130,7 +130,9 @@ def test_a_frame_that_always_fails_is_given_up_and_counted(
             return found
 
     pipeline, metrics = reading(camera, tmp_path / "store", FailsOn7())
-    run(pipeline, metrics, FRAMES - 1)
+    pipeline.start()
+    tick_until(pipeline, lambda: len(numbers(tmp_path / "store")) == FRAMES - 1 and bool(lost(pipeline)))
+    pipeline.stop()
     assert sorted(numbers(tmp_path / "store")) == [number for number in ALL if number != 7]
     assert lost(pipeline) == {Reason.DETECTOR_ERROR: 1}
     assert metrics.count("frames_dropped", "test", Reason.DETECTOR_ERROR) == 1
