@@ -19,6 +19,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import av
+import av.error
 import cv2
 import pytest
 from rich.console import Console
@@ -110,12 +112,17 @@ class Libraries:
             raise cv2.error(f"can't find starting number (in the name of file): {source}")
         return SimpleNamespace(isOpened=lambda: False, release=lambda: None)
 
+    def open_with_ffmpeg(self, source: str, **options: object) -> Any:
+        kind = av.error.InvalidDataError if self.raises else av.error.ConnectionRefusedError
+        raise kind(1, f"cannot open {source}", source)
+
 
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Libraries:
     made = Libraries()
     monkeypatch.setattr(socket, "create_connection", made.connect)
     monkeypatch.setattr(cv2, "VideoCapture", made.open)
+    monkeypatch.setattr(av, "open", made.open_with_ffmpeg)
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "GStreamer: YES")
     return made
 
