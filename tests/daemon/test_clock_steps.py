@@ -52,6 +52,7 @@ class Machine:
     @contextmanager
     def running(self) -> Iterator[Daemon]:
         self._runs += 1
+        before = self.starts()
         env = bare_environment(
             self.folder / "home",
             TZ="UTC",
@@ -64,7 +65,7 @@ class Machine:
         )
         log_file = self.folder / f"run-{self._runs}.log"
         with running(self._script, self._config, log_file=log_file, env=env) as daemon:
-            daemon.wait_for(daemon.cameras)
+            daemon.wait_for(lambda: self.starts() > before)
             yield daemon
             assert daemon.stop() == 0
 
@@ -78,6 +79,10 @@ class Machine:
 
     def written(self) -> int:
         return sum(path.suffix == ".jpg" for path in stored(self.folder))
+
+    def starts(self) -> int:
+        """How often the store was opened."""
+        return sum(record["event"] == "start" for record in self.records())
 
     def records(self) -> list[Record]:
         return records_of(self.folder / "images")
