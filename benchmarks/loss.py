@@ -98,17 +98,19 @@ def main(*, frames: int, ways: list[Way], losses: list[float], file: Path | None
                         | {"damaged": run.damaged, "packets": run.packets, "packets_lost": run.lost}
                     )
                     print(rows[-1], flush=True)
-    by_loss = [_total(rows, way.value, loss) for way in ways for loss in losses]
+    by_loss = [_total(rows, way=way.value, loss=loss) for way in ways for loss in losses]
     print(common.table(list(by_loss[0]), [list(row.values()) for row in by_loss]))
     print(common.machine_line(result))
     smeared = sum(row["smeared"] for row in rows)
     result |= {"frames_per_video": frames, "rate_fps": RATE, "key_frame_every": KEY}
-    result |= {"kept": sum(row["kept"] for row in rows), "smeared": smeared, "by_loss": by_loss, "rows": rows}
+    result |= {"kept": sum(row["kept"] for row in rows), "smeared": smeared, "by_loss": by_loss}
+    kinds = dict.fromkeys((row["codec"], row["slices"], row["b_frames"]) for row in rows)
+    result["by_video"] = [_total(rows, codec=c, slices=s, b_frames=b) for c, s, b in kinds]
     common.finish(result, file)
     raise SystemExit(1 if smeared else 0)
 
 
-def _total(rows: list[dict[str, Any]], way: str, loss: float) -> dict[str, Any]:
-    chosen = [row for row in rows if (row["way"], row["loss"]) == (way, loss)]
+def _total(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    chosen = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
     sums = {name: sum(row[name] for row in chosen) for name in ("frames", "kept", "smeared", "damaged")}
-    return {"way": way, "loss": loss, **sums, "kept_share": round(sums["kept"] / sums["frames"], 3)}
+    return {**wanted, **sums, "kept_share": round(sums["kept"] / sums["frames"], 3)}

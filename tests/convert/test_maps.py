@@ -143,7 +143,7 @@ def test_the_graph_is_plain(saved: Trained, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_lower_precisions(saved: Trained, tmp_path: Path, pictures: Path, precision: str) -> None:
     options = DetectorOptions(precision=precision, calibration=pictures)
-    built = build_one(saved("centre"), tmp_path, ModelOptions(size=(320, 320)), options)
+    built = build_one(saved("centre"), tmp_path, ModelOptions(size=(256, 256)), options)
     assert built.parity.figures()["ok"]
 
 
