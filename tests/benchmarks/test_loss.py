@@ -28,14 +28,14 @@ def test_loss_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         loss.main(frames=80, ways=list(Way), losses=[0.05], file=tmp_path / "r.json")
     assert ended.value.code == 0
     result = json.loads((tmp_path / "r.json").read_text())
-    assert [row["way"] for row in result["rows"]] == ["udp", "tcp", "camera"]
+    assert [row["way"] for row in result["by_loss"]] == ["udp", "tcp", "camera"]
     assert result["smeared"] == 0
 
 
 def test_the_page_says_what_was_measured() -> None:
     kept = json.loads((common.RESULTS / "loss.json").read_text())
     page = (common.ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
-    frames = sum(row["frames"] for row in kept["rows"])
+    frames = sum(row["frames"] for row in kept["by_loss"])
     assert f"{kept['kept']:,} frames were handed on from {frames:,}, and **none was smeared**" in page
     assert kept["smeared"] == 0
     for row in kept["by_loss"]:
