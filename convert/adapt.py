@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convert.cut import reach
+from convert.cut import node_of, reach
 from convert.errors import ConvertError
 from convert.model import Model, Tensor
 from convert.options import ModelOptions
@@ -103,12 +103,12 @@ def _behind_suppression(model: Model, nodes: dict[str, Any]) -> dict[str, set[st
     """The outputs that depend on a step that chooses boxes, each with the names of these steps."""
 
     def above(names: list[str]) -> set[str]:
-        return reach(names, lambda name: [_base(i) for i in nodes[name].input if _base(i) in nodes])
+        return reach(names, lambda name: [node_of(i) for i in nodes[name].input if node_of(i) in nodes])
 
     behind: dict[str, set[str]] = {}
     for tensor in model.outputs:
         steps = set()
-        for name in above([_base(tensor.name)]):
+        for name in above([node_of(tensor.name)]):
             op = nodes[name].op
             if op.startswith(("NonMaxSuppression", _COMBINED)) or (
                 op in _LOOPS and any(nodes[n].op in _CONVOLUTIONS for n in above([name]))
@@ -211,12 +211,8 @@ def with_outputs(model: Model, make: Callable[[Callable[[str], Any]], dict[str, 
 def _constant(graph: Any, name: str) -> float | None:
     from tensorflow.python.framework.tensor_util import MakeNdarray
 
-    node = next((node for node in graph.node if node.name == _base(name)), None)
+    node = next((node for node in graph.node if node.name == node_of(name)), None)
     return float(MakeNdarray(node.attr["value"].tensor)) if node is not None and node.op == "Const" else None
-
-
-def _base(name: str) -> str:
-    return name.lstrip("^").split(":")[0]
 
 
 def _full(name: str) -> str:

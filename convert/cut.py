@@ -20,12 +20,12 @@ def first_tensor(graph: Any, source: str, outputs: list[str]) -> str:
     exactly one tensor is read by a first convolution.
     """
     nodes = {node.name: node for node in graph.node}
-    needed = reach([_base(name) for name in outputs], lambda name: [_base(i) for i in nodes[name].input])
+    needed = reach([node_of(name) for name in outputs], lambda name: [node_of(i) for i in nodes[name].input])
     readers: dict[str, list[str]] = {}
     for node in graph.node:
         for name in node.input:
-            readers.setdefault(_base(name), []).append(node.name)
-    reachable = reach([_base(source)], lambda name: readers.get(name, []))
+            readers.setdefault(node_of(name), []).append(node.name)
+    reachable = reach([node_of(source)], lambda name: readers.get(name, []))
     convolutions = [name for name in needed & reachable if nodes[name].op in _CONVOLUTIONS]
     behind: set[str] = set()
     for name in convolutions:
@@ -52,12 +52,13 @@ def reach(start: list[str], step: Any, known: set[str] | None = None) -> set[str
 
 
 def _walk_up(nodes: dict[str, Any], tensor: str) -> str:
-    while nodes[_base(tensor)].op in _PASSES_THROUGH:
-        tensor = nodes[_base(tensor)].input[0]
+    while nodes[node_of(tensor)].op in _PASSES_THROUGH:
+        tensor = nodes[node_of(tensor)].input[0]
     return tensor if ":" in tensor else tensor + ":0"
 
 
-def _base(name: str) -> str:
+def node_of(name: str) -> str:
+    """The name of the node that makes a tensor."""
     return name.lstrip("^").split(":")[0]
 
 

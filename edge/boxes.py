@@ -115,6 +115,11 @@ class Letterbox:
     width: int
     height: int
 
+    @property
+    def scale(self) -> float:
+        """The smaller of the two scales, which says how small a face may be on the canvas."""
+        return min(self.scale_x, self.scale_y)
+
     def to_frame(self, boxes: Floats) -> Floats:
         """Convert boxes on the canvas (float32 ``[N, 4]``) to boxes in the frame."""
         scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)

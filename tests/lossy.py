@@ -13,6 +13,8 @@ import socket
 import threading
 from types import TracebackType
 
+from tests.proxy import shut
+
 _PORTS = re.compile(rb"client_port=(\d+)-(\d+)")
 _UDP_BYTES, _TCP_BYTES = 65536, 65536
 
@@ -58,7 +60,7 @@ class LossyNetwork:
                         continue
                     data = ready.recv(_TCP_BYTES)
                     if not data:
-                        _shut(viewer, camera)
+                        shut(viewer, camera)
                         return
                     if ready is viewer:
                         camera.sendall(self._redirected(data, ports))
@@ -134,9 +136,3 @@ class _Interleaved:
 def _body(answer: bytes) -> int:
     length = re.search(rb"(?i)content-length: *(\d+)", answer)
     return int(length.group(1)) if length else 0
-
-
-def _shut(*sockets: socket.socket) -> None:
-    for each in sockets:
-        with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)

@@ -48,7 +48,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := reader.recv(65536):
                 camera.sendall(data)
-        _shut(reader, camera)
+        shut(reader, camera)
 
     def _take(self, camera: socket.socket, waiting: deque[tuple[float, bytes]]) -> None:
         count = 0
@@ -68,7 +68,7 @@ class Proxy:
                     reader.sendall(data)
                 else:
                     time.sleep(0.002)
-        _shut(reader)
+        shut(reader)
 
     def __enter__(self) -> Proxy:
         return self
@@ -79,12 +79,13 @@ class Proxy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _shut(self._listener, *self._open)
+        shut(self._listener, *self._open)
         for each in (self._listener, *self._open):
             each.close()
 
 
-def _shut(*sockets: socket.socket) -> None:
+def shut(*sockets: socket.socket) -> None:
+    """End connections in both directions; those that have ended stay so."""
     for each in sockets:
         with contextlib.suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)

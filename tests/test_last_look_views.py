@@ -52,7 +52,7 @@ class Camera:
 
 
 def scale_of(view: View) -> float:
-    return min(view.letterbox.scale_x, view.letterbox.scale_y)
+    return view.letterbox.scale
 
 
 def around(views: list[View], x: int, y: int) -> bool:

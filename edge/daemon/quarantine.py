@@ -75,23 +75,15 @@ class Unrecorded:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """These images were discarded."""
-        for camera, one in summary_of(entries).items():
-            before = self._by_camera.get(camera)
-            self._by_camera[camera] = one if before is None else before.and_also(one)
+        for entry in entries:
+            image: Any = entry.frame  # encoded by now
+            captured = image.captured.isoformat(timespec="milliseconds")
+            one = Discarded(1, captured, captured)
+            before = self._by_camera.get(image.camera)
+            self._by_camera[image.camera] = one if before is None else before.and_also(one)
 
     def record(self, store: ImageStore) -> None:
         """Put it on record. Raises StoreError; then it is still not."""
         cameras = {camera: asdict(one) for camera, one in self._by_camera.items()}
         store.record_discarded(cameras, Reason.KNOWN_FACE.value)
         self._by_camera = {}
-
-
-def summary_of(entries: Sequence[Entry]) -> dict[str, Discarded]:
-    """What is recorded of images that are discarded, by camera."""
-    found: dict[str, Discarded] = {}
-    for entry in entries:
-        image: Any = entry.frame
-        captured = image.captured.isoformat(timespec="milliseconds")
-        one = Discarded(1, captured, captured)
-        found[image.camera] = found[image.camera].and_also(one) if image.camera in found else one
-    return found

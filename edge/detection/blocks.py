@@ -90,8 +90,7 @@ class Blocks:
 
     def views(self, detector: AnyDetector, view: View, mask: Mask) -> list[View]:
         """What to look at, at the scale of this view, to find every face that touches a block of the mask."""
-        scale = min(view.letterbox.scale_x, view.letterbox.scale_y)
-        run_blocks = RUN_PIXELS / (self.side * scale) ** 2
+        run_blocks = RUN_PIXELS / (self.side * view.letterbox.scale) ** 2
         parts = [
             detector.part(
                 view,

@@ -182,7 +182,7 @@ def _scale(view: Pixels, letterbox: Letterbox, interpolation: str) -> Pixels:
         matrix = np.array([[1 / letterbox.scale_x, 0, 0], [0, 1 / letterbox.scale_y, 0]], np.float64)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(view, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
-    if interpolation == "area" and min(letterbox.scale_x, letterbox.scale_y) < 1:
+    if interpolation == "area" and letterbox.scale < 1:
         return _average(view, size)
     return cv2.resize(view, size, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 

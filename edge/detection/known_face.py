@@ -8,21 +8,15 @@ intervals, when many images wait, and at the end; what follows from a failure is
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
-from pathlib import Path
-
 import numpy as np
 
 from edge import boxes as geometry
 from edge.boxes import Floats, Ints
 from edge.detection.detector import Detections
 from edge.detection.joint import AnyDetector, Detectors, Member, further_of
-from edge.detection.known_sheets import SHEETS, Sheet, draw_sheet
+from edge.detection.known_sheets import SHEETS, Sheet, draw_sheet, portrait_picture
 from edge.detection.views import Search
 from edge.errors import DetectionError, KnownFaceError
-from edge.frames import Pixels
-from edge.pictures import read_picture
 
 PICTURE = "astronaut.jpg"
 EXPECTED = np.array([[181, 58, 270, 178]], np.float32)
@@ -49,7 +43,7 @@ def check(detector: AnyDetector) -> float:
             check_example(member)
         return overlap
     try:
-        found = detector.detect(_pixels())
+        found = detector.detect(portrait_picture(PICTURE))
     except DetectionError as error:
         raise KnownFaceError(f"detection of the known face failed: {error}") from error
     strong = found.at_least(detector.score_begin)
@@ -153,12 +147,3 @@ def check_example(member: Member) -> None:
             f"(best score {best:.2f}, expected {member.detector.score_begin:.2f} or more); it must not be "
             f"trusted: check its thresholds and provider, and detectors.{member.name}.example"
         )
-
-
-@cache
-def _pixels() -> Pixels:
-    """The picture, uint8 ``[512, 512, 3]`` BGR, read-only. It is read once per process, because a disk that
-    fails later has nothing to do with the detector. Raises PictureError."""
-    pixels = read_picture(Path(str(resources.files("edge") / "data" / PICTURE))).pixels
-    pixels.setflags(write=False)
-    return pixels

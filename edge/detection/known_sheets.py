@@ -77,7 +77,7 @@ def _portrait(number: int, face_width: float) -> tuple[Pixels, tuple[float, ...]
     """One of the portraits, or its mirror image, with a face of this width (pixels); and where that is."""
     name = sorted(FACES)[number % len(FACES)]
     x1, y1, x2, y2 = FACES[name]
-    whole, margin = _picture(name), round(MARGIN * (x2 - x1))
+    whole, margin = portrait_picture(name), round(MARGIN * (x2 - x1))
     left, top = max(0, x1 - margin), max(0, y1 - margin)
     cut = whole[top : y2 + margin, left : x2 + margin]
     scale = face_width / (x2 - x1)
@@ -90,6 +90,9 @@ def _portrait(number: int, face_width: float) -> tuple[Pixels, tuple[float, ...]
 
 
 @cache
-def _picture(name: str) -> Pixels:
-    """Read once per process: a disk that fails later has nothing to do with the detector."""
-    return read_picture(Path(str(resources.files("edge") / "data" / name))).pixels
+def portrait_picture(name: str) -> Pixels:
+    """A shipped portrait, uint8 ``[H, W, 3]`` BGR, read-only. Read once per process: a disk that
+    fails later has nothing to do with the detector. Raises PictureError."""
+    pixels = read_picture(Path(str(resources.files("edge") / "data" / name))).pixels
+    pixels.setflags(write=False)
+    return pixels

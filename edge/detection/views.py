@@ -212,7 +212,7 @@ def _tiles(
     have to overlap by more than half, or be more than ``most`` times as fine as the one before, there are
     coarser ones in between. Raises DetectionError.
     """
-    coarse = _scale(first)
+    coarse = first.scale
     if coarse >= finest:
         return [View(0, 0, width, height, first)]
     # Twice the smallest face of the coarser level, so that a face at an edge is seen with its surroundings.
@@ -269,7 +269,7 @@ def _least(smallest: float, coarse: float, fine: float, canvas: Canvas | FreeCan
 def part_of(view: View, x1: int, y1: int, x2: int, y2: int, canvas: FreeCanvas) -> View:
     """The part of a view within ``x1 y1 x2 y2`` (pixels of the frame), at the same scale."""
     width, height = (x2 - x1, y2 - y1) if view.turn % 2 == 0 else (y2 - y1, x2 - x1)
-    letterbox = canvas.letterbox(width, height, _scale(view.letterbox))
+    letterbox = canvas.letterbox(width, height, view.letterbox.scale)
     return replace(view, x1=x1, y1=y1, x2=x2, y2=y2, letterbox=letterbox)
 
 
@@ -282,10 +282,6 @@ def _turned(view: View, turn: int) -> View:
     if turn % 2:
         view = replace(view, x1=view.y1, y1=view.x1, x2=view.y2, y2=view.x2)
     return replace(view, turn=turn)
-
-
-def _scale(letterbox: Letterbox) -> float:
-    return min(letterbox.scale_x, letterbox.scale_y)
 
 
 def _spans(side: int, longest: int, overlap: int) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ saving does not concern UTC. A leap second is a step back by one second.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,11 +19,10 @@ from edge.store.encode import ENDINGS
 from edge.store.encoded import EncodedImage
 from edge.store.encryption import SUFFIX
 from edge.store.log_format import Record
+from edge.store.stretch import read_name
 from edge.store.trusted_clock import Clock, read_clocks
 from edge.store.usage import is_image_name
 
-_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})Z-(\d+)\.")
-_FORM = "%Y%m%dT%H%M%S.%f"
 _PACE = 0.5
 _SET_BACK_MS = 60_000
 """Images of different cameras are stored in the order of their times to within less than this."""
@@ -90,14 +88,9 @@ class Names:
         return (last.milliseconds + max(1, int(passed * _PACE))) / 1000
 
     def _note(self, camera: str, name: str) -> None:
-        match = _NAME.match(name)
-        if match is None:
-            return
-        try:
-            moment = datetime.strptime(match[1], _FORM).replace(tzinfo=timezone.utc)
-        except ValueError:  # a name that no box gave
-            return
-        self._last[camera] = _Last(round(moment.timestamp() * 1000), match[2], read_clocks()[1])
+        if (read := read_name(name)) is not None:
+            moment, number = read
+            self._last[camera] = _Last(round(moment.timestamp() * 1000), number, read_clocks()[1])
 
     def _read_folder(self, camera: str) -> None:
         """A camera that the end of the log does not mention goes on from its newest file."""

@@ -8,22 +8,30 @@ from pathlib import Path
 
 from edge.errors import StoreError
 
-_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})Z-\d{6,}\.(jpg|png|webp)(\.age)?")
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{3})Z-(\d{6,})\.(jpg|png|webp)(\.age)?")
 
 
-def captured_at(name: str) -> datetime | None:
-    """When the image of this file name was captured (UTC); None for a name that no store gives.
+def read_name(name: str) -> tuple[datetime, str] | None:
+    """When the image of this file name was captured (UTC), and the digits of its number; None for a name that
+    no store gives.
 
-    >>> captured_at("20261127T220934.338Z-000002.jpg").isoformat()
-    '2026-11-27T22:09:34.338000+00:00'
+    >>> moment, number = read_name("20261127T220934.338Z-000002.jpg")
+    >>> moment.isoformat(), number
+    ('2026-11-27T22:09:34.338000+00:00', '000002')
     """
     match = _NAME.fullmatch(name)
     if match is None:
         return None
     try:
-        return datetime.strptime(match[1], "%Y%m%dT%H%M%S.%f").replace(tzinfo=timezone.utc)
+        return datetime.strptime(match[1], "%Y%m%dT%H%M%S.%f").replace(tzinfo=timezone.utc), match[2]
     except ValueError:
         return None
+
+
+def captured_at(name: str) -> datetime | None:
+    """When the image of this file name was captured (UTC); None for a name that no store gives."""
+    read = read_name(name)
+    return None if read is None else read[0]
 
 
 def images_between(store: Path, first: datetime, last: datetime, camera: str | None = None) -> list[Path]:

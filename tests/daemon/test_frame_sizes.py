@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -19,13 +18,13 @@ from edge.detection import visibility
 from edge.detection.detector import Detections
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
-from edge.sources import Source
 from edge.sources.size import MOST_PIXELS, SMALLEST_SIDE
 from edge.sources.synthetic import draw_wall, view
 from tests.daemon.playing import (
     KNOWN_FACE,
     SECRET,
     FakeDetector,
+    Played,
     check_accounts,
     config,
     config_without_last_look,
@@ -42,23 +41,12 @@ from tests.daemon.playing import (
 ZONE = ((0.75, 0.75), (1.0, 0.75), (1.0, 1.0), (0.75, 1.0))
 
 
-class Camera(Source):
-    """Plays pictures as a real source does: cropped, checked, in the order in which they are taken."""
-
-    live = True
+class Camera(Played):
+    """Plays pictures as a real source does: cropped and checked."""
 
     def __init__(self, pictures: Sequence[Pixels], live: bool = True, **keys: object) -> None:
-        super().__init__("test", CameraConfig.model_validate({"source": "x", **keys}), threading.Event())
-        self.__dict__["live"] = live
-        self._pictures = pictures
-
-    @property
-    def waits(self) -> bool:
-        return True
-
-    @property
-    def reopens(self) -> bool:
-        return False
+        super().__init__(list(pictures), live)
+        self.config = CameraConfig.model_validate({"source": "x", **keys})
 
     def __iter__(self) -> Iterator[RawFrame]:
         for number, pixels in enumerate(self._pictures):

@@ -17,7 +17,7 @@ import pytest
 from edge.daemon import pipeline as pipeline_module
 from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
-from edge.detection import known_face
+from edge.detection import known_face, known_sheets
 from edge.detection.detector import Detections, Detector
 from edge.errors import KnownFaceError, PictureError
 from edge.frames import Pixels
@@ -257,5 +257,5 @@ def test_the_known_face_is_read_once(small_detector: Detector, monkeypatch: pyte
     def fail(path: Path) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(known_face, "read_picture", fail)
+    monkeypatch.setattr(known_sheets, "read_picture", fail)
     assert known_face.check(small_detector) > known_face.MIN_IOU

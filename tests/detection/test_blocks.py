@@ -83,7 +83,7 @@ def test_every_face_that_touches_a_marked_block_is_seen_whole(case: Case, data: 
 def test_parts_lie_in_the_view_and_keep_its_scale(case: Case) -> None:
     view, parts = case.view, case.blocks.views(case.detector, case.view, case.mask)
     assert bool(parts) == bool(case.marked)
-    scale = min(view.letterbox.scale_x, view.letterbox.scale_y)
+    scale = view.letterbox.scale
     for part in parts:
         assert part.x1 < part.x2
         assert part.y1 < part.y2

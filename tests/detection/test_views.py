@@ -48,7 +48,7 @@ def looked_at(
 
 
 def scale_of(view: View) -> float:
-    return min(view.letterbox.scale_x, view.letterbox.scale_y)
+    return view.letterbox.scale
 
 
 def seen_at(chosen: Iterable[View], x: Any, y: Any, side: float) -> npt.NDArray[np.float64]:
