@@ -24,6 +24,7 @@ from edge.errors import ConfigError
 from tests.conftest import DATA
 from tests.privacy.conftest import Proof
 from tests.privacy.daemon import run_bare
+from tests.sweeping import sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA = '[cameras.front]\nsource = "/dev/video0"\n'
@@ -130,7 +131,8 @@ def check(found: Config | str, path: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("count", "seed"), [(600, 1), *(pytest.param(2500, s, marks=pytest.mark.sweep) for s in range(2, 6))]
+    ("count", "seed"),
+    [(600, 1), *(pytest.param(2500, s, marks=pytest.mark.sweep) for s in sampled(range(2, 6)))],
 )
 def test_a_random_configuration_is_refused_by_name_or_valid(
     tmp_path: Path, count: int, seed: int, proof: Proof

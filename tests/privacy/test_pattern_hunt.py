@@ -52,6 +52,7 @@ from tests.privacy.world import (
     run_daemon,
     write_settings,
 )
+from tests.sweeping import EVERY
 
 SHARED_FOLDERS = ("/dev/shm", "/var/tmp", "/var/crash")
 """Folders of the whole machine into which something could be written; root gives the daemon its own ones."""
@@ -336,9 +337,11 @@ def check_all_that_is_left(deed: Deed, settings: Tables, scene: Scene, hunter: H
     ("deed", "settings"),
     [
         pytest.param(deed, settings, id=f"{deed.__name__}-{number}", marks=marks)
-        for deed in DEEDS
+        for place, deed in enumerate(DEEDS)
         for number, settings in enumerate(SETTINGS)
         for marks in [() if (deed, number) in FEW else (pytest.mark.sweep,)]
+        # A sample has each deed in it, and each of the settings
+        if not marks or EVERY == 1 or (place - number) % len(SETTINGS) == 0
     ],
 )
 def test_no_raw_face_is_left_behind(

@@ -43,6 +43,7 @@ from tests.privacy.world import (
     write_camera,
     write_settings,
 )
+from tests.sweeping import fewer
 
 DISK_MEGABYTES, TINY_MEGABYTES = 32, 16
 BRIEF = 2
@@ -257,7 +258,7 @@ def test_what_was_acknowledged_is_there_after_many_power_losses(
     seed: int, kind: str, rotate: float, scene: Scene, hunter: Hunter, tmp_path: Path, proof: Proof
 ) -> None:
     changes: Tables = {"store": {"format": kind}, "audit": {"rotate_megabytes": rotate}}
-    check(lose_power(scene, hunter, tmp_path, 20, seed, changes), proof)
+    check(lose_power(scene, hunter, tmp_path, fewer(20), seed, changes), proof)
 
 
 FORGETFUL = """

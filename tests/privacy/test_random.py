@@ -22,6 +22,7 @@ from edge.hold import Held, Hold
 from edge.masking import key_label
 from tests.privacy.faults import Mask
 from tests.raw_frames import raw_frame
+from tests.sweeping import fewer
 
 Table = dict[str, Any]
 Key = tuple[st.SearchStrategy[Any], list[Any]]
@@ -197,7 +198,7 @@ def test_a_table_is_refused_by_the_name_of_each_wrong_key_or_means_what_it_says(
 
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
-@settings(max_examples=5000)
+@settings(max_examples=fewer(5000))
 @given(drafts())
 def test_the_same_with_many_tables(draft: Draft) -> None:
     check_draft(draft)
@@ -355,7 +356,7 @@ def test_each_region_is_covered_and_nothing_else_changes(scene: Scene) -> None:
 @pytest.mark.sweep
 @pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@settings(max_examples=7000)
+@settings(max_examples=fewer(7000))
 @given(scenes())
 def test_the_same_with_many_scenes(scene: Scene) -> None:
     check_scene(scene)

@@ -15,6 +15,7 @@ from tests.privacy import storm as storm_module
 from tests.privacy.conftest import Proof
 from tests.privacy.storm import Outcome, Storm
 from tests.privacy.storm_plan import REAL_REGIONS
+from tests.sweeping import fewer
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # on the box they are no errors
 
@@ -40,7 +41,7 @@ def test_a_storm_of_faults_leaves_nothing_raw_and_loses_nothing(storm: Storm, pr
 @pytest.mark.sweep
 def test_a_long_storm(storm: Storm, proof: Proof) -> None:
     said: list[str] = []
-    check(storm.rage(8000, 1000, said.append), proof, said)
+    check(storm.rage(fewer(8000), 1000, said.append), proof, said)
 
 
 # The storm notices what it is there for
