@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge.frames import Pixels
-from edge.sources.upright import upright
+from edge.sources.upright import Upright
 
 WIDTH, HEIGHT = 320, 240
 _BITS, _BIT = 14, 16
@@ -83,6 +83,7 @@ class Judge:
         self.smeared: list[int] = []
         self.intact: list[int] = []
         with av.open(str(path)) as container:
+            upright = Upright(container.streams.video[0].codec_context)
             clean = [upright(frame) for frame in container.decode(video=0)]
         self._clean = {number_of(pixels): _digest(pixels) for pixels in clean}
         assert len(self._clean) == len(clean)

@@ -114,7 +114,7 @@ def blur_files(
     report: Path | None,
     console: Console,
 ) -> bool:
-    """Anonymize files; return whether each was written or done before and has its entry in the report.
+    """Anonymize files; return whether each was written whole or done before, and has its entry in the report.
 
     Raises EdgeError when the detector cannot be trusted or the report cannot be read or written.
     """
@@ -152,7 +152,7 @@ def blur_files(
     _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, config.privacy, console)
     if missing:
         print_plain(console, _missing_text(sorted(missing)), style="red")
-    return not missing and not any(outcome.state == "refused" for outcome in outcomes)
+    return not missing and not any(outcome.state == "refused" or outcome.left_out for outcome in outcomes)
 
 
 def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:
@@ -189,6 +189,13 @@ def _summary(
     for outcome in refused:
         # JSON quotes make a newline in a file name visible
         print_plain(console, f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", style="red")
+    for outcome in sorted((o for o in outcomes if o.left_out), key=lambda o: o.name):
+        print_plain(
+            console,
+            f"left out of {json.dumps(outcome.name)}: {', '.join(outcome.left_out)}; if that is right, make "
+            "a file without them first (ffmpeg -i IN -map 0:V:0 -map 0:a? -c copy OUT)",
+            style="red",
+        )
     states = Counter(outcome.state for outcome in outcomes)
     written = [outcome for outcome in outcomes if outcome.state == "written"]
     frames = sum(outcome.frames for outcome in written)

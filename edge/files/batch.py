@@ -42,7 +42,8 @@ class Outcome:
     ``faces`` holds, for the picture or each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) and
     scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are faces.
     ``by_label`` counts the regions by label. On ``regrown`` frames the last look found a face, so that more
-    was covered, and on ``escalated`` ones a face even then, so that all was.
+    was covered, and on ``escalated`` ones a face even then, so that all was. ``left_out`` names tracks of a
+    video that are not in what was written.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Outcome:
     by_label: Counter[str] = field(default_factory=Counter)
     regrown: int = 0
     escalated: int = 0
+    left_out: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -269,4 +271,5 @@ def _video(
         by_label=result.by_label,
         regrown=result.regrown,
         escalated=result.escalated,
+        left_out=result.left_out,
     )

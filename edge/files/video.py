@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import av.error
 
@@ -21,12 +18,12 @@ from edge.detection.joint import AnyDetector, kinds_of
 from edge.detection.views import Search
 from edge.errors import PictureError
 from edge.files.search import search_of
-from edge.frames import Pixels, RawFrame
+from edge.files.video_reader import VideoReader
+from edge.frames import RawFrame
 from edge.hold import Held, make_hold
 from edge.last_look import Cover, LastLook, take_last_look
-from edge.sources.upright import upright
 from edge.sources.video_file import VideoFile
-from edge.store.video import CONTAINERS, open_video
+from edge.store.video import CONTAINERS, Shape, open_video
 
 SUFFIXES: tuple[str, ...] = tuple(CONTAINERS)
 
@@ -41,10 +38,11 @@ AVI_SOUND = ("mp3", "pcm")
 class VideoResult:
     """Size, counts and detections of a video that was written.
 
-    ``faces`` holds, for each frame, boxes float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) that begin regions
-    and their scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are
-    faces. ``by_label`` counts the regions by label; ``regrown`` and ``escalated`` are frames on which the
-    last look found a face, and found one even after more was covered.
+    ``left_out`` names tracks of the source that are not in it. ``faces`` holds, for each frame, boxes
+    float32 ``[N, 4]`` (``x1 y1 x2 y2``, pixels) that begin regions and their scores float32 ``[N]``;
+    ``labels`` the label of each of these boxes, or nothing where all are faces. ``by_label`` counts the
+    regions by label; ``regrown`` and ``escalated`` are frames on which the last look found a face, and
+    found one even after more was covered.
     """
 
     width: int = 0
@@ -56,6 +54,7 @@ class VideoResult:
     by_label: Counter[str] = field(default_factory=Counter)
     regrown: int = 0
     escalated: int = 0
+    left_out: list[str] = field(default_factory=list)
 
     def count(self, last: LastLook) -> None:
         """Add a frame that was written."""
@@ -100,17 +99,16 @@ def anonymize_video(
     """
     try:
         with VideoFile(source, _DEMUXERS) as file:
-            reader = _Reader(file, keep_audio)
-            if reader.audio is not None and target.suffix.lower() == ".avi":
-                codec = reader.audio.codec_context.name
+            reader = VideoReader(file, keep_audio)
+            for sound in reader.sounds if target.suffix.lower() == ".avi" else ():
+                codec = sound.codec_context.name
                 if not codec.startswith(AVI_SOUND):  # other codecs lose their times in this container
                     raise PictureError(f"sound as {codec} cannot be kept in AVI; leave out --keep-audio")
-            result = VideoResult(reader.width, reader.height)
-            with open_video(
-                target, reader.width, reader.height, reader.rate, reader.time_base, replace=replace
-            ) as writer:
-                if reader.audio is not None:
-                    writer.copy_audio(reader.audio)
+            result = VideoResult(reader.width, reader.height, left_out=reader.left_out)
+            shape = Shape(reader.width, reader.height, reader.aspect)
+            with open_video(target, shape, reader.rate, reader.time_base, replace=replace) as writer:
+                for sound in reader.sounds:
+                    writer.copy_audio(sound)
                 search = search_of(config)
                 with ThreadPoolExecutor(workers) as pool:
                     detected = _detected(reader.frames(), detector, search, pool, workers)
@@ -129,56 +127,6 @@ def anonymize_video(
         raise PictureError(f"broken or not a video: {why}"[:300]) from error
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
-
-
-class _Reader:
-    """The pictures of one file. Sound packets met on the way are kept for ``take_sound``."""
-
-    def __init__(self, file: VideoFile, keep_audio: bool) -> None:
-        self._file = file
-        sound = file.container.streams.audio
-        self.audio = sound[0] if keep_audio and sound else None
-        self.time_base = file.time_base
-        self.rate: Fraction = file.stream.average_rate or Fraction(25)
-        self._sound: list[Any] = []
-        self._decoder = self._decoded()
-        first = next(self._decoder, None)
-        if first is None:
-            raise PictureError(file.problem or "no frame can be decoded")
-        self._first = first
-        self.height, self.width = first[0].shape[:2]
-
-    def take_sound(self) -> list[Any]:
-        """Sound packets since the last call."""
-        sound, self._sound = self._sound, []
-        return sound
-
-    def frames(self) -> Iterator[RawFrame]:
-        """All frames in order, each with its own pixels; ``media_seconds`` is exact to the time base."""
-        last = -1
-        for number, (pixels, pts) in enumerate(chain([self._first], self._decoder)):
-            if pixels.shape[:2] != (self.height, self.width):
-                raise PictureError(f"the picture changes its size at frame {number}")
-            last = max(pts, last + 1)  # some files repeat a time; an encoder needs rising ones
-            media = float(last * self.time_base)
-            try:
-                yield RawFrame(pixels, "file", number, media, time.monotonic(), 0)
-            except ValueError as error:
-                raise PictureError(str(error)) from error
-
-    def _decoded(self) -> Iterator[tuple[Pixels, int]]:
-        file, count = self._file, 0
-        step = round(1 / (self.rate * self.time_base))
-        for packet in file.packets(*([self.audio] if self.audio is not None else [])):
-            if packet.stream is not file.stream:
-                if packet.dts is not None:
-                    self._sound.append(packet)
-                continue
-            for frame in file.decode(packet):
-                yield upright(frame), count * step if frame.pts is None else int(frame.pts)
-                count += 1
-            if file.problem:
-                raise PictureError(f"{file.problem}, after {count} frames")
 
 
 def _detected(

@@ -22,7 +22,7 @@ from edge.sources.ffmpeg_log import Message, listen
 from edge.sources.intact import IntactDecoder
 from edge.sources.live import SILENCE_SECONDS, Arrival, Arrivals, LiveSource
 from edge.sources.stream_clock import StreamClock
-from edge.sources.upright import upright
+from edge.sources.upright import Upright
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """The schemes that are opened, and their default ports."""
@@ -116,7 +116,7 @@ class StreamSource(LiveSource):
             raise SourceError(f"{self.label}: it sends no video that can be decoded; correct its source")
         decoder = IntactDecoder(container, stream, said)
         unit = float(stream.time_base)
-        damaged = 0
+        damaged, upright = 0, Upright(stream.codec_context)
         try:
             for packet in decoder.packets():
                 frames = decoder.decode(packet)

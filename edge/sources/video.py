@@ -14,7 +14,7 @@ from edge.frames import Pixels, RawFrame
 from edge.sources.base import Source
 from edge.sources.ledger import Ledger
 from edge.sources.progress import VideoProgress, identity_of
-from edge.sources.upright import upright
+from edge.sources.upright import Upright
 from edge.sources.video_file import VideoFile
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class VideoSource(Source):
             with VideoFile(self.config.source) as file:
                 rate = self.config.rate_fps or file.rate or DEFAULT_RATE
                 wanted = first - round(LEAD_SECONDS * rate)
-                begin, shown, position = None, -1 / rate, 0
+                begin, shown, position, upright = None, -1 / rate, 0, Upright(file.context)
                 for packet in file.packets():
                     for frame in file.decode(packet):
                         seconds = None if frame.pts is None else float(frame.pts * file.time_base)
@@ -138,6 +138,8 @@ class VideoSource(Source):
                         # Decoded one by one, because seeking is not exact in every file.
                         if position >= wanted:
                             yield position, upright(frame), media, media + 1 / rate
+                        else:
+                            upright.follow(frame)
                         shown, position = media, position + 1
                     self.damaged += file.damaged - damaged
                     damaged = file.damaged

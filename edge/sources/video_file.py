@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import av.error
+from av.stream import Disposition
 
 from edge import MAX_PICTURE_PIXELS
 from edge.errors import PictureError
@@ -31,8 +32,13 @@ def open_container(path: Path | str, formats: str = "") -> Any:
     return av.open(f"file:{path}", options=options, metadata_errors="replace")
 
 
+def moving_pictures(container: Any) -> list[Any]:
+    """The picture tracks of an open container, without covers, which are pictures stored as a track."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
 class VideoFile:
-    """The first picture track of an open file. Use it as a context manager.
+    """The first picture track of an open file that is no cover. Use it as a context manager.
 
     ``damaged`` counts the frames that were dropped because something of them, or of what they refer to, is
     missing. ``problem`` says what is wrong with the file, as far as it has been read; empty if nothing is.
@@ -43,10 +49,11 @@ class VideoFile:
         with listen():  # what it says of tracks that are not read does not matter
             self.container = open_container(path, formats)
         try:
-            if not self.container.streams.video:
+            tracks = moving_pictures(self.container)
+            if not tracks:
                 raise PictureError("no picture track in this file")
-            self.stream = self.container.streams.video[0]
-            context = self.stream.codec_context
+            self.stream = tracks[0]
+            self.context = context = self.stream.codec_context
             if context is None:
                 raise PictureError("its pictures are of a kind that cannot be decoded")
             if context.width * context.height > MAX_PICTURE_PIXELS:
@@ -59,13 +66,21 @@ class VideoFile:
         self._decoder = IntactDecoder(self.container, self.stream)
         self._packets = 0
         self._end = 0.0  # of the last picture that was shown, in seconds
+        self._reached = 0.0  # by any track, in seconds
         self._broken = ""
         self._whole = False
 
     def packets(self, *others: Any) -> Iterator[Any]:
         """The packets of the picture track, and of ``others``. What ends them early is a problem."""
+        # Only the whole file's length may be known, and other tracks may go on after the last picture.
+        everything = [s for s in self.container.streams if s is not self.stream and s.time_base]
         try:
-            yield from self._decoder.packets(*others)
+            for packet in self._decoder.packets(*everything):
+                if packet.pts is not None:
+                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self._reached = max(self._reached, end)
+                if packet.stream is self.stream or packet.stream in others:
+                    yield packet
         except av.error.FFmpegError as error:
             self._broken = f"broken: {error.strerror}"
         self._whole = True
@@ -101,9 +116,9 @@ class VideoFile:
         stated = float(duration * self.time_base) if duration else (self.container.duration or 0) / 1e6
         start = float((self.stream.start_time or 0) * self.time_base)
         missing = stated - (self._end - start) - 1 / (self.rate or 25)
-        # Only the whole file's length is known, and its sound may go on after the last picture.
-        shared = not duration and len(self.container.streams) > 1
-        if missing > max(1.0 if shared else LOST_SECONDS, LOST_SHARE * stated):
+        if not duration:
+            missing = min(missing, stated - self._reached)
+        if missing > max(LOST_SECONDS, LOST_SHARE * stated):
             return f"truncated: the last {missing:.1f} of {stated:.1f} seconds are missing"
         return ""
 

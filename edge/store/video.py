@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import av
 import av.error
@@ -33,6 +33,14 @@ _QUALITY = {
 _BT601, _LIMITED_RANGE = 6, 1  # ITU-T H.273
 
 
+class Shape(NamedTuple):
+    """Width and height of a picture in pixels, and the shape of a pixel, its width divided by its height."""
+
+    width: int
+    height: int
+    aspect: Fraction
+
+
 @contextlib.contextmanager
 def _encoding() -> Iterator[None]:
     try:
@@ -45,13 +53,16 @@ class VideoWriter:
     """A video file that is being written. Made by ``open_video``."""
 
     def __init__(
-        self, file: BinaryIO, suffix: str, width: int, height: int, rate: Fraction, time_base: Fraction
+        self, file: BinaryIO, suffix: str, shape: Shape, rate: Fraction, time_base: Fraction
     ) -> None:
         name, codec = CONTAINERS[suffix]
         with _encoding():
             self._container = cast(Any, av.open(file, "w", format=name))
             self._stream = self._container.add_stream(codec, rate=rate, options=_QUALITY[codec])
-        self._stream.width, self._stream.height = width, height
+        self._stream.width, self._stream.height = width, height = shape.width, shape.height
+        if shape.aspect != 1:
+            self._stream.sample_aspect_ratio = shape.aspect
+            self._stream.codec_context.sample_aspect_ratio = shape.aspect
         # Chroma subsampling needs even sides
         self._stream.pix_fmt = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
         self._stream.codec_context.time_base = time_base
@@ -59,12 +70,12 @@ class VideoWriter:
         self._stream.codec_context.colorspace = _BT601
         self._stream.codec_context.color_range = _LIMITED_RANGE
         self._time_base = time_base
-        self._audio: Any = None
+        self._sounds: dict[int, Any] = {}
 
     def copy_audio(self, template: Any) -> None:
         """Add a sound track that will be copied unchanged. To be called before the first frame."""
         with _encoding():
-            self._audio = self._container.add_stream_from_template(template)
+            self._sounds[template.index] = self._container.add_stream_from_template(template)
 
     def write(self, frame: AnonymizedFrame, pts: int) -> None:
         """Add one frame; ``pts`` is in units of the time base and increasing. Raises StoreError."""
@@ -77,8 +88,8 @@ class VideoWriter:
             self._container.mux(self._stream.encode(picture))
 
     def write_audio(self, packet: Any) -> None:
-        """Copy one packet of the sound track. Raises StoreError."""
-        packet.stream = self._audio
+        """Copy one packet of a sound track. Raises StoreError."""
+        packet.stream = self._sounds[packet.stream.index]
         with _encoding():
             self._container.mux(packet)
 
@@ -96,7 +107,7 @@ class VideoWriter:
 
 @contextlib.contextmanager
 def open_video(
-    path: Path, width: int, height: int, rate: Fraction, time_base: Fraction, *, replace: bool
+    path: Path, shape: Shape, rate: Fraction, time_base: Fraction, *, replace: bool
 ) -> Iterator[VideoWriter]:
     """Give a writer; the file gets its name when the block ends without an error.
 
@@ -104,7 +115,7 @@ def open_video(
     """
     make_folder(path.parent)
     with new_file(path, replace=replace) as file:
-        writer = VideoWriter(file, path.suffix.lower(), width, height, rate, time_base)
+        writer = VideoWriter(file, path.suffix.lower(), shape, rate, time_base)
         try:
             yield writer
             writer.finish()

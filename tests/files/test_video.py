@@ -13,7 +13,8 @@ import pytest
 
 from edge.detection.detector import Detector
 from edge.errors import PictureError
-from edge.files.video import _Reader, count_frames
+from edge.files.video import count_frames
+from edge.files.video_reader import VideoReader
 from edge.sources.video_file import VideoFile
 from tests.files.videos import RATE, faces, files, make, play, run
 
@@ -30,14 +31,14 @@ def test_every_frame_has_pixels_of_its_own(tmp_path: Path, pix_fmt: str) -> None
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
         container.mux(stream.encode())
     with VideoFile(path) as file:
-        frames = list(_Reader(file, keep_audio=False).frames())
+        frames = list(VideoReader(file, keep_audio=False).frames())
     assert len(frames) == 4
     for frame in frames:
         assert frame.pixels.flags.c_contiguous
         assert frame.pixels.flags.writeable
         frame.pixels[:] = 255
     with VideoFile(path) as file:
-        for number, frame in enumerate(_Reader(file, keep_audio=False).frames()):
+        for number, frame in enumerate(VideoReader(file, keep_audio=False).frames()):
             assert abs(int(frame.pixels.mean()) - 40 * number) <= 6
             frame.pixels[:] = 255
 

@@ -18,7 +18,8 @@ import pytest
 from edge.config import CameraConfig, make_config
 from edge.detection.detector import Detector
 from edge.errors import PictureError, SourceError
-from edge.files.video import VideoResult, _Reader, anonymize_video
+from edge.files.video import VideoResult, anonymize_video
+from edge.files.video_reader import VideoReader
 from edge.frames import Pixels
 from edge.pictures import read_picture
 from edge.sources import make_source
@@ -123,7 +124,7 @@ def blurred(source: Path, target: Path, detector: Detector) -> tuple[VideoResult
 def decoded(path: Path) -> list[Pixels]:
     """The frames that ``edge blur`` looks at."""
     with VideoFile(path) as file:
-        return [frame.pixels for frame in _Reader(file, keep_audio=False).frames()]
+        return [frame.pixels for frame in VideoReader(file, keep_audio=False).frames()]
 
 
 def is_shown(frames: list[Pixels], below: int = 0) -> bool:
