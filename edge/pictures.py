@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from edge import MAX_PICTURE_PIXELS
 from edge.errors import PictureError
 from edge.frames import MIN_SIDE, Pixels
+from edge.srgb import to_srgb
 
 MAX_PICTURE_BYTES = 512 * 2**20
 """Largest picture file that is read, in bytes."""
@@ -30,15 +31,10 @@ SUFFIXES = {
 }
 """File name endings and Pillow's names of the formats."""
 
+_WITHOUT_LOSS = ("RGB", "L", "1", "P")
+"""Pillow's modes of pictures that lose nothing as 8-bit RGB."""
+_WITH_ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _KINDS = {
-    "1": "black and white",
-    "L": "grey",
-    "LA": "grey with alpha",
-    "La": "grey with alpha",
-    "P": "palette",
-    "PA": "palette with alpha",
-    "RGBA": "alpha",
-    "RGBa": "alpha",
     "RGBX": "four channels",
     "CMYK": "CMYK",
     "YCbCr": "YCbCr",
@@ -63,8 +59,9 @@ class Picture:
 def read_picture(path: Path, *, convert: bool = False) -> Picture:
     """Read one picture and apply its EXIF orientation.
 
-    Only 8-bit RGB pictures with one frame are accepted; with ``convert``, grey, alpha, palette, 16-bit and
-    CMYK ones are converted. Raises PictureError, whose text says what is wrong.
+    Colours are those of sRGB: a colour profile in the file is applied. Only pictures with one frame that lose
+    nothing as 8-bit RGB are accepted; with ``convert``, transparent ones are laid on white, and 16-bit and
+    CMYK ones are converted, too. Raises PictureError, whose text says what is wrong.
     """
     try:
         size = path.stat().st_size
@@ -105,6 +102,9 @@ def _decode(image: Image.Image, data: bytes, convert: bool) -> Picture:
         if kind != "JPEG" and _has_second(image):
             raise PictureError("animated or several pages: there is no single picture to check")
         problem = _problem(image, data)
+        if problem is None:
+            image.load()
+            problem = "alpha" if _is_transparent(image) else None
         if problem and not convert:
             raise PictureError(f"{problem}: not 8-bit RGB; --convert converts it")
         image.load()
@@ -133,14 +133,25 @@ def _has_second(image: Image.Image) -> bool:
 
 
 def _problem(image: Image.Image, data: bytes) -> str | None:
-    """What keeps a picture from being plain 8-bit RGB, or None."""
+    """What a picture would lose as plain 8-bit RGB, transparency aside, or None."""
     if image.mode.startswith("I;16") or _bits(image, data) > 8:
         return "16-bit"
-    if "transparency" in image.info:
-        return "alpha"
-    if image.mode != "RGB":
-        return _KINDS.get(image.mode, image.mode)
-    return None
+    if image.mode in (*_WITHOUT_LOSS, *_WITH_ALPHA):
+        return None
+    return _KINDS.get(image.mode, image.mode)
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel of a loaded picture is not opaque."""
+    return _has_alpha(image) and np.asarray(_alpha(image)).min(initial=255) < 255
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in _WITH_ALPHA or "transparency" in image.info
+
+
+def _alpha(image: Image.Image) -> Image.Image:
+    return (image if image.mode in ("RGBA", "LA") else image.convert("RGBA")).getchannel("A")
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
@@ -154,13 +165,19 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
     if image.mode == "F":
         raise PictureError("floating point: the range of its values is not stated")
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.float64)
         # Cameras put 10 or 12 bits into 16; read as 16 bits, the picture would be too dark to detect on.
         top = float(2 ** max(8, int(wide.max(initial=0)).bit_length()) - 1)
-        return Image.fromarray(np.clip(wide * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+        grey = Image.fromarray(np.clip(wide * (255.0 / top), 0, 255).astype(np.uint8))
+        grey.info = image.info
+        return to_srgb(grey)
+    if not _has_alpha(image):
+        return to_srgb(image)
+    # What a transparent pixel hides may be what somebody erased.
+    visible = Image.new("RGB", image.size, "white")
+    visible.paste(image.convert("RGBA").convert("RGB"), mask=_alpha(image))
+    visible.info = image.info
+    return to_srgb(visible)

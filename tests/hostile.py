@@ -197,7 +197,7 @@ def device_link(folder: Path) -> Path:
     return path
 
 
-# Odd kinds: refused as they are, taken with --convert
+# Unusual kinds that lose nothing as 8-bit RGB
 
 
 def grey_jpeg(folder: Path) -> Path:
@@ -206,32 +206,16 @@ def grey_jpeg(folder: Path) -> Path:
     return path
 
 
-def grey_alpha_png(folder: Path) -> Path:
-    path = folder / "grey_alpha.png"
+def opaque_grey_png(folder: Path) -> Path:
+    path = folder / "opaque_grey.png"
     portrait().convert("LA").save(path)
     return path
 
 
-def alpha_png(folder: Path) -> Path:
-    path = folder / "alpha.png"
-    image = portrait()
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
-    image.save(path)
-    return path
-
-
-def colour_key_png(folder: Path) -> Path:
-    """RGB without an alpha channel, in which one colour is transparent."""
-    path = folder / "colour_key.png"
-    portrait().save(path, transparency=(0, 0, 0))
-    return path
-
-
-def alpha_webp(folder: Path) -> Path:
-    path = folder / "alpha.webp"
-    image = portrait()
-    image.putalpha(Image.linear_gradient("L").resize(image.size))
-    image.save(path, quality=92)
+def opaque_png(folder: Path) -> Path:
+    """As programs for screenshots write it."""
+    path = folder / "opaque.png"
+    portrait().convert("RGBA").save(path)
     return path
 
 
@@ -244,6 +228,49 @@ def palette_png(folder: Path) -> Path:
 def one_bit_png(folder: Path) -> Path:
     path = folder / "one_bit.png"
     portrait().convert("1").save(path)
+    return path
+
+
+# Odd kinds: refused as they are, taken with --convert
+
+ERASED = 100
+"""Pixels at the top left of a transparent picture, in each direction, that hide something."""
+
+
+def _erased(mode: str) -> Image.Image:
+    """The portrait with a corner in which somebody erased a dark square: its pixels are still there."""
+    image = portrait()
+    image.paste((200, 0, 0), (0, 0, ERASED, ERASED))
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, ERASED, ERASED))
+    image = image.convert(mode)
+    image.putalpha(alpha)
+    return image
+
+
+def grey_alpha_png(folder: Path) -> Path:
+    path = folder / "grey_alpha.png"
+    _erased("L").save(path)
+    return path
+
+
+def alpha_png(folder: Path) -> Path:
+    path = folder / "alpha.png"
+    _erased("RGB").save(path)
+    return path
+
+
+def alpha_webp(folder: Path) -> Path:
+    path = folder / "alpha.webp"
+    _erased("RGB").save(path, quality=92, exact=True)
+    return path
+
+
+def colour_key_png(folder: Path) -> Path:
+    """RGB without an alpha channel, in which one colour is transparent."""
+    path = folder / "colour_key.png"
+    image = portrait()
+    image.save(path, transparency=image.getpixel((0, 0)))
     return path
 
 
@@ -302,14 +329,13 @@ BROKEN: dict[Maker, str] = {
 }
 """Makers of files that nothing helps, and a part of the reason that ``read_picture`` gives."""
 
+UNUSUAL: tuple[Maker, ...] = (grey_jpeg, opaque_grey_png, opaque_png, palette_png, one_bit_png)
+"""Makers of files that lose nothing as 8-bit RGB."""
 ODD: dict[Maker, str] = {
-    grey_jpeg: "grey",
-    grey_alpha_png: "grey with alpha",
+    grey_alpha_png: "alpha",
     alpha_png: "alpha",
     colour_key_png: "alpha",
     alpha_webp: "alpha",
-    palette_png: "palette",
-    one_bit_png: "black and white",
     cmyk_jpeg: "CMYK",
     wide_grey_png: "16-bit",
     wide_rgb_png: "16-bit",

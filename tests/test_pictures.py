@@ -18,7 +18,7 @@ from edge.detection import known_face
 from edge.detection.detector import Detector
 from edge.errors import PictureError
 from edge.frames import Pixels
-from edge.pictures import MAX_PICTURE_BYTES, read_picture
+from edge.pictures import MAX_PICTURE_BYTES, Picture, read_picture
 from tests import hostile
 
 FORMATS = {
@@ -85,6 +85,31 @@ def test_a_picture_that_breaks_off_is_refused_wherever_it_does(
         read_picture(path)
 
 
+def check_the_portrait(path: Path, picture: Picture, detector: Detector) -> None:
+    """What it became is still a picture in which the detector sees the face."""
+    assert picture.pixels.shape == (512, 512, 3)
+    assert picture.pixels.dtype == np.uint8
+    grey = "grey" in path.name or path.name == "one_bit.png"
+    portrait = hostile.portrait()
+    if "alpha" in path.name:
+        portrait.paste("white", (0, 0, hostile.ERASED, hostile.ERASED))
+        assert picture.pixels[: hostile.ERASED - 8, : hostile.ERASED - 8].min() > 250
+    wanted = hostile.bgr(portrait.convert("L") if grey else portrait)
+    assert np.abs(coarse(picture.pixels) - coarse(wanted)).mean() < 3
+    if grey:
+        assert (picture.pixels == picture.pixels[..., :1]).all()
+    found = detector.detect(picture.pixels)
+    assert (
+        iou(found.boxes[found.scores >= detector.score_begin], known_face.EXPECTED).max() > known_face.MIN_IOU
+    )
+
+
+@pytest.mark.parametrize("maker", hostile.UNUSUAL, ids=names(hostile.UNUSUAL))
+def test_what_loses_nothing_as_rgb_is_taken(tmp_path: Path, maker: hostile.Maker, detector: Detector) -> None:
+    path = maker(tmp_path)
+    check_the_portrait(path, read_picture(path), detector)
+
+
 @pytest.mark.parametrize(("maker", "kind"), hostile.ODD.items(), ids=names(hostile.ODD))
 def test_odd_pictures_need_convert(
     tmp_path: Path, maker: hostile.Maker, kind: str, detector: Detector
@@ -92,19 +117,7 @@ def test_odd_pictures_need_convert(
     path = maker(tmp_path)
     with pytest.raises(PictureError, match=rf"^{kind}: not 8-bit RGB; --convert converts it"):
         read_picture(path)
-    picture = read_picture(path, convert=True)
-    assert picture.pixels.shape == (512, 512, 3)
-    assert picture.pixels.dtype == np.uint8
-    grey = "grey" in path.name or path.name == "one_bit.png"
-    wanted = hostile.bgr(hostile.portrait().convert("L") if grey else hostile.portrait())
-    assert np.abs(coarse(picture.pixels) - coarse(wanted)).mean() < 3
-    if grey:
-        assert (picture.pixels == picture.pixels[..., :1]).all()
-    # What it became is still a picture in which the detector sees the face.
-    found = detector.detect(picture.pixels)
-    assert (
-        iou(found.boxes[found.scores >= detector.score_begin], known_face.EXPECTED).max() > known_face.MIN_IOU
-    )
+    check_the_portrait(path, read_picture(path, convert=True), detector)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

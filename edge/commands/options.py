@@ -103,7 +103,8 @@ ReportFile = Annotated[
 ConvertPictures = Annotated[
     bool,
     typer.Option(
-        "--convert", help="Also accept grey, alpha, palette, 16-bit and CMYK pictures, and write them as RGB."
+        "--convert",
+        help="Also accept transparent pictures, which are laid on white, and 16-bit and CMYK ones.",
     ),
 ]
 KeepAudio = Annotated[

@@ -9,6 +9,6 @@ errors = Console(stderr=True)
 
 
 def print_plain(to: Console, text: str, style: str | None = None) -> None:
-    """Print text as it is: rich neither reads markup in it, nor turns ``:V:`` into a hand, nor colours numbers,
-    nor wraps lines."""
+    """Print text as it is: rich neither reads markup in it, nor turns ``:V:`` into a hand, nor colours
+    numbers, nor wraps lines."""
     to.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -21,6 +21,8 @@ QUALITY = 95
 """Of JPEG, without thinning out the colours."""
 TURNED = "pictures turned upright as their EXIF says"
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+_KINDS = {"L": "grey", "1": "black and white", "P": "palette"}
+"""Pillow's modes of pictures that lose nothing as 8-bit RGB, but are not stored as that."""
 _ORIENTATION = 0x0112
 
 
@@ -68,7 +70,9 @@ def _read(path: Path) -> bytes:
 def _decode(data: bytes) -> tuple[Picture, str]:
     """The picture, and its kind where that is not 8-bit RGB."""
     try:
-        return decode_picture(data), ""
+        picture = decode_picture(data)
+        with Image.open(io.BytesIO(data)) as image:
+            return picture, "" if image.mode == "RGB" else _KINDS.get(image.mode, "alpha")
     except PictureError as error:
         problem = str(error)
     # A picture that is broken is so in both ways.
