@@ -89,6 +89,7 @@ def blur(
     report: options.ReportFile = None,
     convert: options.ConvertPictures = False,
     keep_audio: options.KeepAudio = False,
+    strict: options.Strict = False,
     fill: options.FillChoice = "infill",
     region: options.RegionChoice = "head",
     top_fraction: options.TopFraction = 0.6,
@@ -123,7 +124,7 @@ def blur(
         score=score,
     )
     work = blur_options(resume=resume, convert=convert, keep_audio=keep_audio, quality=quality, jobs=jobs)
-    exit_unless(blur_files(paths, out, config, work, report, console))
+    exit_unless(blur_files(paths, out, config, work, report, console, strict=strict))
 
 
 @app.command()

@@ -113,8 +113,11 @@ def blur_files(
     options: batch.Options,
     report: Path | None,
     console: Console,
+    *,
+    strict: bool = False,
 ) -> bool:
     """Anonymize files; return whether each was written whole or done before, and has its entry in the report.
+    With ``strict``, a warning counts like a refusal.
 
     Raises EdgeError when the detector cannot be trusted or the report cannot be read or written.
     """
@@ -152,7 +155,8 @@ def blur_files(
     _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, config.privacy, console)
     if missing:
         print_plain(console, _missing_text(sorted(missing)), style="red")
-    return not missing and not any(outcome.state == "refused" or outcome.left_out for outcome in outcomes)
+    bad = [o for o in outcomes if o.state == "refused" or o.left_out or (strict and o.warning)]
+    return not missing and not bad
 
 
 def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:
@@ -189,6 +193,8 @@ def _summary(
     for outcome in refused:
         # JSON quotes make a newline in a file name visible
         print_plain(console, f"refused {json.dumps(outcome.name)}: {printable(outcome.reason)}", style="red")
+    for outcome in sorted((o for o in outcomes if o.warning), key=lambda o: o.name):
+        print_plain(console, f"warning: {json.dumps(outcome.name)}: {outcome.warning}", style="yellow")
     for outcome in sorted((o for o in outcomes if o.left_out), key=lambda o: o.name):
         print_plain(
             console,

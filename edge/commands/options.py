@@ -110,6 +110,13 @@ ConvertPictures = Annotated[
 KeepAudio = Annotated[
     bool, typer.Option("--keep-audio", help="Keep the sound of videos. Voices identify people too.")
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit code 1 also when a video was done but seems to be shown lying or upside down.",
+    ),
+]
 FillChoice = Annotated[
     Fill,
     typer.Option("--fill", help="What covers a face; gaussian and mosaic need --allow-reidentifiable."),

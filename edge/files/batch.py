@@ -17,6 +17,7 @@ from edge.config import Config
 from edge.detection.joint import AnyDetector, kinds_of
 from edge.errors import BlurError, DetectionError, PictureError, StoreError
 from edge.files import video
+from edge.files.orientation_guard import wrong_orientation
 from edge.files.search import search_of
 from edge.files.unread import UNREAD, why_unread
 from edge.frames import RawFrame
@@ -43,7 +44,7 @@ class Outcome:
     scores float32 ``[N]``; ``labels`` the label of each of these boxes, or nothing where all are faces.
     ``by_label`` counts the regions by label. On ``regrown`` frames the last look found a face, so that more
     was covered, and on ``escalated`` ones a face even then, so that all was. ``left_out`` names tracks of a
-    video that are not in what was written.
+    video that are not in what was written; ``warning`` says why a result should be looked at.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Outcome:
     regrown: int = 0
     escalated: int = 0
     left_out: list[str] = field(default_factory=list)
+    warning: str = ""
 
 
 @dataclass
@@ -248,6 +250,8 @@ def _video(
     options: Options,
     advance: Callable[[int], None],
 ) -> Outcome:
+    search = search_of(config)
+    warning = "" if search.any_orientation else wrong_orientation(job.source, detector, search)
     result = video.anonymize_video(
         job.source,
         job.target,
@@ -272,4 +276,5 @@ def _video(
         regrown=result.regrown,
         escalated=result.escalated,
         left_out=result.left_out,
+        warning=warning,
     )

@@ -18,7 +18,7 @@ from edge.detection.joint import AnyDetector, kinds_of
 from edge.detection.views import Search
 from edge.errors import PictureError
 from edge.files.search import search_of
-from edge.files.video_reader import VideoReader
+from edge.files.video_reader import DEMUXERS, VideoReader
 from edge.frames import RawFrame
 from edge.hold import Held, make_hold
 from edge.last_look import Cover, LastLook, take_last_look
@@ -65,13 +65,10 @@ class VideoResult:
         self.escalated += last.escalated
 
 
-_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
-
-
 def count_frames(path: Path) -> int:
     """Number of frames that a video states, at least 1; 1 if it states none or cannot be read."""
     try:
-        with VideoFile(path, _DEMUXERS) as file:
+        with VideoFile(path, DEMUXERS) as file:
             if file.stream.frames:
                 return int(file.stream.frames)
             seconds = (file.container.duration or 0) / 1e6
@@ -98,7 +95,7 @@ def anonymize_video(
     (the target cannot be written).
     """
     try:
-        with VideoFile(source, _DEMUXERS) as file:
+        with VideoFile(source, DEMUXERS) as file:
             reader = VideoReader(file, keep_audio)
             for sound in reader.sounds if target.suffix.lower() == ".avi" else ():
                 codec = sound.codec_context.name

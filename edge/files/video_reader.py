@@ -14,6 +14,8 @@ from edge.sources.deinterlace import Deinterlacer
 from edge.sources.upright import Upright
 from edge.sources.video_file import VideoFile, moving_pictures
 
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
+"""FFmpeg's names of the containers that are read."""
 MOST_UNTIMED = 300
 """Matroska cannot state times before zero, so pictures there come without one. They are kept until the first
 that has one, which says when they are shown; this many at most, since each takes megabytes."""
