@@ -155,8 +155,11 @@ def blur_files(
     _summary(outcomes, plan.ignored, time.monotonic() - begin, out, labels, config.privacy, console)
     if missing:
         print_plain(console, _missing_text(sorted(missing)), style="red")
-    bad = [o for o in outcomes if o.state == "refused" or o.left_out or (strict and o.warning)]
-    return not missing and not bad
+    return not missing and not any(_is_bad(outcome, strict) for outcome in outcomes)
+
+
+def _is_bad(outcome: batch.Outcome, strict: bool) -> bool:
+    return outcome.state == "refused" or bool(outcome.left_out) or (strict and bool(outcome.warning))
 
 
 def _write_report(path: Path, coco: CocoReport, outcomes: Sequence[batch.Outcome]) -> None:

@@ -55,7 +55,8 @@ def _count(pixels: Pixels, detector: AnyDetector, search: Search) -> int:
 
 
 def _samples(path: Path) -> Iterator[Pixels]:
-    """Pictures from all over the video, as they are shown: uint8 ``[H, W, 3]`` BGR."""
+    """Key frames from all over the video, as they are shown: uint8 ``[H, W, 3]`` BGR."""
+    before: int | None = None
     with VideoFile(path, DEMUXERS) as file:
         upright = Upright(file.context)
         seconds = (file.container.duration or 0) / 1e6
@@ -65,4 +66,6 @@ def _samples(path: Path) -> Iterator[Pixels]:
             frame = next(file.container.decode(file.stream), None)
             if frame is None:
                 return
-            yield upright(frame)
+            if number == 0 or frame.pts != before:
+                yield upright(frame)
+            before = frame.pts
