@@ -18,9 +18,7 @@ from tests.files.videos import no_video, scene
 
 def film(path: Path, quarters: int) -> Path:
     """The synthetic camera, turned counter-clockwise."""
-    return write(
-        path, [np.ascontiguousarray(np.rot90(scene(number), quarters)) for number in range(0, 20, 2)]
-    )
+    return write(path, [np.ascontiguousarray(np.rot90(scene(number), quarters)) for number in (0, 2)])
 
 
 @pytest.mark.parametrize("quarters", [0, 2, 3])
@@ -34,7 +32,7 @@ def test_the_turn_is_named_that_shows_the_faces(tmp_path: Path, quarters: int, d
 
 
 def test_a_mirrored_video_is_no_wrong_one(tmp_path: Path, detector: Detector) -> None:
-    path = write(tmp_path / "a.mp4", [scene(number)[:, ::-1].copy() for number in range(0, 20, 4)])
+    path = write(tmp_path / "a.mp4", [scene(number)[:, ::-1].copy() for number in (0, 2)])
     assert wrong_orientation(path, detector, search_of(make_config({}, "test"))) == ""
 
 
