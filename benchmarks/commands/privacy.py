@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks import options
+from benchmarks import common, options
+from edge.errors import EdgeError
 
 
 def reidentify(
@@ -34,24 +36,34 @@ def leak_rate(
     strained: Annotated[
         bool, typer.Option(help="Also measure on 320x192, where the detector misses faces.")
     ] = True,
+    real: Annotated[bool, typer.Option(help="Measure the real clips, 480 to 768 pixels wide.")] = True,
+    scenes: Annotated[bool, typer.Option(help="Measure scenes of 1920x1080.")] = True,
     venv: options.IndependentFolder = options.INDEPENDENT_FOLDER,
 ) -> None:
     """Faces left uncovered in clips, with hold off, after only, and both before and after."""
     from benchmarks.leak.run import main
 
-    main(
-        data=data, file=json, sheet=sheet, raw=raw, rebuild_reference=rebuild_reference, strained=strained,
-        venv=venv,
-    )  # fmt: skip
+    try:
+        main(
+            data=data, file=json, sheet=sheet, raw=raw, rebuild_reference=rebuild_reference,
+            strained=strained, real=real, scenes=scenes, venv=venv,
+        )  # fmt: skip
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
 
 
 def leftover(
     originals: Annotated[
-        Path, typer.Option(help="Folder of pictures and videos.", file_okay=False, exists=True)
-    ],
+        Path | None, typer.Option(help="Folder of pictures and videos.", file_okay=False, exists=True)
+    ] = None,
     anonymized: Annotated[
-        Path, typer.Option(help="Folder with the same names, anonymized.", file_okay=False, exists=True)
-    ],
+        Path | None,
+        typer.Option(help="Folder with the same names, anonymized.", file_okay=False, exists=True),
+    ] = None,
+    scenes: Annotated[
+        str | None,
+        typer.Option(help="In place of both: a labelled set, made into scenes of 1920x1080 for edge blur."),
+    ] = None,
     every: options.Every = 5,
     detector: Annotated[
         list[options.Independent] | None,
@@ -67,10 +79,25 @@ def leftover(
     from benchmarks.leftover import main
 
     names = [one.value for one in detector or options.Independent]
-    main(
-        originals=originals, anonymized=anonymized, every=every, names=names, data=data, venv=venv,
-        file=json, sheet=sheet, raw=raw,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="leftover-") as folder:
+        if scenes is not None and originals is None and anonymized is None:
+            originals, anonymized = _scenes(scenes, data, Path(folder))
+        elif scenes is not None or originals is None or anonymized is None:
+            raise common.give_up("give either --originals and --anonymized, or --scenes")
+        main(
+            originals=originals, anonymized=anonymized, scenes=scenes, every=every, names=names, data=data,
+            venv=venv, file=json, sheet=sheet, raw=raw,
+        )  # fmt: skip
+
+
+def _scenes(name: str, data: Path | None, folder: Path) -> tuple[Path, Path]:
+    from benchmarks.leftover_scenes import write_scenes
+    from convert.training.datasets import open_dataset
+
+    try:
+        return write_scenes(open_dataset(name, data=common.data_folder(data), held_out_as_eval=True), folder)
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
 
 
 def last_look_rate(
