@@ -14,7 +14,7 @@ from benchmarks.scenes.walkers import fixed_scenes
 from convert.training.datasets import DataSet
 
 SIZE = 1920, 1080
-STILLS, CLIPS, FIXED = 8, 3, 3
+STILLS, CLIPS, FIXED = 6, 2, 2
 """Numbers of scenes."""
 CLIP_FRAMES, FIXED_FRAMES = 6, 11
 """Lengths of clips: with every fifth frame judged, two and three of each."""

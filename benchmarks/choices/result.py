@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from benchmarks import common
@@ -83,17 +84,16 @@ class Figures(Strict):
     of them, from ``PROMISED_SIDE`` pixels on and of less; ``beside`` is the mean share of the picture that
     was changed beside labelled heads.
 
-    ``dropped`` frames were not covered because the detector failed, ``regrown`` ones got more covered by the
-    last look, and all of ``whole`` ones was (None: there is no such look). ``cpu`` are the detector's CPU
-    seconds per frame, first and last look; of deface, those of its process.
+    ``dropped`` frames were not covered because the detector failed. ``last_look``: in how many it covered
+    more, and in how many of these all (None: there is no such look). ``cpu`` are the detector's CPU seconds
+    per frame, first and last look; of deface, those of its process.
     """
 
     dropped: int
     promised: tuple[int, int]
     small: tuple[int, int]
     beside: float
-    regrown: int | None
-    whole: int | None
+    last_look: tuple[int, int] | None
     cpu: float
 
 
@@ -142,6 +142,34 @@ def as_markdown(result: ChoicesResult) -> str:
 
 def _cells(figures: Figures) -> list[str]:
     left, faces = figures.promised
-    last = "-" if figures.regrown is None else f"{figures.regrown} / {figures.whole}"
+    last = "-" if figures.last_look is None else " / ".join(map(str, figures.last_look))
     shares = [f"**{percent(left, faces)}** ({left} of {faces})", percent(*figures.small)]
     return [*shares, f"{figures.beside:.2%}", last, f"{figures.cpu:.2f}"]
+
+
+def plot(result: ChoicesResult, file: Path) -> None:
+    """What each row leaves of faces and changes beside heads on the clips, as PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    names = [row.name for row in result.rows][::-1]
+    panels = (
+        (f"face-frames of {PROMISED_SIDE} px and more left, percent", [_share(r.video) for r in result.rows]),
+        ("changed beside heads, percent of the picture", [100 * r.video.beside for r in result.rows]),
+    )
+    figure, axes = pyplot.subplots(
+        1, 2, figsize=(12, 0.28 * len(names) + 1.2), sharey=True, layout="constrained"
+    )
+    for axis, (title, values) in zip(axes, panels, strict=True):
+        axis.barh(names, values[::-1])
+        axis.set_xlabel(title)
+        axis.grid(axis="x", color="0.92")
+    figure.savefig(file, dpi=110)
+    pyplot.close(figure)
+
+
+def _share(figures: Figures) -> float:
+    left, faces = figures.promised
+    return 100 * left / max(1, faces)

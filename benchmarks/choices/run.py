@@ -189,9 +189,8 @@ def _as_figures(row: Row, counted: Counted | None, cpu_seconds: float) -> Figure
         dropped=row.frames - row.written if counted is None else counted.dropped,
         promised=row.share_left(PROMISED_SIDE, None),
         small=row.share_left(SIDES[0], PROMISED_SIDE),
-        beside=row.changed_beside,
-        regrown=None if counted is None else counted.regrown,
-        whole=None if counted is None else counted.covered_whole,
+        beside=round(row.changed_beside, 4),
+        last_look=None if counted is None else (counted.regrown, counted.covered_whole),
         cpu=round(cpu_seconds, 3),
     )
 

@@ -296,7 +296,8 @@ def choices(
     except EdgeError as error:
         raise common.give_up(str(error)) from error
     at = "" if size == DEFAULT_SIZE else f"_{size}"
-    _keep(result, json, f"choices_{Path(data).name}_{result.split}{at}")
+    file = _keep(result, json, f"choices_{Path(data).name}_{result.split}{at}")
+    form.plot(result, file.with_suffix(".png"))
     print(form.as_markdown(result))
 
 

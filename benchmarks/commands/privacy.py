@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -102,15 +103,35 @@ def _scenes(name: str, data: Path | None, folder: Path) -> tuple[Path, Path]:
 
 def last_look_rate(
     clips: Annotated[Path | None, typer.Option(help="Folder of videos (default: the test data's).")] = None,
+    scenes: Annotated[
+        str | None,
+        typer.Option(help="In place of all else: a labelled set, made into scenes of 1920x1080."),
+    ] = None,
     every: options.Every = 1,
     json: options.Json = None,
     sheet: options.Sheet = None,
     raw: options.Raw = None,
 ) -> None:
     """How often the last look finds something on an anonymized frame."""
-    from benchmarks.last_look_rate import main
+    from benchmarks.last_look_rate import clip_frames, main, usual_sources
+    from benchmarks.leak.scenes import SIZE, write_scenes
+    from convert.training.datasets import open_dataset
+    from edge.config import BlurConfig
 
-    main(clips=clips, every=every, file=json, sheet=sheet, raw=raw)
+    if scenes is None:
+        main(sources=usual_sources(clips), every=every, file=json, sheet=sheet, raw=raw)
+        return
+    with tempfile.TemporaryDirectory(prefix="last-look-") as folder:
+        try:
+            dataset = open_dataset(scenes, data=common.data_folder(None), held_out_as_eval=True)
+            written = write_scenes(dataset, Path(folder), SIZE)
+        except EdgeError as error:
+            raise common.give_up(str(error)) from error
+        sources = {
+            kind: (chain.from_iterable(map(clip_frames, files)), BlurConfig())
+            for kind, files in written.items()
+        }
+        main(sources=sources, every=every, file=json, sheet=sheet, raw=raw)
 
 
 def visibility(every: options.Every = 1, data: options.TestData = None, json: options.Json = None) -> None:

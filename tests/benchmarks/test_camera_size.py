@@ -14,13 +14,26 @@ import pytest
 pytest.importorskip("av")
 pytest.importorskip("matplotlib")
 
+from benchmarks import figures
 from benchmarks.last_look_rate import clip_frames
 from benchmarks.leak import run as leak_rate
 from benchmarks.leak import scenes as leak_scenes
+from benchmarks.machine import watched
 from benchmarks.pipeline import appliance, shown
 from benchmarks.pipeline import run as pipeline
 from benchmarks.pipeline.compare import Taken, Way
-from benchmarks.pipeline.result import Leak, PipelineResult, Run, as_markdown
+from benchmarks.pipeline.result import (
+    DEFACE_FULL,
+    EDGE,
+    EDGE_BLUR,
+    EDGE_NO_LAST_LOOK,
+    Compared,
+    Leak,
+    PipelineResult,
+    Row,
+    Run,
+    as_markdown,
+)
 from benchmarks.scenes import tools, walkers
 from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture
 from edge.boxes import Floats
@@ -29,6 +42,19 @@ from tests.conftest import DATA
 
 FACE = (181, 58, 270, 178)
 SIZE = 320, 240
+RUN = Run(
+    frames=3,
+    images=3,
+    regions=0,
+    dropped={},
+    seconds=1.0,
+    cpu_seconds=1.0,
+    detector_cpu_seconds=0.5,
+    views=1,
+    bare_cpu_seconds=0.1,
+    stages={},
+    rss_megabytes=1.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +114,7 @@ def test_the_appliance_is_shown_both_cameras(
     def fake(files: Sequence[Path], draft: Path, settings: dict[str, Any]) -> tuple[Run, Path]:
         frames = list(clip_frames(files[0]))
         ran.append((len(files), len(frames), frames[0].width))
-        run = Run(
-            frames=3, images=3, regions=0, dropped={}, seconds=1.0, cpu_seconds=1.0,
-            detector_cpu_seconds=0.5, views=1, bare_cpu_seconds=0.1, stages={}, rss_megabytes=1.0,
-        )  # fmt: skip
-        return run, draft
+        return RUN, draft
 
     def taken(file: Path, size: tuple[int, int], *_: object) -> list[Way]:
         nothing = Taken(3, 1.0, 1.0, 1.0, {number: [] for number in range(3)})
@@ -104,9 +126,18 @@ def test_the_appliance_is_shown_both_cameras(
     monkeypatch.setattr(pipeline, "run_appliance", fake)
     monkeypatch.setattr(pipeline, "ways_of", taken)
     found = pipeline.measure(
-        None, command="", dataset=portraits, rounds=1, frames=3, compared=3, cameras=(1, 2),
-        sizes=("480p",), faces=(), deface=None, folder=tmp_path,
-    )  # fmt: skip
+        None,
+        command="",
+        dataset=portraits,
+        rounds=1,
+        frames=3,
+        compared=3,
+        cameras=(1, 2),
+        sizes=("480p",),
+        faces=(),
+        deface=None,
+        folder=tmp_path,
+    )
     assert [row.name for row in found.rows] == [
         "1 x 1080p, a fixed camera",
         "2 x 1080p, a fixed camera",
@@ -121,6 +152,67 @@ def test_the_appliance_is_shown_both_cameras(
         assert left[1] == Leak(face_frames=left[0].face_frames, uncovered=0)
     assert PipelineResult.model_validate_json(found.model_dump_json()) == found
     assert "Scenes of portraits at 1080p, a fixed camera, 3 frames" in as_markdown(found)
+
+
+def test_the_readme_has_both_cameras(tmp_path: Path) -> None:
+    def ways(*left: int) -> list[Compared]:
+        names = (DEFACE_FULL, EDGE, EDGE_NO_LAST_LOOK, EDGE_BLUR)
+        return [
+            Compared(
+                name=name,
+                writes="",
+                frames=1,
+                fps=1,
+                fps_min=1,
+                fps_max=1,
+                cpu_ms=1,
+                rss_megabytes=1,
+                times_deface=number + 0.5,
+                leak=Leak(face_frames=1000, uncovered=uncovered),
+            )
+            for number, (name, uncovered) in enumerate(zip(names, left, strict=True))
+        ]
+
+    runs = [
+        Row(
+            name="",
+            cameras=1,
+            size=size,
+            faces=None,
+            threads=0,
+            fps=1,
+            fps_min=1,
+            fps_max=1,
+            cpu_ms=1,
+            outside_ms=None,
+            bare_ms=1,
+            runs=[RUN],
+        )
+        for size in ("720p", "1080p")
+    ]
+    with watched() as watch:
+        pass
+    result = PipelineResult(
+        command="",
+        machine=watch.machine,
+        clip="portraits",
+        scenes=True,
+        reference=True,
+        rounds=1,
+        rows=runs,
+        compared=ways(30, 5, 9, 7),
+        drifting=tuple(ways(20, 4, 8, 6)),
+        deface={},
+        targets=[],
+    )
+    (tmp_path / "pipeline.json").write_text(result.model_dump_json())
+    (what, figure, command), _ = figures.rows_of(tmp_path)
+    assert "1080p" in what
+    assert figure == (
+        "`edge run` 1.5x and 1.5x, left 0.5% and 0.4%; without last look 2.5x and 2.5x; "
+        "`edge blur` 3.5x and 3.5x, left 0.7% and 0.6%; deface left 3.0% and 2.0%"
+    )
+    assert command == "pipeline"
 
 
 def test_a_set_without_scenes_is_refused(portraits: DataSet) -> None:
