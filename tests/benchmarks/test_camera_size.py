@@ -38,6 +38,7 @@ from benchmarks.scenes import tools, walkers
 from convert.training.datasets import DataSet, DatasetError, LabelledObject, Picture
 from edge.boxes import Floats
 from edge.pictures import read_picture
+from tests.benchmarks import front_door
 from tests.conftest import DATA
 
 FACE = (181, 58, 270, 178)
@@ -104,6 +105,25 @@ def test_what_the_box_leaves_on_scenes_is_counted(
     assert (drifting["judged"]["face_frames"], drifting["small_judged"]["face_frames"]) == (3, 3)
     assert total["judged"]["uncovered"]["both"] == 0
     assert total["judged"]["face_frames"] >= 6
+
+
+def test_a_share_above_the_aim_misses_it(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"face_frames": 1000, "uncovered": {"both": 1}}
+    assert leak_rate._within("scenes", figures)
+    assert not leak_rate._within("scenes", figures | {"face_frames": 999})
+    assert (
+        capsys.readouterr().out
+        == "scenes: target 0.1% with both: met\nscenes: target 0.1% with both: MISSED\n"
+    )
+
+
+def test_nothing_to_measure_is_refused(tmp_path: Path) -> None:
+    done = front_door.run("leak-rate", "--no-scenes", "--no-real")
+    assert done.returncode == 2
+    assert "leave nothing to measure" in done.stderr
+    done = front_door.run("leftover", "--scenes", "faces", "--originals", str(tmp_path))
+    assert done.returncode == 2
+    assert "give either --originals and --anonymized, or --scenes" in done.stderr
 
 
 def test_the_appliance_is_shown_both_cameras(
