@@ -79,6 +79,13 @@ def chosen(parts: Sequence[str]) -> list[Candidate]:
     return [first, *(one for one in others if not parts or any(part in one.name for part in parts))]
 
 
+SPLITS = {
+    "val": "No training learns from this split, but scores of detectors are chosen on it.",
+    "train": "Detectors that were trained on these pictures miss fewer of their faces than of others.",
+}
+"""What to keep in mind of the pictures."""
+
+
 class Figures(Strict):
     """What was left on the clips, or on the stills. ``promised`` and ``small`` are face-frames left and all
     of them, from ``PROMISED_SIDE`` pixels on and of less; ``beside`` is the mean share of the picture that
@@ -124,7 +131,7 @@ def as_markdown(result: ChoicesResult) -> str:
     what = (
         f"{result.dataset}, {result.split}: {result.scenes} clips of {result.frames} frames of a camera that "
         f"drifts, every {result.every}th frame judged, and as many stills; {width}x{height}, every face as "
-        "large as in its picture."
+        f"large as in its picture. {SPLITS[result.split]}"
     )
     small = f"{SIDES[0]}-{PROMISED_SIDE} px"
     header = ["what differs", f"video: left, {PROMISED_SIDE} px and more", small, "changed beside heads"]
