@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from benchmarks.pipeline.result import DEFACE_FULL, EDGE, EDGE_BLUR, EDGE_NO_LAST_LOOK, PipelineResult
+from benchmarks.pipeline.result import (
+    DEFACE_FULL,
+    EDGE,
+    EDGE_BLUR,
+    EDGE_NO_LAST_LOOK,
+    SCENES_SIZE,
+    PipelineResult,
+)
 from benchmarks.scenes.page import percent
 from benchmarks.scenes.result import PROMISED_SIDE, ScenesResult
 from benchmarks.speed.result import SpeedResult
@@ -148,7 +155,9 @@ def _pipeline(file: Path) -> list[Row]:
     }
     full, edge, unchecked = ways[DEFACE_FULL], ways[EDGE], ways[EDGE_NO_LAST_LOOK]
     rows = []
-    if full.leak is not None and all(
+    if result.scenes:
+        rows.append(_beside_deface(result))
+    elif full.leak is not None and all(
         ways[name].leak == full.leak for name in (EDGE, EDGE_NO_LAST_LOOK, EDGE_BLUR)
     ):
         rows.append(
@@ -168,6 +177,25 @@ def _pipeline(file: Path) -> list[Row]:
         )
     )
     return rows
+
+
+def _beside_deface(result: PipelineResult) -> Row:
+    """Speed on scenes, a fixed camera first and one that drifts second, and the faces left of each."""
+
+    def times(name: str) -> str:
+        return " and ".join(f"{way.times_deface}x" for way in both if way.name == name)
+
+    def left(name: str) -> str:
+        leaks = [way.leak for way in both if way.name == name and way.leak is not None]
+        return " and ".join(percent(leak.uncovered, leak.face_frames) for leak in leaks)
+
+    both = [*result.compared, *result.drifting]
+    return (
+        f"speed on {SCENES_SIZE} against deface, a fixed camera and one that drifts; face-frames left",
+        f"`edge run` {times(EDGE)}, left {left(EDGE)}; without last look {times(EDGE_NO_LAST_LOOK)}; "
+        f"`edge blur` {times(EDGE_BLUR)}, left {left(EDGE_BLUR)}; deface left {left(DEFACE_FULL)}",
+        "pipeline",
+    )
 
 
 def _soak(file: Path) -> list[Row]:

@@ -1,7 +1,8 @@
 """How often the last look finds something on an anonymized frame: ``python -m benchmarks last-look-rate``.
 
 Every frame of every clip is treated as by the daemon (the shipped detector, hold, infill); so are the
-synthetic camera and, one by one and without hold, the labelled pictures (``train``). Then the detector runs
+synthetic camera and, one by one and without hold, the labelled pictures (``train``). ``--scenes NAME`` takes
+scenes of a camera's size in place of all of these (``benchmarks.leak.scenes``). Then the detector runs
 on what would be stored. For each score from which a hit may count, the result has the frames with a hit, how
 many of them still have one after the region of the hit has been covered too (edge/last_look.py covers all of
 such a frame), and how many hits lie on paint, that is, have more than half of their box covered already.
@@ -10,7 +11,7 @@ such a frame), and how many hits lie on paint, that is, have more than half of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ SCORES = (0.35, 0.4, 0.5, 0.6, 0.7)
 PAINTED_SHARE = 0.5
 """A hit lies on paint from this share of covered pixels on."""
 SYNTHETIC_SECONDS = 40
+Sources = Mapping[str, tuple[Iterator[RawFrame], BlurConfig]]
+"""Frames by the name of where they come from, and how they are covered and held."""
 SEARCH = Search.of(PrivacyConfig(), continuous=True)
 """As the daemon searches all of a frame."""
 
@@ -178,19 +181,27 @@ def _caption(hit: dict[str, Any]) -> tuple[str, str]:
     )
 
 
-def main(*, clips: Path | None, every: int, file: Path | None, sheet: Path | None, raw: Path | None) -> None:
-    """Measure, print and keep the result."""
-    result = common.begin("last_look_rate")
-    detector = open_detector(read_detector(None), DetectorConfig(provider="cpu"))
+def usual_sources(clips: Path | None) -> Sources:
+    """The synthetic camera, the clips and the labelled pictures, as far as they are there."""
     data = common.data_folder(None)
     folder = clips or (data / "clips" if data is not None else None)
     still = BlurConfig(hold_before_frames=0, hold_after_seconds=0)
-    sources = {"synthetic": (synthetic_frames(), BlurConfig())}
+    sources: dict[str, tuple[Iterator[RawFrame], BlurConfig]] = {
+        "synthetic": (synthetic_frames(), BlurConfig())
+    }
     if folder is not None:
         for clip in sorted(folder.glob("*.mp4")):
             sources[clip.stem] = (clip_frames(clip), BlurConfig())
     if data is not None:
         sources["pictures"] = (picture_frames(data), still)
+    return sources
+
+
+def main(*, sources: Sources, every: int, file: Path | None, sheet: Path | None, raw: Path | None) -> None:
+    """Measure, print and keep the result."""
+    result = common.begin("last_look_rate")
+    # A busy machine must not decide which frames count.
+    detector = open_detector(read_detector(None), DetectorConfig(provider="cpu", timeout_seconds=120))
     files: dict[str, Any] = {}
     listed: list[dict[str, Any]] = []
     crops: list[Pixels] = []

@@ -1,7 +1,7 @@
 """Faces that other detectors still find in anonymized pictures and videos.
 
-``python -m benchmarks leftover --originals DIR --anonymized DIR``
-
+``python -m benchmarks leftover --scenes faces`` takes scenes of a camera's size, 1920x1080, still and moving
+(``benchmarks.leftover_scenes``), through ``edge blur``; ``--originals DIR --anonymized DIR`` takes any files.
 Every original needs its anonymized counterpart under the same relative path (a video may have become
 ``.mp4``), of the same size and with the same frames. Two detectors of other projects
 run on both: MTCNN (PyPI, weights in the package) and the EfficientDet-D0 of the test data. Hits count
@@ -236,6 +236,7 @@ def main(
     *,
     originals: Path,
     anonymized: Path,
+    scenes: str | None = None,
     every: int,
     names: list[str],
     data: Path | None,
@@ -246,7 +247,8 @@ def main(
 ) -> None:
     """Compare, print and keep the result. ``names`` are those of the other detectors, mtcnn and d0.
 
-    Exits with 1 when a file could not be compared in full, 2 when there was nothing to compare.
+    ``scenes`` is the labelled set of which the files were made, if they are scenes. Exits with 1 when a file
+    could not be compared in full, 2 when there was nothing to compare.
     """
     detectors = [_detector(name, data) for name in names]
     result = common.begin("leftover")
@@ -269,6 +271,7 @@ def main(
         pages = contact_sheet.write(sheet, crops)
         print("crops of candidates and new hits:", ", ".join(map(str, pages)) or "none needed")
     result |= {
+        "scenes": scenes,
         "independent_packages": versions,
         "limits": {
             "score": MIN_SCORE,

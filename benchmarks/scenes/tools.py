@@ -115,15 +115,16 @@ def write_work(
     ``fixed_frames``. Raises DatasetError."""
     return Work(
         folder,
-        _write_stills(stills, folder / "stills"),
-        _write_clips(clips, frames, folder / "clips"),
-        _write_fixed(fixed, fixed_frames, folder / "fixed"),
-        _write_fixed([quieter(scene) for scene in fixed], fixed_frames, folder / "quieter"),
-        _write_fixed([parked(scene) for scene in fixed], fixed_frames, folder / "parked"),
+        write_stills(stills, folder / "stills"),
+        write_clips(clips, frames, folder / "clips"),
+        write_fixed(fixed, fixed_frames, folder / "fixed"),
+        write_fixed([quieter(scene) for scene in fixed], fixed_frames, folder / "quieter"),
+        write_fixed([parked(scene) for scene in fixed], fixed_frames, folder / "parked"),
     )
 
 
-def _write_stills(scenes: Sequence[Scene], folder: Path) -> Footage:
+def write_stills(scenes: Sequence[Scene], folder: Path) -> Footage:
+    """Write scenes as PNG to a new folder. Raises DatasetError."""
     files = _names(folder, len(scenes), ".png")
     for file, scene in zip(files, scenes, strict=True):
         if not cv2.imwrite(str(file), scene.pixels):
@@ -135,14 +136,16 @@ def _all_faces(scene: Scene, number: int) -> tuple[Floats, list[LabelledObject]]
     return scene.boxes, list(scene.faces)
 
 
-def _write_clips(scenes: Sequence[Scene], frames: int, folder: Path) -> Footage:
+def write_clips(scenes: Sequence[Scene], frames: int, folder: Path) -> Footage:
+    """Write clips of a camera that drifts to a new folder."""
     files = _names(folder, len(scenes), ".mp4")
     for file, scene in zip(files, scenes, strict=True):
         write_clip(scene, file, frames)
     return Footage(files, [partial(boxes_in, scene, frames) for scene in scenes], frames)
 
 
-def _write_fixed(scenes: Sequence[FixedScene], frames: int, folder: Path) -> Footage:
+def write_fixed(scenes: Sequence[FixedScene], frames: int, folder: Path) -> Footage:
+    """Write clips of a camera that hangs still to a new folder."""
     files = _names(folder, len(scenes), ".mp4")
     for file, scene in zip(files, scenes, strict=True):
         walkers.write_clip(scene, file, frames)
@@ -150,7 +153,7 @@ def _write_fixed(scenes: Sequence[FixedScene], frames: int, folder: Path) -> Foo
 
 
 def _names(folder: Path, count: int, suffix: str) -> list[Path]:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return [folder / f"scene{number:03}{suffix}" for number in range(count)]
 
 
@@ -178,7 +181,7 @@ def edge_run(name: str, folder: Path, footage: Footage, settings: Settings) -> R
                 if number in stored[clip.stem]:
                     yield Output(pixels, _picture(stored[clip.stem][number]), number, truth)
 
-    row = _row(name, outputs(), footage.total, done)
+    row = row_of(name, outputs(), footage.total, done)
     return row.model_copy(update={"parts": parts_of(done.log, footage.total)})
 
 
@@ -201,7 +204,7 @@ def edge_blur(name: str, work: Work, arguments: Sequence[str]) -> Row:
         for still, truth in zip(work.stills.files, work.stills.truths, strict=True):
             yield Output(_picture(still), _picture(out / still.name), 0, truth)
 
-    return _row(name, outputs(), work.stills.total, done)
+    return row_of(name, outputs(), work.stills.total, done)
 
 
 def run_deface(name: str, python: Path, folder: Path, footage: Footage, replace: str) -> Row:
@@ -218,10 +221,11 @@ def run_deface(name: str, python: Path, folder: Path, footage: Footage, replace:
                 # Its encoder stretches 1080 lines to 1088.
                 yield Output(before, _resized(after, before), number, truth)
 
-    return _row(name, outputs(), footage.total, done)
+    return row_of(name, outputs(), footage.total, done)
 
 
-def _row(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row:
+def row_of(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row:
+    """The figures of a tool that was given ``frames`` frames and wrote these."""
     present: dict[tuple[int, bool | None], int] = defaultdict(int)
     left: dict[tuple[int, bool | None], int] = defaultdict(int)
     beside = []

@@ -34,6 +34,9 @@ they are, the smaller the faces that the finer one must find, and the less it mu
 AROUND = 1.25
 """How far around a change a part of a view reaches, in the largest faces that no coarser view looks for: such
 a face is seen whole, with at least a quarter of its size around it."""
+OVERLAP = 2.0
+"""By how many of the smallest faces of the next coarser level tiles overlap: a face at an edge is seen with
+its surroundings."""
 MOST_VIEWS = 10_000
 """More of them in one orientation are refused. The largest picture that is read takes at most 240 on canvases
 without a size of their own; one of 48 megapixels takes 3,800 for faces of 8 pixels on a canvas of 320x320."""
@@ -215,8 +218,7 @@ def _tiles(
     coarse = first.scale
     if coarse >= finest:
         return [View(0, 0, width, height, first)]
-    # Twice the smallest face of the coarser level, so that a face at an edge is seen with its surroundings.
-    overlap_on_canvas = 2 * smallest
+    overlap_on_canvas = OVERLAP * smallest
     ratio = max(2.0, min(most, min(canvas.limits) / (2 * overlap_on_canvas)))
     levels = ceil(log(finest / coarse) / log(ratio))
     step = (finest / coarse) ** (1 / levels)

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 from benchmarks import clips, report
 from benchmarks.leak.reference import ClipReference
 from benchmarks.leak.tracks import Track
-from benchmarks.pipeline import appliance, compare
+from benchmarks.pipeline import appliance, compare, shown
 from benchmarks.pipeline import run as pipeline
 from benchmarks.pipeline.result import (
     DEFACE_FULL,
@@ -112,7 +112,7 @@ def test_rows_take_turns_and_each_runs_once_a_round(tmp_path: Path, monkeypatch:
         return run, draft
 
     monkeypatch.setattr(pipeline, "run_appliance", fake)
-    monkeypatch.setattr(pipeline, "prepare", lambda *_: None)
+    monkeypatch.setattr(shown, "prepare", lambda *_: None)
     monkeypatch.setattr(pipeline, "ways_of", lambda *_: [])
     monkeypatch.setattr(clips, "write_wall", lambda *_: None)
     found = pipeline.measure(
