@@ -28,6 +28,7 @@ PANELS = {
         compared.accuracy,
         compared.pipeline,
         compared.scenes,
+        compared.fixed_camera,
         compared.kept,
         compared.orientation,
         compared.deface_parity,

@@ -76,7 +76,7 @@ def measure(
     if split is None and "eval" in dataset.splits:
         split = "eval"
     python = common.environment(deface, common.DEFACE) if tools and deface is not None else None
-    chosen, completed = complete(_part(dataset, split))
+    chosen, completed = complete(part_of(dataset, split))
     stills = scenes_of(chosen, size, 0, limit)
     clips = scenes_of(chosen, size, frames, limit) if tools and frames else []
     fixed: list[FixedScene] = []
@@ -114,7 +114,8 @@ def measure(
     )
 
 
-def _part(dataset: DataSet, split: Split | None) -> DataSet:
+def part_of(dataset: DataSet, split: Split | None) -> DataSet:
+    """The pictures of a split; all of them with None. Raises DatasetError where there are none."""
     pictures = tuple(picture for picture in dataset.pictures if split in (None, picture.split))
     if not pictures:
         raise DatasetError(
