@@ -22,7 +22,7 @@ from edge.sources.ffmpeg_log import Message, listen
 from edge.sources.intact import IntactDecoder
 from edge.sources.live import SILENCE_SECONDS, Arrival, Arrivals, LiveSource
 from edge.sources.stream_clock import StreamClock
-from edge.sources.upright import upright
+from edge.sources.upright import pack_of, upright
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """The schemes that are opened, and their default ports."""
@@ -126,7 +126,7 @@ class StreamSource(LiveSource):
                     if frame.width * frame.height > MAX_PICTURE_PIXELS:
                         raise SourceError(f"{self.label}: {frame.width}x{frame.height} is over the limit")
                     presented = math.nan if frame.pts is None else frame.pts * unit
-                    yield Arrival(upright(frame), presented)
+                    yield Arrival(upright(frame), presented, pack_of(frame))
                 if not frames:
                     yield None
         except (av.error.ExitError, av.error.TimeoutError):
