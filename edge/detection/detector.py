@@ -143,7 +143,7 @@ class Detector:
             return [(number, self._look_at(pixels, looked_at[number]))]
         contract = self.session.contract
         canvas = np.empty((shared.height, shared.width, 3), np.uint8)
-        canvas[:] = contract.padding
+        cv2.rectangle(canvas, (0, 0), (shared.width, shared.height), contract.padding, cv2.FILLED)
         for number, (x, y) in zip(shared.numbers, shared.corners.tolist(), strict=True):
             view = looked_at[number]
             inner = replace(

@@ -161,8 +161,8 @@ MUTATIONS = (
     Mutation(
         "the change gate compares with blocks at which nobody has looked",
         "edge/detection/gate.py",
-        "        level.reference[mask] = now[mask]\n",
-        "        level.reference[:] = now\n",
+        "        cv2.copyTo(now, mask.view(np.uint8), level.reference)",
+        "        level.reference[:] = now",
         ("tests/detection/test_gate.py",),
     ),
     Mutation(
