@@ -157,7 +157,7 @@ def as_markdown(result: FixedCameraResult) -> str:
     }
     lines = [_line(row.name, [row]) for row in result.rows]
     lines += [_line(f"**all {kind}**", rows) for kind, rows in groups.items()]
-    note = f"Each cell: with the gate / with all of every frame. Bar: {result.bar:g} times the frames per second."
+    note = f"With the gate / with all of every frame. Bar: {result.bar:g} times the frames per second."
     return "\n\n".join([common.table(header, lines), note, result.machine.line()])
 
 

@@ -73,12 +73,14 @@ class RawFrame:
 
     @property
     def pixels(self) -> Pixels:
-        """Those of a packed frame are made again each time."""
+        """Those of a packed frame are made again each time. Raises ValueError where they are others."""
         if self._pixels is not None:
             return self._pixels
-        if self._again is None:
-            raise RuntimeError("a frame has either pixels or what makes them")
-        return self._again()
+        made = self._again() if self._again is not None else None
+        # What is covered lies where it does in a picture of this size.
+        if made is None or made.shape != (self.height, self.width, 3):
+            raise ValueError("the pixels of a packed frame are not there again")
+        return made
 
     @property
     def packed(self) -> bool:

@@ -153,7 +153,7 @@ class Hold:
 
         ``found`` is None for a frame on which detection failed: it will be covered whole. Frames come in the
         order of ``media_seconds``. A jump backwards, a gap in which every region would end, or another size
-        ends all regions, after all waiting frames have been returned.
+        ends all regions, after all waiting frames have been returned. Frames that wait are packed.
         """
         last, self._last = self._last, frame
         due = self.flush() if last is not None and self._breaks(last, frame) else []
@@ -166,6 +166,8 @@ class Hold:
             due.append(self._line.popleft())
         while self._oldest_is_done():
             due.append(self._line.popleft())
+        if self._line:
+            self._line[-1].frame.pack()  # it waits
         return due
 
     def _oldest_is_done(self) -> bool:

@@ -192,8 +192,6 @@ class CameraLane:
         try:
             with self._shared.metrics.timed("hold"):
                 due = self._hold.push(frame, found)
-                if not any(each.frame is frame for each in due):
-                    frame.pack()  # it waits
         # The regions can no longer be trusted, so neither can the frames that wait with them.
         except Exception as error:
             text = f"hold: {type(error).__name__}: {error}"

@@ -14,6 +14,8 @@ from edge.sources.orientation import Orientation, orientation_of, oriented
 
 _HALF_COLOURS = ("yuv420p", "yuvj420p")
 """Formats of decoded frames that take half of the memory of BGR, with one of each colour for four pixels."""
+_MULTIPLE = 4
+"""PyAV makes a picture of other sides from such a frame's bytes where these are no multiples of it."""
 
 
 def upright(frame: Any) -> Pixels:
@@ -32,7 +34,7 @@ def pack_of(frame: Any) -> Pack | None:
 
     None where that is not so, or where the picture is not shown as it was decoded.
     """
-    known = frame.format.name in _HALF_COLOURS and not (frame.width % 2 or frame.height % 2)
+    known = frame.format.name in _HALF_COLOURS and not (frame.width % _MULTIPLE or frame.height % _MULTIPLE)
     if not known or _orientation(frame) != Orientation():
         return None
     return partial(_packed, frame)
