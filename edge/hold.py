@@ -166,8 +166,6 @@ class Hold:
             due.append(self._line.popleft())
         while self._oldest_is_done():
             due.append(self._line.popleft())
-        if self._line:
-            self._line[-1].frame.pack()  # it waits
         return due
 
     def _oldest_is_done(self) -> bool:
@@ -200,6 +198,8 @@ class Hold:
         if found is not None:
             self._join(entry, found)
         self._cover_undetected(entry)
+        if self._before:
+            frame.pack()  # it waits
         self._line.append(entry)
 
     def flush(self) -> list[Held]:
