@@ -173,6 +173,20 @@ MUTATIONS = (
         ("tests/detection/test_gate.py",),
     ),
     Mutation(
+        "what is found on a shared canvas is taken for a find in another view",
+        "edge/detection/shared_canvas.py",
+        ".argmin(axis=1), np.int64)",
+        ".argmax(axis=1), np.int64)",
+        ("tests/detection/test_shared_canvas.py",),
+    ),
+    Mutation(
+        "a frame that waited is not the one that was detected on",
+        "edge/frames.py",
+        "        if made is None or made.shape != (self.height, self.width, 3):\n",
+        "        if made is None:\n",
+        ("tests/test_frames.py",),
+    ),
+    Mutation(
         "parts in which nothing changes are never swept",
         "edge/detection/gate.py",
         "            mask[part] |= seconds + self._gap > due\n",
