@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks import clips as footage
 from benchmarks import common
 from benchmarks.leak import reference
+from benchmarks.leak.judged import NO_FACE, Judged
 from benchmarks.leak.reference import ClipReference
 from benchmarks.leak.run import REFERENCE
 from benchmarks.machine import Result, Strict, wait_for_quiet, watched
@@ -113,14 +114,17 @@ def _enlarged(
             raise common.give_up(f"{clip}: its faces are not in {REFERENCE.name}, which is of another file")
         target = draft / f"{clip.stem}.mp4"
         footage.write_scaled(clip, target, *size, frames)
-        yield target, _truth_of(found, size)
+        yield target, _truth_of(found, size, NO_FACE.get(clip.stem, ()))
 
 
-def _truth_of(clip: ClipReference, size: tuple[int, int]) -> Truth:
+def _truth_of(clip: ClipReference, size: tuple[int, int], no_face: Sequence[Judged] = ()) -> Truth:
+    """The faces of the reference, without what a person judged to be none."""
     scale = np.array([size[0] / clip.width, size[1] / clip.height] * 2, np.float32)
 
     def truth(number: int) -> tuple[Floats, list[LabelledObject]]:
-        own = np.array([box for _, box, _ in clip.at(number)], np.float32).reshape(-1, 4)
+        wrong = {track for track, first, last, _ in no_face if first <= number <= last}
+        found = [box for track, box, _ in clip.at(number) if track.name not in wrong]
+        own = np.array(found, np.float32).reshape(-1, 4)
         boxes = (own * scale).astype(np.float32)
         return boxes, [LabelledObject((x1, y1, x2, y2)) for x1, y1, x2, y2 in boxes.tolist()]
 

@@ -58,6 +58,9 @@ def test_faces_of_a_clip_grow_with_it() -> None:
     np.testing.assert_array_equal(boxes, [[48, 80, 128, 200]])
     assert [(face.box, face.side) for face in faces] == [((48, 80, 128, 200), 80)]
     assert [len(truth(number)[0]) for number in (2, 5)] == [0, 0]
+    film = ClipReference("", 9, 480, 270, [track])
+    judged = fixed_camera._truth_of(film, (480, 270), [(track.name, 4, 4, "a table")])
+    assert [len(judged(number)[0]) for number in (3, 4)] == [1, 0]
 
 
 def test_a_clip_that_the_reference_does_not_know_is_refused(
