@@ -29,6 +29,7 @@ PANELS = {
         compared.pipeline,
         compared.scenes,
         compared.choices,
+        compared.fixed_camera,
         compared.kept,
         compared.orientation,
         compared.deface_parity,

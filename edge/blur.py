@@ -65,7 +65,7 @@ def anonymize(
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"boxes must be finite and of shape [N, 4], got {list(boxes.shape)}")
     regions, labels = _regions_by_kind(boxes, kinds, frame, config)
-    pixels = frame.pixels if in_place else frame.pixels.copy()
+    pixels = frame.pixels if in_place or frame.packed else frame.pixels.copy()
     _cover_zones(pixels, zones)
     if len(regions):
         if config.fill == "infill":
@@ -85,7 +85,8 @@ def anonymize(
 def cover_whole(frame: RawFrame) -> AnonymizedFrame:
     """Cover the whole frame: nothing but its size is left."""
     none = np.zeros((0, 4), np.int64)
-    return AnonymizedFrame(frame, np.full_like(frame.pixels, GREY), none, 1.0, whole=True, seal=_SEAL)
+    grey = np.full((frame.height, frame.width, 3), GREY, np.uint8)
+    return AnonymizedFrame(frame, grey, none, 1.0, whole=True, seal=_SEAL)
 
 
 def _regions_by_kind(

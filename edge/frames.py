@@ -6,7 +6,7 @@ and only ``edge/blur.py`` can make one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import NoReturn, final
 
 import numpy as np
@@ -33,8 +33,11 @@ def check_pixels(pixels: Pixels) -> None:
         raise ValueError(f"{pixels.shape[1]}x{pixels.shape[0]} is smaller than {MIN_SIDE}x{MIN_SIDE}")
 
 
+Pack = Callable[[], Callable[[], Pixels]]
+"""Packs a picture so that it takes less memory, and returns what makes its very pixels again."""
+
+
 @final
-@dataclass(frozen=True, eq=False, repr=False)
 class RawFrame:
     """One picture from a camera, in memory only. It cannot be pickled and never prints its pixels.
 
@@ -44,23 +47,51 @@ class RawFrame:
     uint8 ``[H, W, 3]`` with sides of 16 or more.
     """
 
-    pixels: Pixels
-    camera: str
-    number: int
-    media_seconds: float
-    captured: float
-    utc_ns: int
+    __slots__ = (
+        "_again", "_pack", "_pixels", "camera", "captured", "height", "media_seconds", "number", "utc_ns",
+        "width",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        check_pixels(self.pixels)
+    def __init__(
+        self,
+        pixels: Pixels,
+        camera: str,
+        number: int,
+        media_seconds: float,
+        captured: float,
+        utc_ns: int,
+        pack: Pack | None = None,
+    ) -> None:
+        """``pack`` makes less of the same pixels, for a frame that has to wait."""
+        check_pixels(pixels)
+        self._pixels: Pixels | None = pixels
+        self._pack = pack
+        self._again: Callable[[], Pixels] | None = None
+        self.camera, self.number = camera, number
+        self.media_seconds, self.captured, self.utc_ns = media_seconds, captured, utc_ns
+        self.height, self.width = (int(side) for side in pixels.shape[:2])
 
     @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
+    def pixels(self) -> Pixels:
+        """Those of a packed frame are made again each time. Raises ValueError where they are others."""
+        if self._pixels is not None:
+            return self._pixels
+        made = self._again() if self._again is not None else None
+        # What is covered lies where it does in a picture of this size.
+        if made is None or made.shape != (self.height, self.width, 3):
+            raise ValueError("the pixels of a packed frame are not there again")
+        return made
 
     @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
+    def packed(self) -> bool:
+        """Whether its pixels are made again each time."""
+        return self._pixels is None
+
+    def pack(self) -> None:
+        """Take less memory from now on, where that is possible. No other thread may use the frame."""
+        if self._pack is not None:
+            self._again = self._pack()
+            self._pixels = self._pack = None
 
     def __repr__(self) -> str:
         return f"<RawFrame {self.camera} #{self.number} {self.width}x{self.height}>"

@@ -153,7 +153,7 @@ class Hold:
 
         ``found`` is None for a frame on which detection failed: it will be covered whole. Frames come in the
         order of ``media_seconds``. A jump backwards, a gap in which every region would end, or another size
-        ends all regions, after all waiting frames have been returned.
+        ends all regions, after all waiting frames have been returned. Frames that wait are packed.
         """
         last, self._last = self._last, frame
         due = self.flush() if last is not None and self._breaks(last, frame) else []
@@ -198,6 +198,8 @@ class Hold:
         if found is not None:
             self._join(entry, found)
         self._cover_undetected(entry)
+        if self._before:
+            frame.pack()  # it waits
         self._line.append(entry)
 
     def flush(self) -> list[Held]:

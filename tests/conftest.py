@@ -114,9 +114,16 @@ def edge_script() -> str:
 def raw() -> Callable[..., RawFrame]:
     """Make a RawFrame from pixels, or a noisy one of a size."""
 
-    def make(pixels: Pixels | None = None, *, number: int = 0, seconds: float = 0.0) -> RawFrame:
+    def make(
+        pixels: Pixels | None = None,
+        *,
+        number: int = 0,
+        seconds: float = 0.0,
+        camera: str = "test",
+        utc_ns: int = 1_700_000_000_000_000_000,
+    ) -> RawFrame:
         if pixels is None:
             pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), np.uint8)
-        return RawFrame(pixels, "test", number, seconds, 0.0, 1_700_000_000_000_000_000)
+        return RawFrame(pixels, camera, number, seconds, 0.0, utc_ns)
 
     return make

@@ -80,3 +80,25 @@ def test_a_raw_frame_stays_in_memory(raw: Make) -> None:
 def test_odd_pixels_are_refused(raw: Make, pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected|smaller"):
         raw(pixels)
+
+
+def test_a_packed_frame_has_its_pixels_again_or_none() -> None:
+    pixels = np.full((48, 64, 3), 7, np.uint8)
+    made = iter([pixels.copy(), pixels[:32], pixels[:, :32]])
+    frame = RawFrame(pixels, "test", 0, 0.0, 0.0, 0, pack=lambda: lambda: next(made))
+    frame.pack()
+    assert frame.packed
+    assert (frame.width, frame.height, repr(frame)) == (64, 48, "<RawFrame test #0 64x48>")
+    np.testing.assert_array_equal(blur.anonymize(frame, NO_BOXES, BlurConfig()).pixels, pixels)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not there again"):
+            blur.anonymize(frame, NO_BOXES, BlurConfig())
+    assert (blur.cover_whole(frame).pixels == blur.GREY).all()
+
+
+def test_a_frame_that_cannot_be_packed_keeps_its_pixels(raw: Make) -> None:
+    frame = raw()
+    before = frame.pixels
+    frame.pack()
+    assert not frame.packed
+    assert frame.pixels is before

@@ -301,6 +301,42 @@ def choices(
     print(form.as_markdown(result))
 
 
+def fixed_camera(
+    data: options.TestData = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="At most this many frames of each clip.")] = None,
+    scenes: Annotated[int, typer.Option(min=0, max=4, help="Scenes of walkers; 0: none.")] = 4,
+    scene_frames: Annotated[int, typer.Option(min=2, help="Length of the clip of each scene.")] = 40,
+    clip: Annotated[
+        list[str] | None, typer.Option(help="Take only this clip; may be repeated; 'none': no clip.")
+    ] = None,
+    wait: options.Wait = True,
+    json: options.Kept = None,
+) -> None:
+    """Frames per second of a camera that hangs still, with the gate and with all of every frame."""
+    from benchmarks import fixed_camera as work
+    from convert.training.datasets import open_dataset
+
+    folder = common.data_folder(data)
+    if folder is None:
+        raise common.give_up("there is no folder of test data; name it with --data")
+    clips = [path for path in sorted((folder / "clips").glob("*.mp4")) if not clip or path.stem in clip]
+    try:
+        dataset = open_dataset("faces", data=folder, held_out_as_eval=True) if scenes else None
+        result = work.measure(
+            clips,
+            dataset,
+            command=_command(),
+            frames=frames,
+            scenes=scenes,
+            scene_frames=scene_frames,
+            wait=wait,
+        )
+    except EdgeError as error:
+        raise common.give_up(str(error)) from error
+    _keep(result, json, "fixed_camera")
+    print(work.as_markdown(result))
+
+
 def deface_parity(
     data: options.TestData = None,
     venv: options.DefaceFolder = options.DEFACE_FOLDER,

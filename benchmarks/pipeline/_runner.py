@@ -27,6 +27,7 @@ from edge.config import Config
 from edge.daemon.appliance import Appliance
 from edge.frames import RawFrame
 from edge.process import harden
+from edge.sources.ledger import Ledger
 from edge.sources.video import VideoSource
 from edge.status.metrics import STAGES
 
@@ -35,11 +36,21 @@ SETTLE_SECONDS = 0.5
 
 
 class TimedSource(VideoSource):
-    """A video file whose decoding is timed, the frame's copy into NumPy included."""
+    """A video file whose decoding is timed, the frame's copy into NumPy included.
+
+    At its own rate it is like a camera: the newest frame wins, and none is read again.
+    """
 
     def __init__(self, camera: str, config: Any, stop: threading.Event) -> None:
         super().__init__(camera, config, stop)
         self.seconds: list[float] = []
+
+    def keep_ledger(self) -> Ledger | None:
+        return None if self.config.pace else super().keep_ledger()
+
+    @property
+    def waits(self) -> bool:
+        return not self.config.pace
 
     def __iter__(self) -> Iterator[RawFrame]:
         frames = super().__iter__()

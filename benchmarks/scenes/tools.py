@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -169,20 +169,31 @@ def edge_run(name: str, folder: Path, footage: Footage, settings: Settings) -> R
     config = store / "edge.toml"
     config.write_text("".join(_section(*table) for table in tables.items()), encoding="utf-8")
     done = _timed([str(_SCRIPT), "run", "--config", str(config)])
+    stored = stored_images(store)
+
+    def outputs() -> Iterator[Output]:
+        for clip, truth in zip(footage.files, footage.truths, strict=True):
+            yield from outputs_of(clip, truth, stored[clip.stem])
+
+    row = row_of(name, outputs(), footage.total, done)
+    return row.model_copy(update={"parts": parts_of(done.log, footage.total)})
+
+
+def stored_images(store: Path) -> dict[str, dict[int, Path]]:
+    """The images in a store: by camera and number of the frame."""
     stored: dict[str, dict[int, Path]] = defaultdict(dict)
     for file in log_format.log_files(store):
         for record in map(log_format.decode_line, file.read_bytes().splitlines()):
             if record["event"] == "image":
                 stored[record["camera"]][record["frame"]] = store / record["image"]
+    return stored
 
-    def outputs() -> Iterator[Output]:
-        for clip, truth in zip(footage.files, footage.truths, strict=True):
-            for number, pixels in enumerate(_frames(clip)):
-                if number in stored[clip.stem]:
-                    yield Output(pixels, _picture(stored[clip.stem][number]), number, truth)
 
-    row = row_of(name, outputs(), footage.total, done)
-    return row.model_copy(update={"parts": parts_of(done.log, footage.total)})
+def outputs_of(clip: Path, truth: Truth, stored: Mapping[int, Path]) -> Iterator[Output]:
+    """The frames of a clip that were stored, with their images."""
+    for number, pixels in enumerate(_frames(clip)):
+        if number in stored:
+            yield Output(pixels, _picture(stored[number]), number, truth)
 
 
 def parts_of(log: str, frames: int) -> Parts:
@@ -226,6 +237,22 @@ def run_deface(name: str, python: Path, folder: Path, footage: Footage, replace:
 
 def row_of(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row:
     """The figures of a tool that was given ``frames`` frames and wrote these."""
+    faces, beside = judged(outputs)
+    return Row(
+        name=name,
+        frames=frames,
+        written=len(beside),
+        faces=faces,
+        changed_beside=round(float(np.mean(beside)), 5) if beside else 0.0,
+        seconds=round(done.seconds, 1),
+        fps=round(frames / done.seconds, 2),
+        cpu_seconds=round(done.cpu_seconds, 2),
+        megabytes=done.megabytes,
+    )
+
+
+def judged(outputs: Iterable[Output]) -> tuple[list[Count], list[float]]:
+    """Which faces are left, and which share of each picture was changed beside heads."""
     present: dict[tuple[int, bool | None], int] = defaultdict(int)
     left: dict[tuple[int, bool | None], int] = defaultdict(int)
     beside = []
@@ -241,26 +268,17 @@ def row_of(name: str, outputs: Iterator[Output], frames: int, done: Done) -> Row
             present[key] += 1
             left[key] += is_left
     highs = dict(pairwise([*SIDES, 0]))
-    return Row(
-        name=name,
-        frames=frames,
-        written=len(beside),
-        faces=[
-            Count(
-                low=low,
-                high=highs[low] or None,
-                masked=masked,
-                faces=present[low, masked],
-                left=left[low, masked],
-            )
-            for low, masked in sorted(present, key=str)
-        ],
-        changed_beside=round(float(np.mean(beside)), 5) if beside else 0.0,
-        seconds=round(done.seconds, 1),
-        fps=round(frames / done.seconds, 2),
-        cpu_seconds=round(done.cpu_seconds, 2),
-        megabytes=done.megabytes,
-    )
+    counted_faces = [
+        Count(
+            low=low,
+            high=highs[low] or None,
+            masked=masked,
+            faces=present[low, masked],
+            left=left[low, masked],
+        )
+        for low, masked in sorted(present, key=str)
+    ]
+    return counted_faces, beside
 
 
 def _section(name: str, values: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 
 BLOCK_SHARE = 0.4
 """Side of a block as a share of the smallest face: at least one lies within such a face wherever it is."""
-RUN_PIXELS = 4500
+RUN_PIXELS = 300
 """What one more run of the detector costs beside its pixels, in pixels of the canvas: rectangles are joined
 where that is cheaper."""
 LARGEST_SIDE = 1 << 24

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from edge.boxes import NO_BOXES, Floats, Ints, Letterbox
 from edge.config import DetectorConfig
 from edge.detection import views
 from edge.detection.session import DetectorFile, Session
+from edge.detection.shared_canvas import SharedCanvas, share
 from edge.detection.views import Search, View
 from edge.errors import DetectionError
 from edge.frames import Pixels
@@ -101,7 +104,10 @@ class Detector:
 
         Boxes are in pixels of the frame. Raises DetectionError.
         """
-        return [self._candidates(pixels, view) for view in looked_at]
+        if isinstance(self._canvas, views.Canvas) or self.session.provider != "cpu":
+            return [self._look_at(pixels, view) for view in looked_at]
+        found = [self._look_at_shared(pixels, looked_at, each) for each in self._shared(looked_at)]
+        return [each for _, each in sorted(chain(*found), key=itemgetter(0))]
 
     def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
         """What ``look`` found in the views of one frame of this size (pixels), each face once."""
@@ -119,28 +125,79 @@ class Detector:
         height, width = pixels.shape[:2]
         return self.combine(self.look(pixels, self.views(width, height, search)), width, height)
 
-    def _candidates(self, pixels: Pixels, view: View) -> Detections:
+    def _shared(self, looked_at: Sequence[View]) -> list[SharedCanvas]:
+        return share(looked_at, self.session.contract.letterbox_multiple)
+
+    def _look_at(self, pixels: Pixels, view: View) -> Detections:
+        """What is found in a view that has a canvas for itself."""
         contract = self.session.contract
-        inside = pixels[view.y1 : view.y2, view.x1 : view.x2]
-        if view.turn:
-            inside = np.ascontiguousarray(np.rot90(inside, -view.turn))
-        canvas = paint(inside, view.letterbox, contract.interpolation, contract.padding)
+        canvas = paint(_cut(pixels, view), view.letterbox, contract.interpolation, contract.padding)
+        return self._in_view(view, *self._run(canvas))
+
+    def _look_at_shared(
+        self, pixels: Pixels, looked_at: Sequence[View], shared: SharedCanvas
+    ) -> list[tuple[int, Detections]]:
+        """What is found in each of the views that share a canvas, with the view's number."""
+        if len(shared.numbers) == 1:
+            (number,) = shared.numbers
+            return [(number, self._look_at(pixels, looked_at[number]))]
+        contract = self.session.contract
+        canvas = np.empty((shared.height, shared.width, 3), np.uint8)
+        cv2.rectangle(canvas, (0, 0), (shared.width, shared.height), contract.padding, cv2.FILLED)
+        for number, (x, y) in zip(shared.numbers, shared.corners.tolist(), strict=True):
+            view = looked_at[number]
+            inner = replace(
+                view.letterbox, width=view.letterbox.inner_width, height=view.letterbox.inner_height
+            )
+            canvas[y : y + inner.height, x : x + inner.width] = paint(
+                _cut(pixels, view), inner, contract.interpolation, contract.padding
+            )
+        try:
+            boxes, scores = self._run(canvas)
+        except DetectionError as error:
+            if error.reason != Reason.OVERFLOW:
+                raise
+            return [(number, self._look_at(pixels, looked_at[number])) for number in shared.numbers]
+        owners = shared.owners(looked_at, boxes)
+        corners = np.concatenate([shared.corners, shared.corners], axis=1).astype(np.float32)
+        return [
+            (
+                number,
+                self._in_view(
+                    looked_at[number], boxes[owners == place] - corners[place], scores[owners == place]
+                ),
+            )
+            for place, number in enumerate(shared.numbers)
+        ]
+
+    def _run(self, canvas: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
+        """Boxes (pixels of the canvas) and scores of ``score_continue`` and more. Raises DetectionError."""
         boxes, scores = self.session.run(canvas)
         count = int((scores >= self.score_continue).sum())
         if count == len(scores):
             raise DetectionError(Reason.OVERFLOW, f"all {count} candidates are above the threshold")
         if (boxes[:count, 2:] <= boxes[:count, :2]).any():  # it would cover nothing
             raise DetectionError(Reason.DETECTOR_OUTPUT, "a box is empty or inside out")
-        found = view.letterbox.to_frame(boxes[:count])
-        counts = np.ones(count, np.bool_)
+        return boxes[:count], scores[:count]
+
+    def _in_view(self, view: View, boxes: Floats, scores: Floats) -> Detections:
+        """Those boxes on the canvas of a view that count there, in pixels of the frame."""
+        found = view.letterbox.to_frame(boxes)
+        counts = np.ones(len(found), np.bool_)
         if view.least:
             counts = (found[:, 2:] - found[:, :2]).max(axis=1, initial=0) >= view.least
-            counts &= scores[:count] >= self._score_coarse
+            counts &= scores >= self._score_coarse
         found = found[counts]
         if view.turn:
             found = _turned_back(found, view)
         offset = np.array([view.x1, view.y1, view.x1, view.y1], np.float32)
-        return Detections(found + offset, scores[:count][counts])
+        return Detections(found + offset, scores[counts])
+
+
+def _cut(pixels: Pixels, view: View) -> Pixels:
+    """The pixels of a view, turned as it is."""
+    inside = pixels[view.y1 : view.y2, view.x1 : view.x2]
+    return np.ascontiguousarray(np.rot90(inside, -view.turn)) if view.turn else inside
 
 
 def _turned_back(boxes: Floats, view: View) -> Floats:

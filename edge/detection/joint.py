@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,12 @@ class Detectors:
 
         Raises DetectionError, which names the detector, when any of them fails.
         """
-        return [_look(self.members[view.detector], view, pixels) for view in looked_at]
+        found = [
+            (number, each)
+            for own in range(len(self.members))
+            for number, each in _look(self.members[own], own, looked_at, pixels)
+        ]
+        return [each for _, each in sorted(found, key=itemgetter(0))]
 
     def combine(self, found: Sequence[Detections], width: int, height: int) -> Detections:
         """What ``look`` found in the views of one frame of this size (pixels), each detector's finds once.
@@ -179,16 +185,23 @@ def open_member(name: str, config: FurtherDetectorConfig, base: DetectorConfig, 
     )
 
 
-def _look(member: Member, view: View, pixels: Pixels) -> Detections:
+def _look(
+    member: Member, own: int, looked_at: Sequence[View], pixels: Pixels
+) -> list[tuple[int, Detections]]:
+    """What the detector of number ``own`` finds in its views, with the number of each."""
+    numbers = [number for number, view in enumerate(looked_at) if view.detector == own]
     try:
-        found = member.detector.look(pixels, [view])[0]
+        found = member.detector.look(pixels, [looked_at[number] for number in numbers])
     except DetectionError as error:
         raise DetectionError(error.reason, f"detector {member.name}: {error}") from error
     # Whatever went wrong in one of them, the frame was not checked, and the message must name it.
     except Exception as error:
         text = f"detector {member.name}: {type(error).__name__}: {error}"
         raise DetectionError(Reason.DETECTOR_ERROR, text) from error
-    return replace(found, by=np.full(len(found.boxes), view.detector, np.int64))
+    return [
+        (number, replace(each, by=np.full(len(each.boxes), own, np.int64)))
+        for number, each in zip(numbers, found, strict=True)
+    ]
 
 
 def _own_label(detector: Detector) -> str:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edge.config import CameraConfig
-from edge.frames import Pixels, RawFrame
+from edge.frames import Pack, Pixels, RawFrame
 from edge.logs import Limited
 from edge.masking import label
 from edge.reasons import Reason
@@ -118,10 +118,15 @@ class Source(ABC):
     def __iter__(self) -> Iterator[RawFrame]: ...
 
     def _frame(
-        self, pixels: cv2.typing.MatLike | None, media_seconds: float, captured: float | None = None
+        self,
+        pixels: cv2.typing.MatLike | None,
+        media_seconds: float,
+        captured: float | None = None,
+        pack: Pack | None = None,
     ) -> RawFrame | None:
         """Rotate and crop pixels and make them this camera's next frame; None, and counted, when they are
-        unusable. ``captured`` is on the monotonic clock, in seconds, and now by default."""
+        unusable. ``captured`` is on the monotonic clock, in seconds, and now by default. ``pack`` makes less
+        of the same pixels, which is no use where they are rotated or cropped."""
         self.beat = now = time.monotonic()
         captured = now if captured is None else captured
         prepared = self._prepare(pixels)
@@ -135,6 +140,7 @@ class Source(ABC):
             media_seconds=media_seconds,
             captured=captured,
             utc_ns=utc_ns,
+            pack=None if self.config.rotate_degrees or self.config.crop else pack,
         )
         self._number += 1
         return frame

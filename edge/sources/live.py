@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 
 from edge.errors import SourceError
-from edge.frames import RawFrame
+from edge.frames import Pack, RawFrame
 from edge.sources.base import Source
 from edge.sources.stream_clock import LATE_SECONDS, StreamClock
 
@@ -28,10 +28,11 @@ frame."""
 
 class Arrival(NamedTuple):
     """A picture from a live camera: uint8 ``[H, W, 3]`` BGR, or None if it cannot be decoded, and its
-    presentation time in seconds, if it has one."""
+    presentation time in seconds, if it has one. ``pack`` makes less of its pixels."""
 
     pixels: cv2.typing.MatLike | None
     presented: float = math.nan
+    pack: Pack | None = None
 
 
 Arrivals = Generator[Arrival | None, None, None]
@@ -94,7 +95,7 @@ class LiveSource(Source):
                     "is the network, or this machine, too slow, or the camera's clock wrong "
                     f"(cameras.{self.camera}.ignore_clock)?"
                 )
-            frame = self._frame(arrival.pixels, now - lag, now - lag)
+            frame = self._frame(arrival.pixels, now - lag, now - lag, arrival.pack)
             if frame is not None:
                 usable = now
                 yield frame

@@ -126,7 +126,7 @@ class StreamSource(LiveSource):
                     if frame.width * frame.height > MAX_PICTURE_PIXELS:
                         raise SourceError(f"{self.label}: {frame.width}x{frame.height} is over the limit")
                     presented = math.nan if frame.pts is None else frame.pts * unit
-                    yield Arrival(upright(frame), presented)
+                    yield Arrival(upright(frame), presented, upright.pack(frame))
                 if not frames:
                     yield None
         except (av.error.ExitError, av.error.TimeoutError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import av.error
 
 from edge.errors import PictureError, SourceError
-from edge.frames import Pixels, RawFrame
+from edge.frames import Pack, Pixels, RawFrame
 from edge.sources.base import Source
 from edge.sources.ledger import Ledger
 from edge.sources.progress import VideoProgress, identity_of
@@ -95,14 +95,14 @@ class VideoSource(Source):
         the next one is due, when it is time for it; None for one that cannot be used. ``before`` is how many
         seconds were played in earlier rounds."""
         begin: float | None = None
-        for position, pixels, shown, due in self._play(first):
+        for position, (pixels, pack), shown, due in self._play(first):
             media, end = before + shown, before + due
             if begin is None:
                 begin = time.monotonic() - media + (end - media if before else 0)
             if self.config.pace and self._stop.wait(max(0.0, begin + media - time.monotonic())):
                 return
             handed = time.monotonic()
-            yield position, self._frame(pixels, media), end
+            yield position, self._frame(pixels, media, pack=pack), end
             # While the pipeline holds the file back, its clock stands still.
             begin += time.monotonic() - handed
 
@@ -118,9 +118,9 @@ class VideoSource(Source):
             raise SourceError(f"{self.label}: {error.strerror or type(error).__name__}") from error
         return identity_of("video", self.config.source, state.st_size, state.st_mtime_ns)
 
-    def _play(self, first: int) -> Iterator[tuple[int, Pixels, float, float]]:
-        """Position and pixels of each intact picture, from ``LEAD_SECONDS`` before ``first``, and when it is
-        shown and the next one is due, in seconds since the first of all."""
+    def _play(self, first: int) -> Iterator[tuple[int, tuple[Pixels, Pack | None], float, float]]:
+        """Position of each intact picture, its pixels and what packs them, from ``LEAD_SECONDS`` before
+        ``first``, and when it is shown and the next one is due, in seconds since the first of all."""
         damaged = 0
         try:
             with VideoFile(self.config.source) as file:
@@ -137,7 +137,7 @@ class VideoSource(Source):
                             media = max(shown, seconds - begin)
                         # Decoded one by one, because seeking is not exact in every file.
                         if position >= wanted:
-                            yield position, upright(frame), media, media + 1 / rate
+                            yield position, (upright(frame), upright.pack(frame)), media, media + 1 / rate
                         else:
                             upright.follow(frame)
                         shown, position = media, position + 1

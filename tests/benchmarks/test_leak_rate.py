@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +28,7 @@ from edge.detection.views import Search, View
 from edge.errors import DetectionError
 from edge.frames import Pixels, RawFrame
 from edge.reasons import Reason
+from tests.raw_frames import raw_frame
 
 RATE = 10.0
 FACE = [100, 100, 140, 140]
@@ -282,7 +282,7 @@ def test_the_last_look_covers_what_only_it_sees() -> None:
             found = super().see(pixels)
             return found if next(self.calls) % 2 else Detections(NO_BOXES, np.zeros(0, np.float32))
 
-    pixels = [replace(frame, number=0) for frame in scripted_frames("+")]
+    pixels = [raw_frame(frame.pixels, 0, frame.media_seconds) for frame in scripted_frames("+")]
     privacy = PrivacyConfig(check_visibility=False)
     config = BlurConfig(hold_before_frames=0)
     result = measure(pixels, reference_of(1), cast(Detector, Late()), config, privacy)

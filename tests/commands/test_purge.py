@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +29,7 @@ def store(tmp_path: Path, raw: Make) -> Path:
     box = ImageStore(StoreConfig(folder=folder))
     for number in range(5):
         for camera in ("door", "yard"):
-            made = raw(number=number)
-            frame = replace(made, camera=camera, utc_ns=made.utc_ns + number * 10**9)
+            frame = raw(number=number, camera=camera, utc_ns=raw().utc_ns + number * 10**9)
             assert isinstance(box.write([Entry(blur.cover_whole(frame))])[0], Path)
     box.record("stop", {})
     box.close()

@@ -21,7 +21,7 @@ from edge.daemon.pipeline import Pipeline
 from edge.daemon.read_status import read_status
 from edge.detection.detector import Detections
 from edge.errors import DetectionError, StoreError
-from edge.frames import RawFrame
+from edge.frames import Pixels, RawFrame
 from edge.hold import Hold
 from edge.reasons import Reason
 from edge.sources import Source
@@ -64,6 +64,34 @@ def test_every_frame_is_stored_with_the_face_covered(tmp_path: Path) -> None:
     assert all((image != SECRET).all() for image in images)
     assert metrics.count("regions", "test") == 12
     check_accounts(metrics)
+
+
+def test_frames_that_wait_are_packed_and_stored_as_they_were(tmp_path: Path) -> None:
+    packed: list[int] = []
+
+    class Packing(Played):
+        def __iter__(self) -> Iterator[RawFrame]:
+            for frame in super().__iter__():
+                number, kept = frame.number, frame.pixels
+
+                def pack(number: int = number, kept: Pixels = kept) -> Callable[[], Pixels]:
+                    packed.append(number)
+                    return kept.copy
+
+                times = frame.media_seconds, frame.captured, frame.utc_ns
+                yield RawFrame(kept, frame.camera, number, *times, pack=pack)
+
+    pictures = [picture(number) for number in range(12)]
+    for folder, source in (("plain", Played(pictures)), ("packed", Packing(pictures))):
+        play(config_without_last_look(tmp_path / folder, blur={"hold_before_frames": 3}), [source])
+    assert packed == list(range(12))
+    plain, again = (stored(tmp_path / folder) for folder in ("plain", "packed"))
+    assert len(plain) == 12
+    np.testing.assert_array_equal(plain, again)
+    packed.clear()
+    play(config_without_last_look(tmp_path / "no hold", blur={"hold_before_frames": 0}), [Packing(pictures)])
+    assert packed == []
+    assert len(stored(tmp_path / "no hold")) == 12
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def test_only_what_was_released_reaches_the_disk(
 @pytest.mark.parametrize("year", [-40_000, 400_000])
 def test_an_image_beyond_the_calendar_is_dropped_before_it_waits(box: Box, raw: Make, year: int) -> None:
     """Else the store's thread would die when it records that this image was discarded."""
-    frame = replace(raw(number=0), utc_ns=(year - 1970) * 31_556_952 * 10**9)
+    frame = raw(number=0, utc_ns=(year - 1970) * 31_556_952 * 10**9)
     box.writer.put(blur.cover_whole(frame), 0)
     box.hand_over(raw, 1)
     box.writer.discard()
@@ -203,7 +202,7 @@ def test_what_cannot_be_put_on_record_is_tried_again(
 
     monkeypatch.setattr(box.store, "record_discarded", record)
     made = raw(number=7)
-    later = replace(made, utc_ns=made.utc_ns + 2 * 10**9)
+    later = raw(number=7, utc_ns=made.utc_ns + 2 * 10**9)
     box.hand_over(raw, 2)
     box.writer.discard()
     box.writer.put(blur.cover_whole(later), 0)

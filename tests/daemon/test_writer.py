@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -158,8 +157,7 @@ def test_the_last_image_of_each_camera_is_known(
 ) -> None:
     writer = started(Disk(tmp_path, [None, None, None, StoreError("full")]))
     for camera, number in [("a", 0), ("b", 0), ("a", 1), ("b", 1)]:
-        made = raw()
-        frame = replace(made, camera=camera, number=number, utc_ns=made.utc_ns + number * 10**9)
+        frame = raw(camera=camera, number=number, utc_ns=raw().utc_ns + number * 10**9)
         writer.put(blur.cover_whole(frame), 0)
         writer.release()
     writer.drain()

@@ -161,8 +161,8 @@ MUTATIONS = (
     Mutation(
         "the change gate compares with blocks at which nobody has looked",
         "edge/detection/gate.py",
-        "        level.reference[mask] = now[mask]\n",
-        "        level.reference[:] = now\n",
+        "        cv2.copyTo(now, mask.view(np.uint8), level.reference)",
+        "        level.reference[:] = now",
         ("tests/detection/test_gate.py",),
     ),
     Mutation(
@@ -171,6 +171,20 @@ MUTATIONS = (
         "_together([self._chosen(level, level.found, mask, touching=False), *fresh])",
         "_together([_NOTHING, *fresh])",
         ("tests/detection/test_gate.py",),
+    ),
+    Mutation(
+        "what is found on a shared canvas is taken for a find in another view",
+        "edge/detection/shared_canvas.py",
+        ".argmin(axis=1), np.int64)",
+        ".argmax(axis=1), np.int64)",
+        ("tests/detection/test_shared_canvas.py",),
+    ),
+    Mutation(
+        "a frame that waited is not the one that was detected on",
+        "edge/frames.py",
+        "        if made is None or made.shape != (self.height, self.width, 3):\n",
+        "        if made is None:\n",
+        ("tests/test_frames.py",),
     ),
     Mutation(
         "parts in which nothing changes are never swept",
