@@ -105,7 +105,7 @@ def test_pictures_become_a_saved_model_that_edge_convert_reads(tmp_path: Path) -
         "--out",
         out,
         "--epochs",
-        "30",
+        "13",
         "--threads",
         "2",
     ]
