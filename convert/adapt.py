@@ -20,13 +20,26 @@ from convert.options import ModelOptions
 from convert.plan import choose_classes
 from convert.suppression import CLASS_WORDS, RAW, without_suppression
 
+_KERAS_HUB_HEADS = {"bbox_regression", "cls_logits"}
+
 
 def adapt(model: Model, names: dict[int, str], options: ModelOptions) -> Adapted:
     """Adapt a model of no known exporter. Raises ConvertError, which names the kind that it cannot take."""
     _refuse_maps(model)
+    _refuse_offsets(model, options)
     adapted = without_suppression(Adapted(model, names, options))
     _refuse_rows(adapted.model)
     return _without_class_numbers(adapted)
+
+
+def _refuse_offsets(model: Model, options: ModelOptions) -> None:
+    if {tensor.key for tensor in model.outputs} == _KERAS_HUB_HEADS and options.anchors is None:
+        raise ConvertError(
+            "the outputs bbox_regression and cls_logits are those of KerasHub's RetinaNet as its export() "
+            "writes them: offsets from anchors that are not in the graph; export decode_predictions of the "
+            "model as the signature (docs/convert.md shows how), or give --anchors FILE.npy and --variances "
+            "1,1,1,1"
+        )
 
 
 def _shape(tensor: Tensor) -> tuple[int | None, ...]:

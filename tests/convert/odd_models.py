@@ -71,6 +71,11 @@ def looped_by_class(boxes: tf.Tensor, scores: tf.Tensor, image: tf.Tensor) -> di
     return {"boxes": tf.concat([first["boxes"], second["boxes"]], axis=1)}
 
 
+def offsets(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Named as the raw heads of KerasHub's RetinaNet."""
+    return {"bbox_regression": boxes, "cls_logits": scores}
+
+
 def preselected(boxes: tf.Tensor, scores: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
     """The best boxes are chosen before the suppression."""
     best = tf.math.top_k(scores[0, :, 0], 50).indices

@@ -37,12 +37,13 @@ FACE = dataclasses.replace(YXYX, labels=("1",))
             "suppresses boxes itself (NonMaxSuppressionV3) for boxes, and that cannot be ",
         ),
         (odd_models.looped_by_class, "2 maxima over classes are in front of it, and one is expected"),
+        (odd_models.offsets, "offsets from anchors that are not in the graph; export decode_predictions"),
         (odd_models.rows, "a list of detections, 7 numbers each"),
         (odd_models.maps, "maps of CenterNet's kind"),
         (odd_models.numbered, "says the class of each box, and not every class is a face; say which"),
         (odd_models.suppressed, "their names do not show which are faces; give --label"),
     ],
-    ids=["chosen before", "loop by class", "rows", "maps", "classes", "two classes"],
+    ids=["chosen before", "loop by class", "offsets", "rows", "maps", "classes", "two classes"],
 )
 def test_each_kind_is_refused_by_name(tmp_path: Path, answer: Answer, reason: str) -> None:
     assert reason in refusal(odd_models.save(tmp_path / "model", answer), tmp_path / "out", YXYX)
