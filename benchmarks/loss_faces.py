@@ -41,9 +41,14 @@ from tests.rtsp_server import RtspServer, missing
 
 LOSSES = (0.02, 0.05, 0.08, 0.2)
 CODECS = ("h264", "h265")
-FRAMES, RATE, KEY = 1000, 25, 10
+FRAMES, RATE, KEY = 600, 8, 8
+"""Few pictures per second, so that the detector keeps up on a busy machine, and a key frame each second."""
+QUALITY = (38, 38)
+"""A key frame takes about ten packets; with many, none arrives whole where much is lost."""
 SMALLEST_FACE = 40
 """``privacy.smallest_face_pixels``: the faces are half as large again and larger, so small canvases do."""
+HOLD_BEFORE = 1
+"""Fewer frames ahead than by default: short stretches between two losses are stored, too."""
 AGO = (0, 1, 3, 6, 12)
 """Pictures back: where a frame is put together from earlier ones, a face stands where it was then."""
 SCORE, SAME_PLACE, COVERED = 0.3, 0.2, 0.5
@@ -96,6 +101,7 @@ def store_images(
         config.write_text(
             f'[cameras.lossy]\nsource = "rtsp://127.0.0.1:{network.port}/cam"\ntransport = "udp"\n'
             f'[store]\nfolder = "{work / "images"}"\n[audit]\nboxes = true\n'
+            f"[blur]\nhold_before_frames = {HOLD_BEFORE}\n"
             f"[privacy]\nsmallest_face_pixels = {SMALLEST_FACE}\n"
             f'[status]\nsocket = "{work / "status.sock"}"\n[detector]\nprovider = "cpu"\n',
             encoding="utf-8",
@@ -140,7 +146,13 @@ def main(*, images: int, seconds: float, losses: list[float], venv: Path, file: 
     with tempfile.TemporaryDirectory() as folder:
         for codec in CODECS:
             video = write_known(
-                Path(folder) / f"walk.{codec}.mkv", codec, frames=FRAMES, rate=RATE, key=KEY, draw=walk.draw
+                Path(folder) / f"walk.{codec}.mkv",
+                codec,
+                frames=FRAMES,
+                rate=RATE,
+                key=KEY,
+                quality=QUALITY,
+                draw=walk.draw,
             )
             for seed, loss in enumerate(losses):
                 work = Path(folder) / f"{codec}-{seed}"

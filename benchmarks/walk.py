@@ -47,7 +47,7 @@ def _corners(number: int) -> list[tuple[int, int]]:
         tall, wide = _portrait(place)[0].shape[:2]
         row, column = divmod(place, 2)
         room = WIDTH // 2 - wide, HEIGHT // 2 - tall - (_TOP if row == 0 else 0)
-        along, down = np.sin(number / (31 + 5 * place) + place), np.sin(number / (43 + 3 * place) + 2 * place)
+        along, down = np.sin(number / (61 + 5 * place) + place), np.sin(number / (83 + 3 * place) + 2 * place)
         left, top = round((along + 1) / 2 * room[0]), round((down + 1) / 2 * room[1])
         corners.append((column * WIDTH // 2 + left, row * HEIGHT // 2 + top + (_TOP if row == 0 else 0)))
     return corners

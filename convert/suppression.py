@@ -89,20 +89,35 @@ def _cut_at(adapted: Adapted, nodes: dict[str, Any], node: Any) -> Adapted:
     """Cut off one operator, which reads boxes and scores."""
     import tensorflow as tf
 
+    tensor = _for_one_picture(adapted.model)
     single = node.op.startswith(_SINGLE)
+    boxes, scores = (tensor(_full(name)) for name in node.input[:2])
+    if single:
+        boxes, scores = _of_batch(boxes, 3), _of_batch(scores, 2)
+    elif boxes.shape.rank != 4 or boxes.shape[2] != 1:
+        raise ConvertError(
+            f"{_COMBINED} reads boxes of shape {boxes.shape}, one for each class; wanted [B, N, 1, 4]"
+        )
 
-    def raw(tensor: Callable[[str], Any]) -> dict[str, Any]:
-        boxes, scores = tensor(_full(node.input[0])), tensor(_full(node.input[1]))
-        if single:
-            return {"boxes": _of_batch(boxes, 3), "scores": _of_batch(scores, 2)}
-        if boxes.shape.rank != 4 or boxes.shape[2] != 1:
-            raise ConvertError(
-                f"{_COMBINED} reads boxes of shape {boxes.shape}, one for each class; wanted [B, N, 1, 4]"
-            )
-        return {"boxes": tf.squeeze(boxes, axis=2), "scores": scores}
+    def raw(get: Callable[[str], Any]) -> dict[str, Any]:
+        found = get(boxes.name)
+        return {"boxes": found if single else tf.squeeze(found, axis=2), "scores": get(scores.name)}
 
-    limit = _limits(nodes, [node.input[3 if single else 4]])
+    limit = _limit(nodes, [node.input[3 if single else 4]])
     return _adapted(adapted, with_outputs(adapted.model, raw), node.op, limit)
+
+
+def _for_one_picture(model: Model) -> Callable[[str], Any]:
+    """The tensors of the graph, by name, with the shapes that they have for one picture."""
+    import tensorflow as tf
+
+    assert model.input.shape is not None
+    with tf.Graph().as_default() as graph:
+        shape = (1, *model.input.shape[1:])
+        one = tf.compat.v1.placeholder(tf.as_dtype(model.input.dtype), shape, name="one_picture")
+        tf.import_graph_def(model.graph, input_map={model.input.name: one}, name="")
+    get: Callable[[str], Any] = graph.get_tensor_by_name
+    return get
 
 
 def _of_batch(tensor: Any, least: int) -> Any:
@@ -123,39 +138,41 @@ def _of_batch(tensor: Any, least: int) -> Any:
 
 def _cut_loop(adapted: Adapted, nodes: dict[str, Any], steps: list[str]) -> Adapted:
     """Cut off the loop of KerasHub and KerasCV, and the masking and sorting in front of it."""
+    tensor = _for_one_picture(adapted.model)
     readers: dict[str, list[str]] = {}
     for node in nodes.values():
         for name in node.input:
             readers.setdefault(node_of(name), []).append(node.name)
     before = _above(nodes, steps) - set(steps)
-
-    def raw(tensor: Callable[[str], Any]) -> dict[str, Any]:
-        maxima = [name for name in before if nodes[name].op == "Max" and tensor(f"{name}:0").shape.rank == 2]
-        if len(maxima) != 1:
-            raise ConvertError(f"{len(maxima)} maxima over classes are in front of it, and one is expected")
-        scores = tensor(_full(nodes[maxima[0]].input[0]))
-        masked = reach([maxima[0]], lambda name: readers.get(name, []))
-        shaped = [
-            name for name in before - masked if _is_boxes(tensor(f"{name}:0"), scores.shape[1])
-        ]  # decoded step by step: the last one is wanted
-        last = [name for name in shaped if _above(nodes, [name]) >= set(shaped)]
-        if len(last) != 1:
-            raise ConvertError(f"none of {len(shaped)} tensors in front of it is the last with its boxes")
-        return {"boxes": tensor(f"{last[0]}:0"), "scores": scores}
-
-    model = with_outputs(adapted.model, raw)
-    limit = _limits(nodes, [name for step in steps for name in nodes[step].input])
+    maxima = [name for name in before if nodes[name].op == "Max" and tensor(f"{name}:0").shape.rank == 2]
+    if len(maxima) != 1:
+        raise ConvertError(f"{len(maxima)} maxima over classes are in front of it, and one is expected")
+    scores = _full(nodes[maxima[0]].input[0])
+    count = tensor(scores).shape[1]
+    masked = reach([maxima[0]], lambda name: readers.get(name, []))
+    shaped = {name for name in before - masked if _is_boxes(tensor, nodes[name], count)}
+    last = [name for name in shaped if _above(nodes, [name]) >= shaped]  # they are decoded step by step
+    if len(last) != 1:
+        raise ConvertError(f"none of {len(shaped)} tensors in front of it is the last with its boxes")
+    model = with_outputs(adapted.model, lambda get: {"boxes": get(f"{last[0]}:0"), "scores": get(scores)})
+    frames = {nodes[name].attr["frame_name"].s for name in steps}
+    entries = [n for n in nodes.values() if n.op in _LOOPS and n.attr["frame_name"].s in frames]
+    limit = _limit(nodes, [name for node in entries for name in node.input])
     cut = _adapted(adapted, model, "the loop that suppresses boxes", limit)
-    if cut.options.box_format is None:
-        reason = "its boxes are yxyx, as in KerasHub and KerasCV"
-        options = replace(cut.options, box_format="yxyx")
-        cut = replace(cut, options=options, reasons=(*cut.reasons, reason))
-    return cut
+    if cut.options.box_format is not None:
+        return cut
+    options = replace(cut.options, box_format="yxyx")
+    return replace(
+        cut, options=options, reasons=(*cut.reasons, "its boxes are yxyx, as in KerasHub and KerasCV")
+    )
 
 
-def _is_boxes(tensor: Any, count: int) -> bool:
-    shape = tensor.shape
-    return bool(tensor.dtype.is_floating and shape.rank == 3 and shape[1] == count and shape[2] == 4)
+def _is_boxes(tensor: Callable[[str], Any], node: Any, count: int | None) -> bool:
+    if node.op in ("NoOp", "Assert"):  # without an output
+        return False
+    first = tensor(f"{node.name}:0")
+    shape = first.shape
+    return bool(first.dtype.is_floating and shape.rank == 3 and shape[1] == count and shape[2] == 4)
 
 
 def _adapted(adapted: Adapted, model: Model, what: str, limit: float | None) -> Adapted:
@@ -187,7 +204,7 @@ def _own_answer(model: Model) -> OwnAnswer | None:
     return OwnAnswer(model, boxes[0].key, scores[0].key, classes[0].key if classes else None)
 
 
-def _limits(nodes: dict[str, Any], names: list[str]) -> float | None:
+def _limit(nodes: dict[str, Any], names: list[str]) -> float | None:
     """The only constant among these tensors that can be a limit of overlaps."""
     from tensorflow.python.framework.tensor_util import MakeNdarray
 

@@ -58,15 +58,17 @@ def write_known(
     more: str = "scenecut=0",
     container: dict[str, str] | None = None,
     draw: Callable[[int], Pixels] = picture,
+    quality: tuple[int, int] = (26, 30),
 ) -> Path:
     """Encode ``frames`` pictures: ``between`` B-frames in a row, a key frame after every ``key`` frames.
-    ``more`` are options of the encoder; ``draw`` gives the picture of a number, uint8 ``[H, W, 3]`` BGR."""
+    ``more`` are options of the encoder, ``quality`` its rate factors for H.264 and H.265; ``draw`` gives the
+    picture of a number, uint8 ``[H, W, 3]`` BGR."""
     common = f"{more}:slices={slices}:bframes={between}:keyint={key}:min-keyint={key}:b-adapt=0"
     options = {
-        "h264": {"preset": "veryfast", "crf": "26", "x264-params": f"{common}:threads=1"},
+        "h264": {"preset": "veryfast", "crf": str(quality[0]), "x264-params": f"{common}:threads=1"},
         "h265": {
             "preset": "ultrafast",
-            "crf": "30",
+            "crf": str(quality[1]),
             "x265-params": f"{common}:log-level=none:pools=1:frame-threads=1",
         },
     }[codec]

@@ -53,6 +53,7 @@ def looped(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Te
         return place + 1, alive * (1 - covered * later * alive[:, place : place + 1]), limit
 
     _, alive, _ = tf.while_loop(lambda place, *_: place < LOOPED, step, [0, alive, 0.4])
+    alive = tf.reshape(alive, [-1, LOOPED])
     kept = tf.math.top_k(alive, LOOPED).indices
     chosen = tf.gather(order, kept, batch_dims=1)
     valid = tf.gather(alive, kept, batch_dims=1)
