@@ -95,7 +95,7 @@ def visibility(every: options.Every = 1, data: options.TestData = None, json: op
 
 def loss_faces(
     images: Annotated[int, typer.Option(min=1, help="Stored images to judge for each video and loss.")] = 500,
-    seconds: Annotated[int, typer.Option(min=10, help="Longest time for each video and loss.")] = 240,
+    seconds: Annotated[int, typer.Option(min=10, help="Longest time for each video and loss.")] = 900,
     share: Annotated[
         list[float] | None, typer.Option(help="Share of packets lost; may be repeated (default: four).")
     ] = None,

@@ -99,7 +99,7 @@ def test_pictures_become_a_saved_model_that_edge_convert_reads(tmp_path: Path) -
         "--out",
         out,
         "--epochs",
-        "11",
+        "13",
         "--threads",
         "2",
     ]
