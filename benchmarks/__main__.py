@@ -41,6 +41,7 @@ PANELS = {
         privacy.leftover,
         privacy.last_look_rate,
         privacy.visibility,
+        privacy.loss_faces,
     ),
     "Cost and endurance": (
         cost.soak,

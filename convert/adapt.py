@@ -2,8 +2,7 @@
 
 A detector gives all boxes with their scores, and suppression runs on the host. Therefore
 
-* suppression by ``tf.image.combined_non_max_suppression``, as in the RetinaNet of Keras' examples, is cut
-  off: what goes into it are boxes and scores;
+* suppression inside the graph is cut off: what goes into it are boxes and scores (convert/suppression.py);
 * where each box has one score and the number of its class, the scores of other classes than faces become 0;
 * whatever else chooses boxes inside the graph is refused, with its kind.
 """
@@ -11,41 +10,36 @@ A detector gives all boxes with their scores, and suppression runs on the host. 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from convert.cut import node_of, reach
+from convert.adapted import Adapted, with_outputs
 from convert.errors import ConvertError
 from convert.model import Model, Tensor
 from convert.options import ModelOptions
 from convert.plan import choose_classes
+from convert.suppression import CLASS_WORDS, RAW, without_suppression
 
-_COMBINED = "CombinedNonMaxSuppression"
-_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
-_LOOPS = ("Enter", "While", "StatelessWhile")
-_RAW = "export the model's boxes [B, N, 4] and scores [B, N, C] from before that step"
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """The model to convert, with the names of its classes and the options that are left to read.
-
-    ``nms_iou`` is the overlap limit of a suppression that was cut off, if it is a constant.
-    """
-
-    model: Model
-    names: dict[int, str]
-    options: ModelOptions
-    reasons: tuple[str, ...] = ()
-    nms_iou: float | None = None
+_KERAS_HUB_HEADS = {"bbox_regression", "cls_logits"}
 
 
 def adapt(model: Model, names: dict[int, str], options: ModelOptions) -> Adapted:
     """Adapt a model of no known exporter. Raises ConvertError, which names the kind that it cannot take."""
     _refuse_maps(model)
-    adapted = _without_suppression(Adapted(model, names, options))
+    _refuse_offsets(model, options)
+    adapted = without_suppression(Adapted(model, names, options))
     _refuse_rows(adapted.model)
     return _without_class_numbers(adapted)
+
+
+def _refuse_offsets(model: Model, options: ModelOptions) -> None:
+    if {tensor.key for tensor in model.outputs} == _KERAS_HUB_HEADS and options.anchors is None:
+        raise ConvertError(
+            "the outputs bbox_regression and cls_logits are those of KerasHub's RetinaNet as its export() "
+            "writes them: offsets from anchors that are not in the graph; export decode_predictions of the "
+            "model as the signature (docs/convert.md shows how), or give --anchors FILE.npy and --variances "
+            "1,1,1,1"
+        )
 
 
 def _shape(tensor: Tensor) -> tuple[int | None, ...]:
@@ -58,7 +52,7 @@ def _refuse_rows(model: Model) -> None:
         if len(model.outputs) <= 2 and len(shape) in (3, 4) and shape[-1] in (6, 7):
             raise ConvertError(
                 f"the output {tensor} is a list of detections, {shape[-1]} numbers each (box, score, class, "
-                f"perhaps the picture): the graph has chosen them already, which a detector must not; {_RAW}"
+                f"perhaps the picture): the graph has chosen them already, which a detector must not; {RAW}"
             )
 
 
@@ -74,78 +68,13 @@ def _refuse_maps(model: Model) -> None:
         )
 
 
-def _without_suppression(adapted: Adapted) -> Adapted:
-    model, options = adapted.model, adapted.options
-    nodes = {node.name: node for node in model.graph.node}
-    behind = _behind_suppression(model, nodes)
-    if not behind:
-        return adapted
-    raw = tuple(tensor for tensor in model.outputs if tensor.key not in behind)
-    chosen = [key for key in (options.boxes, options.scores) if key is not None]
-    if len(raw) >= 2 and not set(chosen) & set(behind):
-        left = ", ".join(behind)
-        reason = f"left out, because the graph suppresses boxes in front of them: {left}"
-        return replace(adapted, model=replace(model, outputs=raw), reasons=(*adapted.reasons, reason))
-    steps = sorted({step for found in behind.values() for step in found})
-    combined = [name for name in steps if nodes[name].op == _COMBINED]
-    if len(combined) != 1 or len(steps) != 1:
-        kinds = sorted({nodes[name].op for name in steps})
-        what = "a loop behind the network" if set(kinds) <= set(_LOOPS) else ", ".join(kinds)
-        raise ConvertError(
-            f"the graph chooses and suppresses boxes itself ({what}) for {', '.join(behind)}, and only "
-            f"{_COMBINED} can be cut off; {_RAW}. A KerasHub or KerasCV detector gives those when its own "
-            "call is exported, without decode_predictions"
-        )
-    return _cut_at(adapted, nodes[combined[0]])
-
-
-def _behind_suppression(model: Model, nodes: dict[str, Any]) -> dict[str, set[str]]:
-    """The outputs that depend on a step that chooses boxes, each with the names of these steps."""
-
-    def above(names: list[str]) -> set[str]:
-        return reach(names, lambda name: [node_of(i) for i in nodes[name].input if node_of(i) in nodes])
-
-    behind: dict[str, set[str]] = {}
-    for tensor in model.outputs:
-        steps = set()
-        for name in above([node_of(tensor.name)]):
-            op = nodes[name].op
-            if op.startswith(("NonMaxSuppression", _COMBINED)) or (
-                op in _LOOPS and any(nodes[n].op in _CONVOLUTIONS for n in above([name]))
-            ):
-                steps.add(name)
-        if steps:
-            behind[tensor.key] = steps
-    return behind
-
-
-def _cut_at(adapted: Adapted, node: Any) -> Adapted:
-    import tensorflow as tf
-
-    def raw(tensor: Callable[[str], Any]) -> dict[str, Any]:
-        boxes, scores = tensor(_full(node.input[0])), tensor(_full(node.input[1]))
-        if boxes.shape.rank != 4 or boxes.shape[2] != 1:
-            raise ConvertError(
-                f"{_COMBINED} reads boxes of shape {boxes.shape}, one for each class; wanted [B, N, 1, 4]: "
-                f"{_RAW}"
-            )
-        return {"boxes": tf.squeeze(boxes, axis=2), "scores": scores}
-
-    model = with_outputs(adapted.model, raw)
-    iou = _constant(adapted.model.graph, node.input[4])
-    options = replace(adapted.options, boxes="boxes", scores="scores")
-    reason = f"cut off: {_COMBINED}; what goes into it are boxes and scores, and the box suppresses itself"
-    limit = iou if iou is not None and 0 < iou < 1 else None
-    return replace(adapted, model=model, options=options, reasons=(*adapted.reasons, reason), nms_iou=limit)
-
-
 def _without_class_numbers(adapted: Adapted) -> Adapted:
     """Where an output gives the class of each box, count only those of faces."""
     import tensorflow as tf
 
     model, options = adapted.model, adapted.options
     flat = [tensor for tensor in model.outputs if len(_shape(tensor)) == 2]
-    numbers = [t for t in flat if any(word in t.key.lower() for word in ("class", "label", "categor"))]
+    numbers = [t for t in flat if any(word in t.key.lower() for word in CLASS_WORDS)]
     numbers = [t for t in numbers if t.key not in (options.boxes, options.scores)]
     if not numbers:
         return adapted
@@ -179,41 +108,3 @@ def _without_class_numbers(adapted: Adapted) -> Adapted:
         options=replace(options, labels=()),
         reasons=tuple(reasons),
     )
-
-
-def with_outputs(model: Model, make: Callable[[Callable[[str], Any]], dict[str, Any]]) -> Model:
-    """The model with other outputs: ``make`` computes them, by key, from the tensors of the frozen graph."""
-    import tensorflow as tf
-    from tensorflow.python.eager import wrap_function
-
-    with tf.Graph().as_default() as graph:
-        tf.import_graph_def(model.graph, name="")
-        made = make(graph.get_tensor_by_name)
-        named = {key: tf.identity(value, name=f"adapted_{key}") for key, value in made.items()}
-        outputs = tuple(
-            Tensor(
-                key, value.name, value.dtype.name, None if value.shape.rank is None else tuple(value.shape)
-            )
-            for key, value in named.items()
-        )
-    definition = graph.as_graph_def()
-    wrapped = wrap_function.function_from_graph_def(
-        definition, [model.input.name], [tensor.name for tensor in outputs]
-    )
-
-    def call(**feeds: Any) -> dict[str, Any]:
-        results = wrapped(feeds[model.input.key])
-        return dict(zip(named, results, strict=True))
-
-    return replace(model, graph=definition, outputs=outputs, function=call)
-
-
-def _constant(graph: Any, name: str) -> float | None:
-    from tensorflow.python.framework.tensor_util import MakeNdarray
-
-    node = next((node for node in graph.node if node.name == node_of(name)), None)
-    return float(MakeNdarray(node.attr["value"].tensor)) if node is not None and node.op == "Const" else None
-
-
-def _full(name: str) -> str:
-    return name if ":" in name else f"{name}:0"

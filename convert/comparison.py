@@ -2,102 +2,124 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from convert import parity, reference, sample
+from convert.answers import Answers, Faces
 from convert.conversion import Conversion
 from convert.errors import ParityError
 from convert.graphs import Array
 from convert.one_look import ONE_LOOK
-from convert.parity import FLOOR, MIN_SCORE, Comparison, Match, Parity
+from convert.parity import FLOOR, MIN_BOXES, MIN_SCORE, Comparison, Match, Parity
 from convert.preprocessing import Preprocessing
 from edge import boxes as geometry
 from edge import contract
-from edge.boxes import Floats
 from edge.config import DetectorConfig
-from edge.detection.detector import Detector, open_detector
-from edge.detection.session import read_detector
+from edge.detection.detector import Detector
+from edge.detection.session import Session, read_detector
 from edge.errors import DetectionError
 
 MAX_PICTURES = 200
 """Upper limit on the pictures of a folder that are compared."""
 
-Pictures = Iterable[tuple[str, Array]]
-"""Names, and RGB pictures: uint8 ``[H, W, 3]``."""
-Faces = tuple[Floats, Floats]
-"""Boxes ``[N, 4]`` as ``x1 y1 x2 y2``, and scores ``[N]``."""
+
+def answers_of(conversion: Conversion) -> Answers:
+    """TensorFlow's answers as ``compare`` needs them."""
+    return Answers(conversion, FLOOR)
 
 
-def pictures_for_parity(folder: Path | None, width: int, height: int) -> Iterator[tuple[str, Array]]:
-    """The pictures to compare: those of a folder, or the shipped ones for a canvas of this size, alone and in
-    crowds."""
-    if folder is None:
-        return itertools.chain(sample.sample_pictures(width, height), sample.crowds())
-    return sample.folder_pictures(folder, MAX_PICTURES)
+def compare(path: Path, answers: Answers, folder: Path | None, precision: str) -> Parity:
+    """Compare the detector at ``path`` with TensorFlow, on every canvas of the plan.
+
+    The pictures are those of a folder, or the shipped ones: each by itself, and then in crowds until there
+    are boxes enough to judge. Raises ConvertError when a picture cannot be read.
+    """
+    run, canvas = _Run(path, answers, precision), answers.conversion.plan.preprocessing
+    if folder is not None:
+        for title, picture in sample.folder_pictures(folder, MAX_PICTURES):
+            run.look(title, picture)
+        return run.outcome()
+    for title, picture in sample.sample_pictures(canvas.width, canvas.height):
+        run.look(title, picture)
+    for title, picture in sample.crowds():
+        if run.boxes >= MIN_BOXES:
+            break
+        run.look(title, picture)
+    return run.outcome()
 
 
-def compare(path: Path, conversion: Conversion, pictures: Pictures, precision: str) -> Parity:
-    """Compare the detector at ``path`` with TensorFlow on every picture, and on every canvas of the plan."""
-    plan, free = conversion.plan, conversion.plan.free_sides
-    runs = [
-        (replace(plan, preprocessing=canvas), _open(path, canvas if free else None))
-        for canvas in plan.canvases()
-    ]
-    canvas_limits, path_limits = parity.CANVAS_LIMITS[precision], parity.PATH_LIMITS[precision]
-    on_canvas: list[Match] = []
-    on_path: list[Match] = []
-    problems: list[str] = []
-    count = 0
-    for title, picture in pictures:
-        count += 1
-        for run, detector in runs:
-            name = f"{title} on {run.preprocessing.width}x{run.preprocessing.height}" if free else title
-            canvas = run.preprocessing.canvas(picture)
+class _Run:
+    """A detector beside TensorFlow, picture by picture."""
+
+    def __init__(self, path: Path, answers: Answers, precision: str) -> None:
+        plan = answers.conversion.plan
+        self._answers, self._precision, self._free = answers, precision, plan.free_sides
+        self._detectors = [(canvas, _open(path, canvas, plan.free_sides)) for canvas in plan.canvases()]
+        self._limits = parity.CANVAS_LIMITS[precision], parity.PATH_LIMITS[precision]
+        self._on_canvas: list[Match] = []
+        self._on_path: list[Match] = []
+        self._problems: list[str] = []
+        self._pictures = 0
+
+    @property
+    def boxes(self) -> int:
+        """How many of TensorFlow's boxes were compared, in the comparison that has fewer."""
+        return min(len(self._on_canvas), len(self._on_path))
+
+    def look(self, title: str, picture: Array) -> None:
+        self._pictures += 1
+        for preprocessing, detector in self._detectors:
+            name = f"{title} on {preprocessing.width}x{preprocessing.height}" if self._free else title
             try:
                 found = detector.detect(np.ascontiguousarray(picture[..., ::-1]), ONE_LOOK)
-                candidates = detector.session.run(canvas)
+                candidates = detector.session.run(preprocessing.canvas(picture))
             except DetectionError as error:
-                problems.append(f"{name}: the detector fails: {error}")
+                self._problems.append(f"{name}: the detector fails: {error}")
                 continue
-            expected = reference.detect_picture(conversion.model, run, picture)
-            on_path += _match(name, expected, (found.boxes, found.scores), path_limits.iou)
-            expected = reference.detect_canvas(conversion.model, run, conversion.probe, canvas)
+            expected = self._answers.of(title, picture, preprocessing)
+            canvas_limits, path_limits = self._limits
+            self._on_path += _match(name, expected.on_path, (found.boxes, found.scores), path_limits.iou)
             nms_iou = detector.session.contract.nms_iou
-            candidates = _suppress(candidates, nms_iou)
-            on_canvas += _match(name, _suppress(expected, nms_iou), candidates, canvas_limits.iou)
-    return Parity(
-        precision,
-        count,
-        Comparison(canvas_limits, tuple(on_canvas)),
-        Comparison(path_limits, tuple(on_path)),
-        tuple(problems),
-    )
+            candidates, others = (_suppress(faces, nms_iou) for faces in (candidates, expected.on_canvas))
+            self._on_canvas += _match(name, others, candidates, canvas_limits.iou)
+
+    def outcome(self) -> Parity:
+        return Parity(
+            self._precision,
+            self._pictures,
+            Comparison(self._limits[0], tuple(self._on_canvas)),
+            Comparison(self._limits[1], tuple(self._on_path)),
+            tuple(self._problems),
+        )
 
 
-def _open(path: Path, canvas: Preprocessing | None) -> Detector:
+class _RepeatingSession(Session):
+    """Answers the same canvas twice with one run: that of the whole path often is the one to compare on."""
+
+    _last: tuple[Array, Faces] | None = None
+
+    def run(self, canvas: Array) -> Faces:
+        if self._last is None or not np.array_equal(canvas, self._last[0]):
+            self._last = canvas, super().run(canvas)
+        return self._last[1]
+
+
+def _open(path: Path, canvas: Preprocessing, free: bool) -> Detector:
     """The detector on the CPU; ``canvas`` has the size for one that leaves it free."""
-    config = DetectorConfig(
-        path=path,
-        provider="cpu",
-        canvas=f"{canvas.width}x{canvas.height}" if canvas is not None else None,
-        score_begin=MIN_SCORE,
-        score_continue=FLOOR,
-        timeout_seconds=600,
+    config = DetectorConfig(path=path, provider="cpu", score_begin=MIN_SCORE, score_continue=FLOOR)
+    size = (canvas.width, canvas.height) if free else None
+    session = _RepeatingSession(
+        read_detector(path), provider="cpu", size=size, threads=config.threads, timeout_seconds=600
     )
-    return open_detector(read_detector(path), config)
+    return Detector(session, config)
 
 
 def _suppress(faces: Faces, nms_iou: float) -> Faces:
     boxes, scores = faces
     strong = scores >= FLOOR
-    boxes, scores = boxes[strong], scores[strong]
-    survivors = geometry.nms(boxes, scores, nms_iou)
-    return boxes[survivors], scores[survivors]
+    return reference.suppress(boxes[strong], scores[strong], nms_iou)
 
 
 def _match(picture: str, expected: Faces, found: Faces, iou_limit: float) -> list[Match]:

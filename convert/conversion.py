@@ -39,4 +39,5 @@ def planned(model: Model, labels: dict[int, str], options: ModelOptions) -> tupl
     probe = Probe(adapted.model.graph)
     plan = families.make_plan(adapted.model, probe, adapted.names, adapted.options)
     reasons = (*adapted.reasons, *plan.reasons)
-    return adapted.model, probe, replace(plan, reasons=reasons, nms_iou=adapted.nms_iou or plan.nms_iou)
+    nms_iou = adapted.nms_iou or plan.nms_iou
+    return adapted.model, probe, replace(plan, reasons=reasons, nms_iou=nms_iou, own=adapted.own)

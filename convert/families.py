@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convert import adapt as adapting
 from convert import generic, maps, object_detection
-from convert.adapt import Adapted
+from convert.adapted import Adapted
 from convert.errors import ConvertError
 from convert.model import Model, Probe
 from convert.options import ModelOptions

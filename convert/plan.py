@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from convert.adapted import OwnAnswer
 from convert.errors import ConvertError
 from convert.model import Tensor
 from convert.optimize import AnyHead
@@ -27,7 +28,8 @@ class Plan:
     it ends, and ``head`` says what they mean: boxes and scores, or the maps of a family. ``classes`` are the
     ids of the classes that are faces, and ``labels`` their names.
     ``reasons`` are sentences that say what was recognised or guessed, and why. With ``free_sides`` the
-    detector takes a canvas of any size, and ``preprocessing`` has the size that it is exported at.
+    detector takes a canvas of any size, and ``preprocessing`` has the size that it is exported at. ``own`` is
+    the model's own answer where its suppression was cut off.
     """
 
     family: str
@@ -41,6 +43,7 @@ class Plan:
     nms_iou: float
     preprocessing: Preprocessing
     free_sides: bool = False
+    own: OwnAnswer | None = None
 
     def canvases(self) -> tuple[Preprocessing, ...]:
         """The canvases on which detector and SavedModel are compared."""

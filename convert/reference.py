@@ -9,6 +9,7 @@ import numpy as np
 from convert.generic import feed
 from convert.graphs import Array
 from convert.model import Model, Probe
+from convert.parity import FLOOR
 from convert.passes.grids import Grids
 from convert.passes.peaks import Peaks
 from convert.passes.select import Coder, Head
@@ -21,26 +22,42 @@ def detect_picture(model: Model, plan: Plan, picture: Array) -> tuple[Floats, Fl
     """TensorFlow's faces on one RGB picture, uint8 ``[H, W, 3]``.
 
     Returns boxes float32 ``[M, 4]`` (``x1 y1 x2 y2``, pixels of the picture, clipped to it) and scores
-    float32 ``[M]``, best first: the SavedModel's own answer, with its classes merged.
+    float32 ``[M]``, best first: the SavedModel's own answer, with its classes merged. Where it does not
+    suppress boxes itself, scores are ``FLOOR`` or more.
     """
     height, width = picture.shape[:2]
     if plan.family == OBJECT_DETECTION:
         out = model.call(picture[None])
         chosen = np.isin(out["detection_classes"][0].astype(int), plan.classes)
         boxes = out["detection_boxes"][0][chosen][:, [1, 0, 3, 2]] * np.array([width, height] * 2)
-        scores = out["detection_scores"][0][chosen]
-    else:
-        out = model.call(feed(model, plan.preprocessing, picture))
-        canvas_boxes, scores = _decode(plan, [out[tensor.key] for tensor in plan.outputs])
-        strong = scores >= 0.01
-        boxes, scores = plan.preprocessing.fit(width, height).to_frame(canvas_boxes[strong]), scores[strong]
+        boxes, scores = _inside(boxes, out["detection_scores"][0][chosen], width, height)
+        if len(plan.classes) == 1:  # the graph has done it
+            return boxes, scores
+        return suppress(boxes, scores, plan.nms_iou)
+    out = model.call(feed(model, plan.preprocessing, picture))
+    return from_canvas(
+        plan, *decode_outputs(plan, [out[tensor.key] for tensor in plan.outputs]), width, height
+    )
+
+
+def from_canvas(plan: Plan, boxes: Floats, scores: Floats, width: int, height: int) -> tuple[Floats, Floats]:
+    """Candidates ``[N, 4]`` in pixels of the canvas as faces of a picture of this size, each once;
+    those below ``FLOOR`` are left out."""
+    strong = scores >= FLOOR  # suppression by weaker ones changes nothing, and takes most of the time
+    boxes = plan.preprocessing.fit(width, height).to_frame(boxes[strong])
+    return suppress(*_inside(boxes, scores[strong], width, height), plan.nms_iou)
+
+
+def _inside(boxes: Floats, scores: Floats, width: int, height: int) -> tuple[Floats, Floats]:
     boxes = geometry.clip(boxes.astype(np.float32), width, height)
     inside = geometry.area(boxes) > 0  # boxes in the padding are not in the picture
-    boxes, scores = boxes[inside], scores[inside]
-    if len(plan.classes) > 1 or plan.family != OBJECT_DETECTION:  # otherwise the graph has done it
-        survivors = geometry.nms(boxes, scores, plan.nms_iou)
-        boxes, scores = boxes[survivors], scores[survivors]
-    return boxes, scores.astype(np.float32)
+    return boxes[inside], scores[inside].astype(np.float32)
+
+
+def suppress(boxes: Floats, scores: Floats, nms_iou: float) -> tuple[Floats, Floats]:
+    """Each face once, best first."""
+    survivors = geometry.nms(boxes, scores, nms_iou)
+    return boxes[survivors], scores[survivors]
 
 
 def detect_canvas(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tuple[Floats, Floats]:
@@ -54,11 +71,11 @@ def detect_canvas(model: Model, plan: Plan, probe: Probe, canvas: Array) -> tupl
     feeds = {plan.start: value}
     if plan.start != model.input.name:  # what the graph asserts about its own input must still hold
         feeds[model.input.name] = canvas[None]
-    return _decode(plan, probe([tensor.name for tensor in plan.outputs], feeds))
+    return decode_outputs(plan, probe([tensor.name for tensor in plan.outputs], feeds))
 
 
-def _decode(plan: Plan, outputs: Sequence[Array]) -> tuple[Floats, Floats]:
-    """Decode the outputs of ``plan``, each with a batch of 1."""
+def decode_outputs(plan: Plan, outputs: Sequence[Array]) -> tuple[Floats, Floats]:
+    """Candidates from the outputs of ``plan``, each with a batch of 1; see ``detect_canvas``."""
     first = [output[0] for output in outputs]
     if isinstance(plan.head, Head):
         return decode(plan.head, first[0], first[1])

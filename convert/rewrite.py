@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -16,6 +17,8 @@ from convert.options import DetectorOptions
 from convert.passes.free import frozen
 from convert.passes.half import UseHalf
 from convert.passes.quantize import CALIBRATION_PICTURES, quantize
+from convert.passes.select import Head
+from convert.plan import Plan
 from convert.result import PassStep
 
 
@@ -28,21 +31,31 @@ class Rewritten:
     notes: tuple[str, ...]
 
 
-def rewrite(
-    exported: onnx.ModelProto, conversion: Conversion, options: DetectorOptions, target: str
-) -> Rewritten:
-    """Run the passes, lower the precision, and check the graph against the target's list.
+class Form(NamedTuple):
+    """What sets the graphs of two targets apart; targets of one form get the same graph. See ``optimize``."""
 
-    Raises ConvertError when a pass cannot keep its promise or the graph would not run on ``target``.
-    """
+    cast_first: bool
+    read_rows: bool
+
+
+def form_of(plan: Plan, target: str) -> Form:
+    """The form of the graph for ``target``."""
+    rows = not isinstance(plan.head, Head) and target != "tensorrt"
+    return Form(cast_first=target in targets.CASTS_ONLY, read_rows=rows)
+
+
+def rewrite(
+    exported: onnx.ModelProto, conversion: Conversion, options: DetectorOptions, form: Form
+) -> Rewritten:
+    """Run the passes and lower the precision. Raises ConvertError when a pass cannot keep its promise."""
     plan = conversion.plan
     optimized = optimize(
         exported,
         plan.head,
         plan.preprocessing.scale,
         plan.preprocessing.offset,
-        cast_first=target in targets.CASTS_ONLY,
-        read_rows=target != "tensorrt",
+        cast_first=form.cast_first,
+        read_rows=form.read_rows,
         free_sides=plan.free_sides,
     )
     begin, before = time.perf_counter(), optimized.model.graph.num_nodes()
@@ -51,12 +64,16 @@ def rewrite(
     if options.precision != "fp32":
         seconds = round(time.perf_counter() - begin, 3)
         steps = (*steps, PassStep(options.precision, before, model.graph.num_nodes(), True, seconds))
+    return Rewritten(model, steps, (*optimized.notes, *notes))
+
+
+def check_target(model: ir.Model, plan: Plan, target: str) -> None:
+    """Raises ConvertError when the rewritten graph would not run on ``target``."""
     canvas = plan.preprocessing
     checked = frozen(model, canvas.width, canvas.height) if plan.free_sides else model
     problems = targets.problems(checked, target)
     if problems:
         raise ConvertError(f"the graph would not run on {target}: {'; '.join(problems[:5])}")
-    return Rewritten(model, steps, (*optimized.notes, *notes))
 
 
 def _lower_precision(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 
-from convert import inspect, sample
-from convert.comparison import MAX_PICTURES, compare
+from convert import inspect
+from convert.comparison import answers_of, compare
 from convert.conversion import prepare
 from convert.errors import ConvertError
 from convert.options import from_record
@@ -36,5 +36,4 @@ def verify(request: VerifyRequest, progress: Progress = no_progress) -> Parity:
             )
         conversion = prepare(source, options, stages)
         with stages("compare"):
-            pictures = sample.folder_pictures(request.images, MAX_PICTURES)
-            return compare(request.detector, conversion, pictures, built.precision)
+            return compare(request.detector, answers_of(conversion), request.images, built.precision)

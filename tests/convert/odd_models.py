@@ -13,6 +13,8 @@ from convert.sample import sample_pictures
 from tests.saved_models import Network, anchors
 
 SIDE = 64
+LOOPED = 100
+"""So many boxes go through a loop that suppresses them."""
 Answer = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -27,6 +29,59 @@ def suppressed(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, t
 def chosen(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
     kept = tf.image.non_max_suppression(boxes[0], scores[0, :, 0], 100)
     return {"boxes": tf.gather(boxes[0], kept)[None], "scores": tf.gather(scores[0], kept)[None]}
+
+
+def looped(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
+    """As KerasHub's RetinaNet ends when its predictions are decoded: the best scores mask and sort the boxes,
+    and a loop suppresses them, whatever their class."""
+    best = tf.reduce_max(scores, axis=2)
+    strong = tf.cast(best > 0.3, tf.float32)
+    order = tf.argsort(best * strong, direction="DESCENDING")[:, :LOOPED]
+    sorted_boxes = tf.gather(boxes * strong[..., None], order, batch_dims=1)
+    alive = tf.cast(tf.gather(best, order, batch_dims=1) > 0.3, tf.float32)
+
+    def step(place: Any, alive: Any, limit: Any) -> tuple[Any, Any, Any]:
+        one = sorted_boxes[:, place : place + 1]
+        low, high = (
+            tf.maximum(one[..., :2], sorted_boxes[..., :2]),
+            tf.minimum(one[..., 2:], sorted_boxes[..., 2:]),
+        )
+        common = tf.reduce_prod(tf.maximum(high - low, 0), axis=2)
+        area, others = (tf.reduce_prod(b[..., 2:] - b[..., :2], axis=2) for b in (one, sorted_boxes))
+        covered = tf.cast(common / (area + others - common + 1e-9) >= limit, tf.float32)
+        later = tf.cast(tf.range(LOOPED) > place, tf.float32)
+        return place + 1, alive * (1 - covered * later * alive[:, place : place + 1]), limit
+
+    _, alive, _ = tf.while_loop(lambda place, *_: place < LOOPED, step, [0, alive, 0.4])
+    alive = tf.reshape(alive, [-1, LOOPED])
+    kept = tf.math.top_k(alive, LOOPED).indices
+    chosen = tf.gather(order, kept, batch_dims=1)
+    valid = tf.gather(alive, kept, batch_dims=1)
+    labels = tf.argmax(tf.gather(scores, chosen, batch_dims=1), axis=2)
+    return {
+        "boxes": tf.gather(boxes, chosen, batch_dims=1) * valid[..., None] + valid[..., None] - 1,
+        "confidence": tf.gather(best, chosen, batch_dims=1) * valid + valid - 1,
+        "labels": tf.where(valid > 0, tf.cast(labels, tf.int32), -1),
+        "num_detections": tf.cast(tf.reduce_sum(valid, axis=1), tf.int32),
+    }
+
+
+def looped_by_class(boxes: tf.Tensor, scores: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Two loops, each with a maximum over one class."""
+    first, second = (looped(boxes, scores[..., place : place + 1], image) for place in (0, 1))
+    return {"boxes": tf.concat([first["boxes"], second["boxes"]], axis=1)}
+
+
+def offsets(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Named as the raw heads of KerasHub's RetinaNet."""
+    return {"bbox_regression": boxes, "cls_logits": scores}
+
+
+def preselected(boxes: tf.Tensor, scores: tf.Tensor, image: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The best boxes are chosen before the suppression."""
+    best = tf.math.top_k(scores[0, :, 0], 50).indices
+    kept = tf.image.non_max_suppression(tf.gather(boxes[0], best), tf.gather(scores[0, :, 0], best), 20)
+    return {"boxes": tf.gather(boxes[0], tf.gather(best, kept))[None]}
 
 
 def rows(boxes: tf.Tensor, scores: tf.Tensor, _: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -16,11 +16,12 @@ pytest.importorskip("onnxscript", reason="needs the convert extra")
 
 import tensorflow as tf
 
-from convert import serialize
+from convert import reference, serialize
 from convert.one_look import ONE_LOOK
 from convert.options import DetectorOptions
+from convert.parity import MIN_BOXES
 from convert.plan import OBJECT_DETECTION
-from convert.sample import sample_picture
+from convert.sample import sample_picture, sample_pictures
 from edge import contract
 from edge.boxes import iou
 from tests.convert.building import YXYX, Detectors, Models, build_all, build_one, expected, open_on_cpu
@@ -67,8 +68,28 @@ def test_the_contract_says_how_the_model_sees(detectors: Detectors) -> None:
     assert (third.letterbox, third.letterbox_short_side) == ("pad-right-bottom", 48)
 
 
-def test_the_graph_is_rewritten(models: Models, tmp_path: Path) -> None:
-    made = build_all(models("pad"), tmp_path, "cpu", "tensorrt")
+def graph_of(path: Path) -> Any:
+    model = onnx.load(path)
+    weights = sorted(onnx.numpy_helper.to_array(t).tobytes() for t in model.graph.initializer)
+    # Names count up in a process that builds several times.
+    return [(node.op_type, len(node.input)) for node in model.graph.node], weights
+
+
+def test_the_graph_is_rewritten(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    answer = reference.detect_picture
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return answer(*given)
+
+    monkeypatch.setattr(reference, "detect_picture", counted)
+    made = build_all(models("pad"), tmp_path, "cpu", "tensorrt", "cuda")
+    parity = made[0].parity
+    assert len(asked) == parity.pictures == len(list(sample_pictures(64, 64))), "no crowd, and asked once"
+    assert min(len(parity.canvas.matches), len(parity.path.matches)) >= MIN_BOXES
+    assert graph_of(made[2].path) == graph_of(made[0].path) != graph_of(made[1].path)
+    assert [open_on_cpu(built.path).session.contract.target for built in made] == ["cpu", "tensorrt", "cuda"]
     for built in made:
         model = onnx.load(built.path)
         operators = [node.op_type for node in model.graph.node]
@@ -79,18 +100,14 @@ def test_the_graph_is_rewritten(models: Models, tmp_path: Path) -> None:
         assert any("anchors in the graph" in note for note in built.notes)
         assert [step.name for step in built.steps if step.modified]
     first = [onnx.load(built.path).graph.node[0].op_type for built in made]
-    assert first == ["Transpose", "Cast"]
+    assert first == ["Transpose", "Cast", "Transpose"]
 
 
 def test_a_build_can_be_repeated(models: Models, tmp_path: Path) -> None:
     """Same source, same tools, same graph; and what lies in the folder is replaced."""
     graphs = []
     for _ in range(2):
-        built = build_one(models("pad"), tmp_path)
-        model = onnx.load(built.path)
-        weights = sorted(onnx.numpy_helper.to_array(t).tobytes() for t in model.graph.initializer)
-        # Names count up in a process that builds several times.
-        graphs.append(([(node.op_type, len(node.input)) for node in model.graph.node], weights))
+        graphs.append(graph_of(build_one(models("pad"), tmp_path).path))
         assert len(list(tmp_path.iterdir())) == 4
     assert graphs[0] == graphs[1]
 

@@ -87,8 +87,8 @@ def test_one_bad_target_keeps_all_back(
         return result if len(calls) == 1 else dataclasses.replace(result, problems=("made up",))
 
     monkeypatch.setattr(building, "compare", fail_later)
-    with pytest.raises(ParityError, match=r"pad-cuda-fp32\.onnx is not published(.|\n)*made up"):
-        build_all(models("pad"), tmp_path, "cpu", "cuda")
+    with pytest.raises(ParityError, match=r"pad-tensorrt-fp32\.onnx is not published(.|\n)*made up"):
+        build_all(models("pad"), tmp_path, "cpu", "tensorrt")
     assert not list(tmp_path.iterdir())
 
 
