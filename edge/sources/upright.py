@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import VideoReformatter
 
 from edge.frames import Pixels
 from edge.sources.orientation import Orientation, orientation_of, oriented
+
+
+class _Converter(threading.local):
+    """One per thread: a frame that converts itself makes threads of its own for that."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_converter = _Converter()
 
 
 def upright(frame: Any) -> Pixels:
@@ -15,7 +28,8 @@ def upright(frame: Any) -> Pixels:
 
     Raises PictureError when its display matrix does more than turn by quarters and mirror.
     """
-    pixels = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+    converted = _converter.reformatter.reformat(frame, format="bgr24")
+    pixels = np.asarray(converted.to_ndarray(), np.uint8)
     if frame.format.name == "bgr24":  # the decoder may make the next frame from this buffer
         pixels = pixels.copy()
     return oriented(pixels, _orientation(frame))
@@ -23,7 +37,9 @@ def upright(frame: Any) -> Pixels:
 
 def _orientation(frame: Any) -> Orientation:
     """How a decoded frame is to be shown. Its ``rotation`` alone would mistake a mirror for a half turn."""
-    for data in frame.side_data:
+    # Not frame.side_data: that refers to the frame and is kept in it, so neither would be freed in time.
+    container: Any = SideDataContainer  # whose types lack its argument
+    for data in container(frame):
         if data.type.name == "DISPLAYMATRIX":
-            return orientation_of(np.frombuffer(data, np.int32).tolist())
+            return orientation_of(np.frombuffer(bytes(data), np.int32).tolist())
     return Orientation()
