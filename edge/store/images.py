@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from edge.store.encoded import EncodedImage
 from edge.store.encryption import recipient_of
 from edge.store.names import Names
 from edge.store.place import DayFolders, Place, take_away
-from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
+from edge.store.recovery import TAIL_IMAGES, finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.trim import trim
 from edge.store.trusted_clock import Clock
@@ -97,6 +97,7 @@ class ImageStore:
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
+        self._stored: deque[str] = deque(maxlen=TAIL_IMAGES)  # the last ones, whoever removes them afterwards
         self._days = DayFolders(config.folder)
         self._started = False
         self.write_seconds = 0.0
@@ -127,6 +128,7 @@ class ImageStore:
         if self._started and not self._log.continues:
             log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
             self._started, self._unstored = False, []  # their records are in the log that is gone
+            self._stored.clear()
             self._names.forget()
             self._days.forget()
             self.usage.start()
@@ -152,6 +154,7 @@ class ImageStore:
             self._log.append([{"event": "start", **start, "not_stored": lost, **damaged}])
             self._started = True
         else:  # the log was closed after an error
+            lost = [path for path in lost if path not in self._stored]
             self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
             if tail.damaged:  # a failed write that could not be undone
                 self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
@@ -240,11 +243,13 @@ class ImageStore:
             errors = take_away(path for _, path, _ in ready)
         failed: dict[Path, StoreError] = {}
         for (_, path, image), error in zip(ready, errors, strict=True):
+            name = path.relative_to(self.folder).as_posix()
             if error is None:
                 self.usage.add(len(image.data))
+                self._stored.append(name)
             else:
                 failed[path] = error
-                self._unstored.append(path.relative_to(self.folder).as_posix())
+                self._unstored.append(name)
         return failed
 
     def _record(self, entry: Entry, path: Path, image: EncodedImage) -> dict[str, Any]:
