@@ -128,7 +128,6 @@ class ImageStore:
         if self._started and not self._log.continues:
             log.warning("store: %s was moved or replaced; starting a new store there", self.folder)
             self._started, self._unstored = False, []  # their records are in the log that is gone
-            self._stored.clear()
             self._names.forget()
             self._days.forget()
             self.usage.start()
@@ -154,8 +153,8 @@ class ImageStore:
             self._log.append([{"event": "start", **start, "not_stored": lost, **damaged}])
             self._started = True
         else:  # the log was closed after an error
-            lost = [path for path in lost if path not in self._stored]
-            self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
+            fresh = (path for path in lost if path not in self._stored)
+            self._unstored = list(dict.fromkeys([*self._unstored, *fresh]))
             if tail.damaged:  # a failed write that could not be undone
                 self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
                 self._unstored = []
@@ -237,7 +236,7 @@ class ImageStore:
         self._retention.make_room(sum(len(image.data) for *_, image in ready))
         for folder in {path.parent for _, path, _ in ready}:
             self._days.make(folder)
-        self._append([self._record(*each) for each in ready])
+        self._append([_image_record(*each, self.folder, self._origin, self._audit) for each in ready])
         errors = write_group([(path, image.data) for _, path, image in ready])
         if not self._log.in_place:
             errors = take_away(path for _, path, _ in ready)
@@ -251,11 +250,6 @@ class ImageStore:
                 failed[path] = error
                 self._unstored.append(name)
         return failed
-
-    def _record(self, entry: Entry, path: Path, image: EncodedImage) -> dict[str, Any]:
-        return _image_record(
-            entry, path.relative_to(self.folder), image, self._origin, boxes=self._audit.boxes
-        )
 
     def _append(self, events: list[dict[str, Any]]) -> None:
         """Record events, preceded by the images of earlier records that failed. Raises StoreError."""
@@ -271,13 +265,18 @@ class ImageStore:
 
 
 def _image_record(
-    entry: Entry, path: Path, image: EncodedImage, origin: Mapping[str, str], *, boxes: bool
+    entry: Entry,
+    path: Path,
+    image: EncodedImage,
+    store: Path,
+    origin: Mapping[str, str],
+    audit: AuditConfig,
 ) -> dict[str, Any]:
-    """The record of an image at ``path`` (below the store), as log_format.py describes it."""
+    """The record of an image at ``path``, as log_format.py describes it."""
     record = {
         "event": "image",
         "camera": image.camera,
-        "image": path.as_posix(),
+        "image": path.relative_to(store).as_posix(),
         "sha256": hashlib.sha256(image.data).hexdigest(),
         "bytes": len(image.data),
         "captured": image.captured.isoformat(timespec="milliseconds"),
@@ -294,7 +293,7 @@ def _image_record(
     }
     if image.labels:
         record["labels"] = Counter(image.labels)
-    if boxes:
+    if audit.boxes:
         record["boxes"] = image.areas.tolist()
         if image.labels:
             record["box_labels"] = list(image.labels)

@@ -73,9 +73,7 @@ class Clock:
         self._kept: tuple[float, float] | None = None  # since when (steady) a server keeps it, how far ahead
         self._logged = ""
         self._told: tuple[State, str] | None = None  # what is on record since the start
-        self._seen = deque(
-            [self._ahead], _MOST_SEEN
-        )  # how far it was ahead, whenever set
+        self._seen = deque([self._ahead], _MOST_SEEN)  # how far it was ahead, whenever set
 
     def judge(self, records: Sequence[Record], *, images: bool) -> None:
         """Compare the time of the start with the last of the records. ``images``: whether the store has any
