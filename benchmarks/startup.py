@@ -185,7 +185,7 @@ def summary(starts: list[Start]) -> dict[str, Any]:
 @contextlib.contextmanager
 def rtsp_camera(detector: Detector, work: Path) -> Iterator[str]:
     """Run an RTSP camera; yields its URL."""
-    camera = RtspCamera("front", Scene(0, detector), FPS, time.time(), work)
+    camera = RtspCamera("front", Scene(0, detector), FPS, time.time(), work, "tcp")
     camera.start()
     try:
         yield camera.url

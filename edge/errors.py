@@ -61,6 +61,10 @@ class SourceError(EdgeError):
     """A camera, stream, folder or file cannot be read."""
 
 
+class AwayError(SourceError):
+    """The disk or network share of a file or folder is away; it is waited for."""
+
+
 class PictureError(EdgeError):
     """One picture or video file is broken, hostile or of a refused kind."""
 

@@ -107,10 +107,11 @@ class AnonymizedFrame:
     ``pixels`` is uint8 ``[H, W, 3]`` BGR and read-only; ``areas`` int64 ``[N, 4]`` are the covered regions
     (``x1 y1 x2 y2``, pixels); ``covered`` is the share of the picture that they and the zones take up, 0..1;
     ``whole`` says that the whole frame is covered (then ``areas`` is empty). ``labels`` say what each area
-    was covered for; empty: faces. ``camera``, ``number`` and ``utc_ns`` are those of its raw frame.
+    was covered for; empty: faces. ``camera``, ``number`` and ``utc_ns`` are those of its raw frame, and
+    ``steady`` is when that was captured, on the monotonic clock in seconds.
     """
 
-    __slots__ = ("areas", "camera", "covered", "labels", "number", "pixels", "utc_ns", "whole")
+    __slots__ = ("areas", "camera", "covered", "labels", "number", "pixels", "steady", "utc_ns", "whole")
 
     areas: Ints
     camera: str
@@ -118,6 +119,7 @@ class AnonymizedFrame:
     labels: tuple[str, ...]
     number: int
     pixels: Pixels
+    steady: float
     utc_ns: int
     whole: bool
 
@@ -144,6 +146,7 @@ class AnonymizedFrame:
             ("labels", labels),
             ("number", raw.number),
             ("pixels", pixels),
+            ("steady", raw.captured),
             ("utc_ns", raw.utc_ns),
             ("whole", whole),
         ):

@@ -20,14 +20,14 @@ _UDP_BYTES, _TCP_BYTES = 65536, 65536
 
 
 class LossyNetwork:
-    """Listens on 127.0.0.1. Each RTP packet is lost with probability ``loss``, which may change; ``lost`` and
-    ``sent`` count them."""
+    """Listens on 127.0.0.1. Each RTP packet is lost with probability ``loss``, which may change, and so may
+    ``camera_port``; ``lost`` and ``sent`` count packets."""
 
     def __init__(self, camera_port: int, loss: float, seed: int = 0) -> None:
         self.loss = loss
         self.lost = self.sent = 0
         self._chance = random.Random(seed)
-        self._camera_port = camera_port
+        self.camera_port = camera_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = [self._listener]
@@ -40,7 +40,11 @@ class LossyNetwork:
             if not select.select([self._listener], [], [], 0.1)[0]:
                 continue
             viewer, _ = self._listener.accept()
-            camera = socket.create_connection(("127.0.0.1", self._camera_port))
+            try:
+                camera = socket.create_connection(("127.0.0.1", self.camera_port))
+            except OSError:  # the camera is away
+                viewer.close()
+                continue
             self._open += [viewer, camera]
             thread = threading.Thread(target=self._serve, args=(viewer, camera))
             self._threads.append(thread)
@@ -49,23 +53,28 @@ class LossyNetwork:
     def _serve(self, viewer: socket.socket, camera: socket.socket) -> None:
         """One connection, until either side ends it."""
         ports: dict[socket.socket, int] = {}  # sockets to which the camera sends, and the viewer's ports
-        inside = _Interleaved()
         with contextlib.suppress(OSError):
-            while not self._ended.is_set():
-                for ready in select.select([viewer, camera, *ports], [], [], 0.1)[0]:
-                    if ready in ports:
-                        data = ready.recv(_UDP_BYTES)
-                        if not (ready is next(iter(ports)) and self._loses()):
-                            ready.sendto(data, ("127.0.0.1", ports[ready]))
-                        continue
-                    data = ready.recv(_TCP_BYTES)
-                    if not data:
-                        shut(viewer, camera)
-                        return
-                    if ready is viewer:
-                        camera.sendall(self._redirected(data, ports))
-                    else:
-                        viewer.sendall(b"".join(p for p in inside.parts(data) if not self._left_out(p)))
+            self._pass_on(viewer, camera, ports)
+        shut(viewer, camera)
+        for each in (viewer, camera, *ports):
+            each.close()
+
+    def _pass_on(self, viewer: socket.socket, camera: socket.socket, ports: dict[socket.socket, int]) -> None:
+        inside = _Interleaved()
+        while not self._ended.is_set():
+            for ready in select.select([viewer, camera, *ports], [], [], 0.1)[0]:
+                if ready in ports:
+                    data = ready.recv(_UDP_BYTES)
+                    if not (ready is next(iter(ports)) and self._loses()):
+                        ready.sendto(data, ("127.0.0.1", ports[ready]))
+                    continue
+                data = ready.recv(_TCP_BYTES)
+                if not data:
+                    return
+                if ready is viewer:
+                    camera.sendall(self._redirected(data, ports))
+                else:
+                    viewer.sendall(b"".join(p for p in inside.parts(data) if not self._left_out(p)))
 
     def _redirected(self, request: bytes, ports: dict[socket.socket, int]) -> bytes:
         """A request in which the viewer's ports are replaced by ones of our own."""
@@ -99,6 +108,10 @@ class LossyNetwork:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all connections."""
         self._ended.set()
         for thread in self._threads:
             thread.join()

@@ -9,7 +9,11 @@ All of them live on 127.0.0.1. ``begin`` starts a fault and ``end`` ends it:
 * hold: the network stands still, and then delivers everything late;
 * kill: RTSP: SIGKILL of the server, and a new one; HTTP: every connection reset and the port closed;
 * flip: HTTP: random bytes of each JPEG are changed; RTSP: random bytes of the stream are;
-* noise: random bytes in place of the stream.
+* noise: random bytes in place of the stream;
+* lost 1 %, lost 8 %: RTSP only: so many RTP packets are lost, at random.
+
+An RTSP camera sends its pictures inside the TCP connection, or by UDP, past the proxy. Then hold, flip and
+noise would not reach them and are left out.
 """
 
 from __future__ import annotations
@@ -28,16 +32,21 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import cv2
 
 from benchmarks.soak.rtsp import HEAD_BYTES, SLOTS
 from benchmarks.soak.scene import HEIGHT, WIDTH, Scene
 from edge.frames import Pixels
+from tests.lossy import LossyNetwork
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _FLIPS_PER_PICTURE = 20
 _FLIP_EVERY_BYTES = 3000
+LOSSES = {"lost 1 %": 0.01, "lost 8 %": 0.08}
+"""Faults by which packets get lost, and their share."""
+Transport = Literal["tcp", "udp"]
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST, as a killed process's kernel would
 
 
@@ -116,6 +125,7 @@ class Camera(ABC):
     """Draws its scene ``fps`` times per second and shows it on ``url``."""
 
     faults: tuple[str, ...]
+    transport: Transport = "tcp"
 
     def __init__(self, name: str, scene: Scene, fps: int, zero: float) -> None:
         """``zero`` is the time (time.time) from which the strips count."""
@@ -252,14 +262,17 @@ class MjpegCamera(Camera):
 class RtspCamera(Camera):
     """H.264 over RTSP, from a process of its own (benchmarks/soak/rtsp.py)."""
 
-    # "frozen" is not drawn: the encoder's output then differs from picture to picture as much as that of a
-    # still scene, so that nothing behind it can tell (docs/sources.md).
-    faults = ("stop", "hold", "kill", "flip", "noise")
-
-    def __init__(self, name: str, scene: Scene, fps: int, zero: float, folder: Path) -> None:
+    def __init__(
+        self, name: str, scene: Scene, fps: int, zero: float, folder: Path, transport: Transport
+    ) -> None:
         """``folder`` gets the file through which pictures reach the server. Raises RuntimeError when the
         server does not start."""
         super().__init__(name, scene, fps, zero)
+        self.transport = transport
+        # "frozen" is not drawn: the encoder's output then differs from picture to picture as much as that of
+        # a still scene, so that nothing behind it can tell (docs/sources.md).
+        self.faults = ("stop", "kill", *LOSSES, *(("hold", "flip", "noise") if transport == "tcp" else ()))
+        self._network = LossyNetwork(0, 0.0, scene.camera)
         self._size = WIDTH * HEIGHT * 3 // 2
         self._file = folder / f"{name}.i420"
         self._file.write_bytes(bytes(HEAD_BYTES + SLOTS * self._size))
@@ -274,7 +287,7 @@ class RtspCamera(Camera):
         return f"rtsp://127.0.0.1:{self._proxy.port}/cam"
 
     def _port(self) -> int | None:
-        return self._server_port
+        return None if self._server_port is None else self._network.port
 
     def _show(self, pixels: Pixels) -> None:
         begin = HEAD_BYTES + (self._number + 1) % SLOTS * self._size
@@ -290,8 +303,10 @@ class RtspCamera(Camera):
             os.kill(self._process.pid, signal.SIGSTOP)
         elif fault == "flip":
             self._proxy.mode = "flip"
+        self._network.loss = LOSSES.get(fault, 0.0)
 
     def end(self) -> None:
+        self._network.loss = 0.0
         if self.fault == "kill":
             self._start_server()
         elif self.fault == "stop":
@@ -301,6 +316,7 @@ class RtspCamera(Camera):
     def close(self) -> None:
         super().close()
         self._kill()
+        self._network.close()
         self._map.close()
 
     def _kill(self) -> None:
@@ -326,4 +342,4 @@ class RtspCamera(Camera):
         if not said.startswith("READY "):
             self._kill()
             raise RuntimeError(f"camera {self.name}: the RTSP server did not start")
-        self._server_port = int(said.split()[1])
+        self._server_port = self._network.camera_port = int(said.split()[1])

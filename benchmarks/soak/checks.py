@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.soak.faults import Fault
+from benchmarks.soak.chain import Chain
+from benchmarks.soak.faults import SAID, Fault
 from benchmarks.soak.scene import FACE_LEFT
 from benchmarks.soak.watch import Image, Poll, Sample
 from edge.reasons import Reason
@@ -50,6 +51,7 @@ class Record:
     suspects: list[Image] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    chain: Chain | None = None
     gone: float | None = None
     exit_code: int | None = None
     log: str = ""
@@ -240,6 +242,8 @@ def _accounts(record: Record) -> Check:
     stored = {name: sum(image.camera == name for image in record.images) for name in record.cameras}
     for line in record.broken:
         stored[line.split("/")[0]] += 1
+    for name, images in (record.chain.unseen if record.chain else {}).items():
+        stored[name] += images
     off = []
     for name in record.cameras:
         if name not in words:
@@ -265,6 +269,41 @@ def _accounts(record: Record) -> Check:
         "off": off,
     }
     return Check("the accounts of every camera add up", not off, figures)
+
+
+def _traces(record: Record) -> Check:
+    """What a fault left behind, and whether the status said what was wrong."""
+    told = [f for f in record.faults if f.kind in SAID]
+    silent = [f for f in told if not any(SAID[f.kind] in text for text in f.said)]
+    figures = {
+        "faults_of_box": sum(f.of_box for f in record.faults),
+        "told": len(told) - len(silent),
+        "silent": [f"{f.target} {f.kind} at {f.begin:.0f} s for {f.seconds} s" for f in silent],
+        "flaws": [
+            f"{f.target} {f.kind} at {f.begin:.0f} s: {flaw}" for f in record.faults for flaw in f.flaws
+        ][:MOST_EXAMPLES],
+    }
+    good = None if not record.faults else not silent and not any(f.flaws for f in record.faults)
+    return Check("the status says what is wrong, and nothing is left of it", good, figures)
+
+
+def _acknowledged(record: Record) -> Check:
+    """The audit log against what the reader found. Only a full disk may make the daemon remove images."""
+    name = "no acknowledged image is lost, and the audit log says what was found"
+    chain = record.chain
+    if chain is None:
+        return Check(name, None, {})
+    figures = {
+        "acknowledged": chain.acknowledged,
+        "lost": chain.lost[:MOST_EXAMPLES],
+        "unrecorded": chain.unrecorded[:MOST_EXAMPLES],
+        "purged": dict(chain.purged),
+        "purged_before_seen": sum(chain.unseen.values()),
+        "clock": dict(chain.clock),
+        "audit": chain.wrong[:MOST_EXAMPLES],
+    }
+    wrong = chain.lost or chain.unrecorded or chain.wrong or set(chain.purged) - {"min_free"}
+    return Check(name, bool(chain.acknowledged) and not wrong, figures)
 
 
 def _settled(samples: Sequence[Sample]) -> list[Sample]:
@@ -327,8 +366,8 @@ def _pace(record: Record) -> Check:
 
 
 CHECKS: tuple[Callable[[Record], Check], ...] = (
-    _lived, _log, _covered, _readable, _fresh, _named, _once, _noticed, _recovered, _accounts, _pace,
-    _memory, _handles
+    _lived, _log, _covered, _readable, _fresh, _named, _once, _noticed, _recovered, _traces,
+    _acknowledged, _accounts, _pace, _memory, _handles
 )  # fmt: skip
 
 
@@ -342,8 +381,8 @@ def _names(images: Sequence[Image]) -> list[str]:
 
 
 def _cause(record: Record, image: Image) -> str:
-    """The last fault of the image's camera, or of the store, before it was stored."""
-    before = [f for f in record.faults if f.target in (image.camera, "store") and f.begin <= image.at]
+    """The last fault of the image's camera, or of the box, before it was stored."""
+    before = [f for f in record.faults if (f.of_box or f.target == image.camera) and f.begin <= image.at]
     if not before:
         return f"{image.camera} at {image.at:.1f} s, no fault before"
     last = max(before, key=lambda fault: fault.begin)

@@ -2,12 +2,14 @@
 
 The real ``edge run`` with four 720p cameras on this machine (two RTSP, two HTTP motion JPEG) and a store
 on a small file system of its own. Every 20 s one of them has a fault (benchmarks/soak/cameras.py), or the
-disk is full; which one, and for how long, is drawn from ``--seed``. Every frame tells in its pixels when it
-was drawn and where the face is (benchmarks/soak/scene.py), so every stored image can be checked
-(benchmarks/soak/checks.py). Exit code 1 when a check fails, 2 when the soak cannot run.
+box has (benchmarks/soak/box.py): the disk is full or unmounted, the clock is set. Which one, and for how
+long, is drawn from ``--seed``. Every frame tells in its pixels when it was drawn and where the face is
+(benchmarks/soak/scene.py), so every stored image can be checked (benchmarks/soak/checks.py), and in the end
+the audit log is compared with all that was found (benchmarks/soak/chain.py). Exit code 1 when a check fails,
+2 when the soak cannot run.
 
-RTSP needs the packages that tests/rtsp_server.py names, the full disk needs ``unshare`` and ``mount``;
-the result lists what was missing.
+RTSP needs the packages that tests/rtsp_server.py names, the faults of the disk need ``unshare`` and
+``mount``, and those of the clock libfaketime; the result lists what was missing.
 """
 
 from __future__ import annotations
@@ -26,21 +28,26 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from benchmarks.soak import store as file_system
-from benchmarks.soak.cameras import Camera, MjpegCamera, RtspCamera
+from benchmarks.soak.box import Box
+from benchmarks.soak.cameras import Camera, MjpegCamera, RtspCamera, Transport
+from benchmarks.soak.chain import read_chain
 from benchmarks.soak.checks import Check, Record, judge
-from benchmarks.soak.faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
+from benchmarks.soak.faults import Fault, draw_faults, note_recovery, recovery_bound
 from benchmarks.soak.scene import LONGEST_MS, Scene
+from benchmarks.soak.store import SmallDisk, enter_namespace
 from benchmarks.soak.watch import Reader, Watch
 from edge.config import Config, DetectorConfig, read_config
 from edge.daemon.writer import QUEUE_LENGTH
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
+from edge.errors import StoreError
 from tests.rtsp_server import missing
 
 START_SECONDS, STOP_SECONDS = 90.0, 60.0
 MIN_FREE_MB = 1
 """Small, so that the appliance meets a full disk while it writes."""
+MAX_AGE_DAYS = 1
+"""So that a clock which is a day ahead threatens every image."""
 LONGEST_MINUTES = 240
 SMALLEST_FACE = 28
 """Pixels of the camera's picture: a frame of 1280x720 is looked at on a canvas of half that size."""
@@ -65,8 +72,12 @@ class Plan:
 
 def write_config(path: Path, work: Path, store: Path, cameras: Sequence[Camera], plan: Plan) -> Config:
     """Write the configuration of the appliance: defaults, except for what the soak needs."""
-    lines = [f'[cameras.{camera.name}]\nsource = "{camera.url}"' for camera in cameras]
+    lines = [
+        f'[cameras.{camera.name}]\nsource = "{camera.url}"\ntransport = "{camera.transport}"'
+        for camera in cameras
+    ]
     lines.append(f'[store]\nfolder = "{store / "images"}"\ninterval_seconds = {plan.interval_seconds}')
+    lines.append(f"max_age_days = {MAX_AGE_DAYS}")
     # The store is smaller than the reserve that is kept by default.
     lines.append(f"min_free_megabytes = {MIN_FREE_MB}")
     lines.append(f"[blur]\nhold_before_frames = {plan.hold_before_frames}")
@@ -97,16 +108,17 @@ class Soak:
         plan, work = self.plan, self.work
         self.store = work / "store"
         self.store.mkdir()
-        self.file_system = file_system.mount(self.store, work)
-        if self.file_system:
-            self._stack.callback(file_system.unmount, self.store)
-        self.ballast = file_system.Ballast(self.store)
+        disk = SmallDisk(self.store, work)
+        self._stack.callback(disk.close)
+        self.box = Box(disk, work)
         detector = open_detector(read_detector(None), DetectorConfig(provider="cpu", threads=1))
         self.cameras: list[Camera] = []
         for number in range(plan.rtsp + plan.mjpeg):
             scene = Scene(number, detector)
             if number < plan.rtsp:
-                camera: Camera = RtspCamera(f"rtsp{number}", scene, plan.fps, self.zero, work)
+                # One of several sends by UDP
+                transport: Transport = "udp" if 0 < number == plan.rtsp - 1 else "tcp"
+                camera: Camera = RtspCamera(f"rtsp{number}", scene, plan.fps, self.zero, work, transport)
             else:
                 camera = MjpegCamera(f"http{number}", scene, plan.fps, self.zero)
             self._stack.callback(camera.close)
@@ -114,8 +126,9 @@ class Soak:
             self.cameras.append(camera)
         scenes = {camera.name: camera.scene for camera in self.cameras}
         self.config = write_config(work / "edge.toml", work, self.store, self.cameras, plan)
-        images = self.store / "images"
-        self.reader = Reader(images, scenes, self.zero, detector, plan.detector_every)
+        self.images = disk.inside / "images"
+        self.reader = Reader(self.images, scenes, self.zero, detector, plan.detector_every)
+        self.box.reader = self.reader
         self.record = self._start()
         self.watch = Watch(self.record.pid, work / "status.sock", self.zero)
 
@@ -130,7 +143,7 @@ class Soak:
                     str(self.work / "edge.toml"),
                 ],
                 stderr=log,
-                env=environment,
+                env=environment | self.box.environment,
                 cwd=self.work,
             )
         self._stack.callback(self._process.kill)
@@ -162,8 +175,9 @@ class Soak:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             self.watch.stop()
-            self.reader.pause.clear()
+            self.reader.resume()
             self.reader.stop()
+            self._keep_chain()
             self._stack.close()
         record, reader = self.record, self.reader
         record.images, record.suspects, record.broken = reader.images, reader.suspects, reader.broken
@@ -172,6 +186,11 @@ class Soak:
         for fault in record.faults:
             note_recovery(fault, record.polls, record.cameras)
         return record
+
+    def _keep_chain(self) -> None:
+        """Before the disk goes."""
+        with contextlib.suppress(StoreError, OSError):  # it never came so far
+            self.record.chain = read_chain(self.images, self.reader.found, self.reader.removed)
 
     def _wait_until_live(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -186,9 +205,7 @@ class Soak:
     def _make_faults(self) -> None:
         plan, record = self.plan, self.record
         targets = {camera.name: camera.faults for camera in self.cameras}
-        if self.file_system:
-            targets[STORE] = ("full", "full")
-        faults = draw_faults(targets, plan.seed)
+        faults = draw_faults(targets | self.box.faults, plan.seed)
         end = self.now() + plan.minutes * 60
         due = self.now() + plan.fault_seconds / 4
         self.watch.quiet = True
@@ -198,8 +215,8 @@ class Soak:
                 continue
             due += plan.fault_seconds
             fault = next(faults)
-            # A full disk concerns all cameras, so none may be away already.
-            self._wait_for_recovery(None if fault.target == STORE else fault.target)
+            # None may be away already when a fault concerns all cameras.
+            self._wait_for_recovery(None if fault.of_box else fault.target)
             self._do(fault)
             record.faults.append(fault)
 
@@ -209,12 +226,10 @@ class Soak:
         self.watch.quiet = False
         fault.begin = self.now()
         print(f"{fault.begin:7.1f} s  {fault.target} {fault.kind} for {fault.seconds} s", flush=True)
-        if fault.target == STORE:
-            self.reader.pause.set()
-            self.ballast.fill()
+        if fault.of_box:
+            self.box.begin(fault)
             time.sleep(fault.seconds)
-            self.ballast.remove()
-            self.reader.pause.clear()
+            self.box.end(fault)
             fault.bound = recovery_bound(fault, self.config.cameras[self.cameras[0].name])
         else:
             camera = named[fault.target]
@@ -226,9 +241,11 @@ class Soak:
         self.watch.quiet = True
 
     def _wait_for_recovery(self, target: str | None = None) -> None:
-        """Wait until ``target``, or everything, has recovered from its last fault, or had its time."""
+        """Wait until ``target`` and the box, or everything, has recovered from its last fault, or had its
+        time."""
         for fault in self.record.faults:
-            if target not in (None, fault.target) or fault.recovered is not None:
+            concerned = target in (None, fault.target) or fault.of_box
+            if not concerned or fault.recovered is not None:
                 continue
             while self.now() < fault.end + fault.bound and self._process.poll() is None:
                 note_recovery(fault, self.watch.polls, self.record.cameras)
@@ -247,12 +264,12 @@ class Soak:
 def result_of(soak: Soak, checks: Sequence[Check], result: dict[str, Any]) -> dict[str, Any]:
     """The result, for JSON."""
     record, plan = soak.record, soak.plan
-    skipped = [] if soak.file_system else ["store full: no file system could be mounted"]
+    skipped = list(soak.box.left_out)
     if not plan.rtsp:
         skipped.append("RTSP: no such camera was asked for, or its server is missing")
     return result | {
         "plan": asdict(plan),
-        "store": soak.file_system or "the machine's own file system",
+        "store": soak.box.disk.kind or "the machine's own file system",
         "skipped": skipped,
         "seconds": round(soak.now(), 1),
         "config": soak.config.model_dump(
@@ -316,7 +333,7 @@ def main(plan: Plan, *, file: Path | None, log: Path | None, raw: Path | None) -
     assert LONGEST_MINUTES * 60_000 < LONGEST_MS
     if plan.rtsp and missing():
         raise common.give_up(f"{missing()}; or leave RTSP out: --rtsp 0")
-    file_system.enter_namespace()
+    enter_namespace()
     try:
         result, checks = run(plan, file, log, raw)
     except RuntimeError as error:

@@ -34,25 +34,59 @@ def enter_namespace() -> None:
         os.execv(unshare, [unshare, *options, sys.executable, "-m", "benchmarks", *sys.argv[1:]])
 
 
-def mount(folder: Path, work: Path) -> str:
-    """Mount a file system of ``SIZE_MB`` on ``folder``; return what it is, or an empty string where that is
-    not possible. ``work`` gets the file behind it."""
-    if not os.environ.get(_INSIDE):
-        return ""
+class SmallDisk:
+    """A file system of ``SIZE_MB`` that can be mounted on ``folder`` and unmounted while it is in use.
+
+    ``kind`` says what it is, and is empty where none can be mounted; then the folder is a plain one.
+    ``inside`` shows what is on it even while it is not mounted there: it is mounted once, and ``folder`` only
+    shows it at another place (bind mount). Nobody who looks at ``folder`` can tell.
+    """
+
+    def __init__(self, folder: Path, work: Path) -> None:
+        """``work`` gets the file behind it."""
+        self.folder = self.inside = folder
+        self.kind = ""
+        disk = work / "disk"
+        disk.mkdir()
+        if os.environ.get(_INSIDE):
+            self.kind = _make(disk, work)
+        if self.kind and not self._show(disk):
+            _run(["umount", str(disk)])
+            self.kind = ""
+        if self.kind:
+            self.inside = disk
+
+    def mount(self) -> None:
+        """Show it at its folder again. Raises RuntimeError."""
+        if not self._show(self.inside):
+            raise RuntimeError(f"{self.folder}: cannot be mounted again")
+
+    def unmount(self) -> None:
+        """Take it away from its folder at once, though it is in use. Raises RuntimeError."""
+        if not _run(["umount", "--lazy", str(self.folder)]):
+            raise RuntimeError(f"{self.folder}: cannot be unmounted")
+
+    def close(self) -> None:
+        if self.kind:
+            _run(["umount", "--lazy", str(self.folder)])
+            _run(["umount", "--lazy", str(self.inside)])
+
+    def _show(self, disk: Path) -> bool:
+        return _run(["mount", "--bind", str(disk), str(self.folder)])
+
+
+def _make(disk: Path, work: Path) -> str:
+    """Mount a new file system; return what it is, or an empty string where that is not possible."""
     image = work / "store.ext4"
     with image.open("wb") as file:
         file.truncate(SIZE_MB << 20)
-    loop = [["mkfs.ext4", "-q", "-m", "0", str(image)], ["mount", "-o", "loop", str(image), str(folder)]]
+    loop = [["mkfs.ext4", "-q", "-m", "0", str(image)], ["mount", "-o", "loop", str(image), str(disk)]]
     if all(_run(command) for command in loop):
         return f"ext4 on a loop device, {SIZE_MB} MB"
     image.unlink()
-    if _run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "soak", str(folder)]):
+    if _run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "soak", str(disk)]):
         return f"tmpfs, {SIZE_MB} MB"
     return ""
-
-
-def unmount(folder: Path) -> None:
-    _run(["umount", str(folder)])
 
 
 def _run(command: list[str]) -> bool:

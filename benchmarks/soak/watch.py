@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -63,6 +65,10 @@ class Poll:
     """Captured frames that went to the detector."""
     store_error: str
     load_level: str
+    degraded: list[str]
+    """What works less well than configured; that of the clock among it."""
+    damaged: dict[str, int]
+    """Damaged frames since the start."""
 
 
 @dataclass
@@ -130,6 +136,8 @@ def poll_of(status: dict[str, Any], at: float, zero: float) -> Poll:
         },
         status["store_error"],
         status["load_level"],
+        status["degraded"],
+        {name: camera["dropped"].get("damaged", 0) for name, camera in cameras.items()},
     )
 
 
@@ -200,10 +208,14 @@ class Reader:
         self.images: list[Image] = []
         self.suspects: list[Image] = []
         """Images on which the known face, or any face, seems to be left."""
-        self.pause = threading.Event()
-        """While it is set, nothing is removed, so that a full disk stays full."""
         self.broken: list[str] = []
         """Files that are not a whole picture."""
+        self.found: dict[str, str] = {}
+        """The sha256 of each file, by its path below the folder."""
+        self.removed: list[str] = []
+        """Paths of files that this reader has removed."""
+        self._paused = threading.Event()
+        self._removing = threading.Lock()
         self._folder, self._scenes, self._zero = folder, scenes, zero
         self._detector, self._every = detector, every
         self._seen: set[Path] = set()
@@ -212,6 +224,15 @@ class Reader:
 
     def start(self) -> None:
         self._thread.start()
+
+    def pause(self) -> None:
+        """From now on nothing is removed, so that a full disk stays full, and images can be counted."""
+        self._paused.set()
+        with self._removing:  # the one that is being removed
+            pass
+
+    def resume(self) -> None:
+        self._paused.clear()
 
     def stop(self) -> None:
         """Judge what is still there, and end."""
@@ -226,18 +247,29 @@ class Reader:
     def _judge_all(self) -> None:
         for path in sorted(self._folder.glob("*/*/*.jpg")):
             if path not in self._seen:
-                self._seen.add(path)
-                self._judge(path)
-            if not self.pause.is_set():
-                path.unlink()
-                self._seen.discard(path)
+                with contextlib.suppress(FileNotFoundError):  # the daemon has made room
+                    self._judge(path)
+                    self._seen.add(path)
+            with self._removing:
+                if not self._paused.is_set():
+                    self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            self.removed.append(path.relative_to(self._folder).as_posix())
+        self._seen.discard(path)
 
     def _judge(self, path: Path) -> None:
         camera = path.parent.parent.name
         stored = path.stat().st_mtime
+        name = path.relative_to(self._folder).as_posix()
         try:
+            self.found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             pixels = read_picture(path).pixels
         except PictureError as error:
+            if not path.exists():
+                return
             self.broken.append(f"{camera}/{path.name}: {error}")
             return
         image = judge_image(pixels, path.name, stored, camera, self._scenes, self._zero)

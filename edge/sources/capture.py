@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from edge.errors import SourceError
+from edge.errors import AwayError, SourceError
 from edge.frames import RawFrame
 from edge.masking import error_text
 from edge.reasons import Reason
@@ -156,14 +156,14 @@ class Capture:
     def _run(self, reader: Reader) -> None:
         source = reader.source
         while not (self._stop.is_set() or source.abandoned):
-            error: str = ""
+            error, away = "", False
             state: CameraState = "down"
             try:
                 self._read(reader)
             except FrozenError as frozen:
                 error, state = str(frozen), "stale"
             except SourceError as refused:
-                error = str(refused)
+                error, away = str(refused), isinstance(refused, AwayError)
             # A source is third-party code on hostile input; its thread must not die unnoticed.
             except Exception as unexpected:
                 error = f"{source.label}: {error_text(unexpected, source.config.source)}"
@@ -176,7 +176,7 @@ class Capture:
                     return
                 self._health.fail(error, state)
                 pause = self._backoff.next_seconds()
-            if not source.reopens:
+            if not (away or source.reopens):
                 return
             self._stop.wait(pause)
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.config import CameraConfig
-from edge.errors import PictureError, SourceError
+from edge.errors import AwayError, PictureError, SourceError
 from edge.frames import RawFrame
 from edge.pictures import SUFFIXES, read_picture
 from edge.sources.base import Source
 from edge.sources.ledger import Ledger
 from edge.sources.progress import FolderProgress, identity_of
+from edge.sources.volume import Volume, passes
 
 _State = tuple[str, int, int]
 """Name, modification time (ns) and size (bytes) of a picture."""
@@ -27,6 +28,7 @@ class FolderSource(Source):
 
     A picture counts as complete when its size and modification time are the same in two scans of the folder.
     Names that begin with a dot are ignored. One that could not be stored, or not be read, is tried again.
+    While the folder's disk or share is away, AwayError is raised, and no picture is forgotten or given up.
     """
 
     live = False
@@ -43,6 +45,7 @@ class FolderSource(Source):
     def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
         super().__init__(camera, config, stop)
         self._ledger = Ledger(FolderProgress(), rewinds=False)
+        self._volume = Volume(config.source)
 
     def keep_ledger(self) -> Ledger:
         self.ledger = self._ledger
@@ -65,7 +68,8 @@ class FolderSource(Source):
                 if frame is not None:
                     self._ledger.hand_out(frame.number, keys[state])
                     yield frame
-            self._ledger.keep(set(keys.values()))
+            if present:  # an empty folder may be one at which nothing is mounted yet
+                self._ledger.keep(set(keys.values()))
             fresh = present - seen
             seen = present
             # New pictures are scanned again soon; otherwise the configured interval applies.
@@ -73,6 +77,21 @@ class FolderSource(Source):
 
     def _scan(self, folder: Path) -> set[_State]:
         """Name, modification time (ns) and size (bytes) of each picture. Raises SourceError."""
+        states = self._list(folder)
+        self._check_volume()  # of one that is unmounted, an empty folder is left
+        return states
+
+    def _check_volume(self) -> None:
+        why = self._volume.away()
+        if why:
+            way = "it waits until that is back, and no picture is lost"
+            raise AwayError(f"{self.label}: {why}; {way}")
+        try:
+            self._volume.note()
+        except OSError as error:
+            raise SourceError(f"{self.label}: {error.strerror}; correct the camera's source") from error
+
+    def _list(self, folder: Path) -> set[_State]:
         states = set()
         try:
             for path in folder.iterdir():
@@ -86,6 +105,7 @@ class FolderSource(Source):
                         continue
                     states.add((path.name, stat.st_mtime_ns, stat.st_size))
         except OSError as error:
+            self._check_volume()
             raise SourceError(f"{self.label}: {error.strerror}; correct the camera's source") from error
         return states
 
@@ -93,6 +113,12 @@ class FolderSource(Source):
         try:
             pixels = read_picture(path, convert=True).pixels
         except PictureError as error:
+            self._check_volume()
+            if isinstance(error.__cause__, OSError) and passes(error.__cause__):
+                text = f"picture {path.name!r}: {error}; it is tried again"
+                self.limited.warning(f"camera {self.camera}", "volume", text)
+                self._ledger.rest(key)
+                return None
             if self._ledger.unreadable(key):
                 log.warning("camera %s: picture %r: %s; it is given up", self.camera, path.name, error)
                 return self._frame(None, 0)

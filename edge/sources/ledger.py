@@ -102,16 +102,21 @@ class Ledger:
                 self._rest(key)
             return given_up
 
+    def rest(self, key: Hashable) -> None:
+        """A frame could not be read because its volume does not answer; it is tried again after a pause."""
+        with self._changed:
+            self._rest(key)
+
     def lose(self, key: Hashable) -> None:
         """A frame can never be used."""
         with self._changed:
             self._lose(key, Reason.UNDECODABLE)
 
-    def finish(self, stop: threading.Event) -> bool:
+    def finish(self, stop: threading.Event, *, away: bool = False) -> bool:
         """The source has reached its end, or ``returning``: wait until all frames are settled or given back.
 
         Returns whether it has to go on, from the first frame that is not settled; if not, all are settled, or
-        ``stop`` is set.
+        ``stop`` is set. ``away``: its volume went away, and the end was not reached.
         """
         with self._changed:
             self._at_end = not self._given_back
@@ -119,7 +124,7 @@ class Ledger:
                 self._changed.wait(POLL_SECONDS)
             self._at_end = False
             again, self._given_back = self._given_back, False
-            if not again and not stop.is_set():
+            if not again and not away and not stop.is_set():
                 self._progress.end()
             rest = max(self._not_before.values(), default=0.0) - time.monotonic()
         return again and not stop.wait(max(0.0, rest))

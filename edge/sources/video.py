@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 
 import av.error
 
-from edge.errors import PictureError, SourceError
+from edge.config import CameraConfig
+from edge.errors import AwayError, PictureError, SourceError
 from edge.frames import Pack, Pixels, RawFrame
 from edge.sources.base import Source
 from edge.sources.ledger import Ledger
 from edge.sources.progress import VideoProgress, identity_of
 from edge.sources.upright import Upright
 from edge.sources.video_file import VideoFile
+from edge.sources.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +32,16 @@ class VideoSource(Source):
     """A video file, with ``pace`` no faster than its own rate. No frame is skipped, unless it plays again and
     again: then it is like a camera, and what is lost comes round again.
 
-    Of a damaged file, all that is intact is played. Then SourceError is raised.
+    Of a damaged file, all that is intact is played. Then SourceError is raised. When the disk or share of the
+    file has gone away, it is AwayError, and the next iteration goes on there.
     """
 
     live = False
+
+    def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
+        super().__init__(camera, config, stop)
+        self._volume = Volume(config.source)
+        self._away = False
 
     def keep_ledger(self) -> Ledger | None:
         self.ledger = None if self.config.loop else Ledger(VideoProgress(), rewinds=True)
@@ -47,6 +56,9 @@ class VideoSource(Source):
         return self.config.loop
 
     def __iter__(self) -> Iterator[RawFrame]:
+        if self._away and (why := self._volume.blocked()):
+            raise self._away_error(why)
+        self._away = False
         return self._rounds() if self.ledger is None else self._settled(self.ledger)
 
     def _rounds(self) -> Iterator[RawFrame]:
@@ -65,7 +77,7 @@ class VideoSource(Source):
     def _settled(self, ledger: Ledger) -> Iterator[RawFrame]:
         """From the first frame that is not settled to the end, and again as long as some are given back."""
         first = ledger.begin(self._identity())
-        if first:
+        if first and not self._number:
             log.info("camera %s: %s", self.camera, _resumed(first))
         while first >= 0 and not self._stop.is_set():
             usable, problem = first > 0, None
@@ -84,7 +96,8 @@ class VideoSource(Source):
                     raise
                 problem = error  # what came before it is dealt with first
             self._check_usable(usable)
-            if not ledger.finish(self._stop):
+            away = isinstance(problem, AwayError)
+            if not ledger.finish(self._stop, away=away) or away:
                 if problem is not None and not self._stop.is_set():
                     raise problem
                 return
@@ -114,8 +127,9 @@ class VideoSource(Source):
         """What changes when another file takes this one's name. Raises SourceError."""
         try:
             state = os.stat(self.config.source)
+            self._volume.note()
         except OSError as error:
-            raise SourceError(f"{self.label}: {error.strerror or type(error).__name__}") from error
+            raise self._error(f"{error.strerror or type(error).__name__}") from error
         return identity_of("video", self.config.source, state.st_size, state.st_mtime_ns)
 
     def _play(self, first: int) -> Iterator[tuple[int, tuple[Pixels, Pack | None], float, float]]:
@@ -147,11 +161,20 @@ class VideoSource(Source):
                         return
                 if file.problem:
                     lost = f"; {damaged} frames were dropped" if damaged else ""
-                    raise SourceError(f"{self.label}: {file.problem}{lost}")
+                    raise self._error(f"{file.problem}{lost}")
         except PictureError as error:
-            raise SourceError(f"{self.label}: {error}") from error
+            raise self._error(str(error)) from error
         except av.error.FFmpegError as error:
-            raise SourceError(f"{self.label}: broken or not a video: {error.strerror}") from error
+            raise self._error(f"broken or not a video: {error.strerror}") from error
+
+    def _error(self, problem: str) -> SourceError:
+        """What is wrong with the file, unless its disk or share has gone away."""
+        why = self._volume.unreadable()
+        return self._away_error(why) if why else SourceError(f"{self.label}: {problem}")
+
+    def _away_error(self, why: str) -> AwayError:
+        self._away = True
+        return AwayError(f"{self.label}: {why}; it waits until that is back, and goes on where it was")
 
 
 def _resumed(settled: int) -> str:

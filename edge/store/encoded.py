@@ -21,7 +21,7 @@ class EncodedImage:
     many of them can wait in memory.
     """
 
-    _OF_FRAME = ("areas", "camera", "covered", "labels", "number", "regions", "utc_ns", "whole")
+    _OF_FRAME = ("areas", "camera", "covered", "labels", "number", "regions", "steady", "utc_ns", "whole")
     __slots__ = (*_OF_FRAME, "captured", "data")
 
     areas: Ints
@@ -31,6 +31,7 @@ class EncodedImage:
     labels: tuple[str, ...]
     number: int
     regions: int
+    steady: float
     utc_ns: int
     whole: bool
 

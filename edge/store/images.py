@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from edge.store.encoded import EncodedImage
 from edge.store.encryption import recipient_of
 from edge.store.names import Names
 from edge.store.place import DayFolders, Place, take_away
-from edge.store.recovery import finish_removals, images_without_name, remove_temporaries
+from edge.store.recovery import TAIL_IMAGES, finish_removals, images_without_name, remove_temporaries
 from edge.store.retention import MEGABYTE, Retention, has_images
 from edge.store.trim import trim
 from edge.store.trusted_clock import Clock
@@ -97,6 +97,7 @@ class ImageStore:
         self._log = AuditLog(config.folder, int(audit.rotate_megabytes * MEGABYTE), self._clock)
         self._retention = Retention(config, self.usage, self._record_purge, self._clock.now)
         self._unstored: list[str] = []
+        self._stored: deque[str] = deque(maxlen=TAIL_IMAGES)  # the last ones, whoever removes them afterwards
         self._days = DayFolders(config.folder)
         self._started = False
         self.write_seconds = 0.0
@@ -152,7 +153,8 @@ class ImageStore:
             self._log.append([{"event": "start", **start, "not_stored": lost, **damaged}])
             self._started = True
         else:  # the log was closed after an error
-            self._unstored = list(dict.fromkeys([*self._unstored, *lost]))
+            fresh = (path for path in lost if path not in self._stored)
+            self._unstored = list(dict.fromkeys([*self._unstored, *fresh]))
             if tail.damaged:  # a failed write that could not be undone
                 self._log.append([{**self._not_stored(), "damaged": tail.damaged}])
                 self._unstored = []
@@ -234,23 +236,20 @@ class ImageStore:
         self._retention.make_room(sum(len(image.data) for *_, image in ready))
         for folder in {path.parent for _, path, _ in ready}:
             self._days.make(folder)
-        self._append([self._record(*each) for each in ready])
+        self._append([_image_record(*each, self.folder, self._origin, self._audit) for each in ready])
         errors = write_group([(path, image.data) for _, path, image in ready])
         if not self._log.in_place:
             errors = take_away(path for _, path, _ in ready)
         failed: dict[Path, StoreError] = {}
         for (_, path, image), error in zip(ready, errors, strict=True):
+            name = path.relative_to(self.folder).as_posix()
             if error is None:
                 self.usage.add(len(image.data))
+                self._stored.append(name)
             else:
                 failed[path] = error
-                self._unstored.append(path.relative_to(self.folder).as_posix())
+                self._unstored.append(name)
         return failed
-
-    def _record(self, entry: Entry, path: Path, image: EncodedImage) -> dict[str, Any]:
-        return _image_record(
-            entry, path.relative_to(self.folder), image, self._origin, boxes=self._audit.boxes
-        )
 
     def _append(self, events: list[dict[str, Any]]) -> None:
         """Record events, preceded by the images of earlier records that failed. Raises StoreError."""
@@ -266,13 +265,18 @@ class ImageStore:
 
 
 def _image_record(
-    entry: Entry, path: Path, image: EncodedImage, origin: Mapping[str, str], *, boxes: bool
+    entry: Entry,
+    path: Path,
+    image: EncodedImage,
+    store: Path,
+    origin: Mapping[str, str],
+    audit: AuditConfig,
 ) -> dict[str, Any]:
-    """The record of an image at ``path`` (below the store), as log_format.py describes it."""
+    """The record of an image at ``path``, as log_format.py describes it."""
     record = {
         "event": "image",
         "camera": image.camera,
-        "image": path.as_posix(),
+        "image": path.relative_to(store).as_posix(),
         "sha256": hashlib.sha256(image.data).hexdigest(),
         "bytes": len(image.data),
         "captured": image.captured.isoformat(timespec="milliseconds"),
@@ -289,7 +293,7 @@ def _image_record(
     }
     if image.labels:
         record["labels"] = Counter(image.labels)
-    if boxes:
+    if audit.boxes:
         record["boxes"] = image.areas.tolist()
         if image.labels:
             record["box_labels"] = list(image.labels)

@@ -63,7 +63,7 @@ class Names:
         if image.camera not in self._last:
             self._read_folder(image.camera)
         kept = bool(self._clock.doubt) and kept_by_outside()
-        captured = self._clock.named_ns(image.utc_ns, kept=kept) // 1_000_000
+        captured = self._clock.named_ns(image.utc_ns, image.steady, kept=kept) // 1_000_000
         while True:
             number = f"{next(numbers):06d}"
             moment = datetime.fromtimestamp(self._after_last(image.camera, captured, number), timezone.utc)

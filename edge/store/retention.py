@@ -26,7 +26,7 @@ from edge.config import StoreConfig
 from edge.errors import StoreError
 from edge.store.durable import flush_folder
 from edge.store.recorded_times import RecordedTimes
-from edge.store.usage import Usage, is_image
+from edge.store.usage import Usage, is_image, is_sound
 
 Purge = Callable[[list[str], str], None]
 """Records that images (paths below the store) are about to be removed, and why. Raises StoreError."""
@@ -199,8 +199,7 @@ def free_bytes(folder: Path) -> int:
         raise StoreError(
             f"{folder}: free space is unknown, which counts as full: {error.strerror}"
         ) from error
-    sound = 0 <= state.f_bavail <= state.f_blocks and state.f_blocks > 0 and state.f_frsize > 0
-    if not sound:
+    if not is_sound(state):
         raise StoreError(
             f"{folder}: free space is unknown, which counts as full: the filesystem reports {state.f_bavail} "
             f"free of {state.f_blocks} blocks of {state.f_frsize} bytes"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -42,6 +43,7 @@ PROOF_SECONDS = 3600.0
 """How long a time server must have kept the clock before ages count by it."""
 _EXACT_SECONDS = 2.0
 """A clock that a time server keeps is set by less than this: a leap second, or a last correction."""
+_MOST_SEEN = 8
 _WAY_OUT = "until a time server has kept the clock for an hour, or you confirm it: edge confirm-clock"
 
 
@@ -71,6 +73,7 @@ class Clock:
         self._kept: tuple[float, float] | None = None  # since when (steady) a server keeps it, how far ahead
         self._logged = ""
         self._told: tuple[State, str] | None = None  # what is on record since the start
+        self._seen = deque([self._ahead], _MOST_SEEN)  # how far it was ahead, whenever set
 
     def judge(self, records: Sequence[Record], *, images: bool) -> None:
         """Compare the time of the start with the last of the records. ``images``: whether the store has any
@@ -120,7 +123,9 @@ class Clock:
     @property
     def doubt(self) -> str:
         """Why removal by age is off; empty while it is on."""
-        return self._doubt(*read_clocks())
+        wall, steady = read_clocks()
+        self._note(wall - steady)
+        return self._doubt(wall, steady)
 
     def now(self) -> datetime | None:
         """The time by which ages count; None while the clock is in doubt. Logs when that changes."""
@@ -144,15 +149,30 @@ class Clock:
             stamp["steady"] = None if self._chain is None else _text(steady + self._chain)
         return stamp
 
-    def named_ns(self, utc_ns: int, *, kept: bool) -> int:
-        """The time for the name of an image that was captured at ``utc_ns`` by the wall clock, in Unix
-        nanoseconds. It is that of the chain's clock while the wall clock is in doubt, unless a time server
-        keeps it (``kept``)."""
+    def named_ns(self, utc_ns: int, captured: float, *, kept: bool) -> int:
+        """The time for the name of an image that was captured at ``utc_ns`` by the wall clock, and at
+        ``captured`` (seconds) by the steady one, in Unix nanoseconds. It is that of the chain's clock while
+        the wall clock is in doubt, unless a time server keeps it (``kept``)."""
         wall, steady = read_clocks()
+        ahead = wall - steady
+        self._note(ahead)
+        in_doubt = not kept and self._chain is not None and self._doubt(wall, steady)
+        holds = self._chain if in_doubt and self._chain is not None else ahead
+        if self._was_set(utc_ns / 1e9 - captured, ahead):
+            return round((captured + holds) * 1e9)
         utc_ns = min(utc_ns, round(wall * 1e9))  # a clock that is ahead for a moment leaves no trace in names
-        if kept or self._chain is None or not self._doubt(wall, steady):
-            return utc_ns
-        return utc_ns - round((wall - steady - self._chain) * 1e9)
+        return utc_ns - round((ahead - holds) * 1e9)
+
+    def _was_set(self, then: float, now: float) -> bool:
+        """Whether the wall clock was set after it was this far ahead: it is elsewhere now, and was there."""
+        return abs(then - now) > _EXACT_SECONDS and self._has_seen(then)
+
+    def _has_seen(self, ahead: float) -> bool:
+        return any(abs(ahead - seen) <= _EXACT_SECONDS for seen in list(self._seen))
+
+    def _note(self, ahead: float) -> None:
+        if not self._has_seen(ahead):
+            self._seen.append(ahead)
 
     def news(self) -> list[dict[str, Any]]:
         """A ``clock`` event if its state has changed since that was last on record, or else nothing."""

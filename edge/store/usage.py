@@ -74,12 +74,13 @@ class Usage:
             return self._images if self._counted else None
 
     def free_bytes(self) -> int | None:
-        """How much an unprivileged process may still write there; None if the filesystem does not say."""
+        """How much an unprivileged process may still write there; None if the filesystem does not say, or
+        says what cannot be."""
         try:
             state = os.statvfs(self.folder)
         except OSError:
             return None
-        return state.f_bavail * state.f_frsize
+        return state.f_bavail * state.f_frsize if is_sound(state) else None
 
     def _counter(self) -> threading.Thread:
         return threading.Thread(target=self._count, args=(self._stop,), name="usage", daemon=True)
@@ -131,6 +132,11 @@ def _images(folder: str | Path, stop: threading.Event) -> Iterator[os.DirEntry[s
                     yield entry
     except FileNotFoundError:  # removed since its parent was read
         return
+
+
+def is_sound(state: os.statvfs_result) -> bool:
+    """Whether what a filesystem says of its size can be."""
+    return 0 <= state.f_bavail <= state.f_blocks and state.f_blocks > 0 and state.f_frsize > 0
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:

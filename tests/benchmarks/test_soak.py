@@ -8,7 +8,10 @@ import random
 import shutil
 import socket
 import threading
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,21 @@ import pytest
 
 from benchmarks import startup
 from benchmarks.soak import run as soak
+from benchmarks.soak.box import Box
 from benchmarks.soak.cameras import Proxy, flip
+from benchmarks.soak.chain import Chain, read_chain
 from benchmarks.soak.checks import LEAST_FRAMES, WARM_UP_SECONDS, Check, Record, judge, last_words
-from benchmarks.soak.faults import STORE, Fault, draw_faults, note_recovery, recovery_bound
+from benchmarks.soak.faults import CLOCK, STORE, Fault, draw_faults, note_recovery, recovery_bound
 from benchmarks.soak.scene import FACE_LEFT, HEIGHT, WIDTH, Scene, Stamp, read_strip, write_strip
-from benchmarks.soak.watch import Image, Poll, Sample, in_flight, judge_image
-from edge.blur import anonymize
-from edge.config import BlurConfig, CameraConfig
+from benchmarks.soak.store import SmallDisk
+from benchmarks.soak.watch import Image, Poll, Reader, Sample, in_flight, judge_image
+from edge.blur import anonymize, cover_whole
+from edge.config import BlurConfig, CameraConfig, StoreConfig
 from edge.detection.detector import Detector
 from edge.frames import Pixels, RawFrame
+from edge.store.images import Entry, ImageStore
 from tests.benchmarks import front_door
+from tests.disks import EXT4, why_not
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +118,16 @@ def test_faults_come_in_a_seeded_order_and_each_in_every_round() -> None:
 
 def poll(at: float, state: str = "live", last: float | None = None, **changed: Any) -> Poll:
     made = Poll(
-        at, {"a": state}, {"a": last}, {"a": round(at * 10)}, {"a": 4}, {"a": round(at * 5)}, "", "full"
+        at,
+        {"a": state},
+        {"a": last},
+        {"a": round(at * 10)},
+        {"a": 4},
+        {"a": round(at * 5)},
+        "",
+        "full",
+        [],
+        {"a": 0},
     )
     return replace(made, **changed)
 
@@ -125,6 +142,24 @@ def test_a_camera_is_back_when_it_is_live_and_a_later_picture_is_stored() -> Non
     assert fault.recovered is None
     note_recovery(fault, [*polls, poll(18, "live", 17.0)], ["a"])
     assert fault.recovered == 4
+
+
+DOUBT = "removal by age is off: since the start the clock has gained 60 minutes"
+
+
+def test_the_box_is_back_when_its_clock_is_trusted_again() -> None:
+    """An image that was stored while the clock was ahead says nothing about the time after it."""
+    fault = Fault(CLOCK, "+1h", 4, begin=10, end=14)
+    polls = [
+        poll(12, last=3610.0, degraded=[DOUBT]),
+        poll(15, last=3613.0),
+        poll(16, last=14.5, degraded=[DOUBT]),
+    ]
+    note_recovery(fault, polls, ["a"])
+    assert fault.recovered is None
+    note_recovery(fault, [*polls, poll(17, last=14.5, damaged={"a": 3})], ["a"])
+    assert fault.recovered == 3
+    assert fault.said == [DOUBT, "damaged"]
 
 
 def image(at: float, **changed: Any) -> Image:
@@ -149,7 +184,12 @@ def good_record() -> Record:
         polls=[poll(n, last=n - 1.0) for n in range(20)],
         samples=samples,
         images=[image(n + 2) for n in range(40)],
-        faults=[Fault("a", "kill", 4, 10, 14, 20, 5.0), Fault("a", "noise", 4, 30, 34, 20, 5.0)],
+        faults=[
+            Fault("a", "kill", 4, 10, 14, 20, 5.0),
+            Fault("a", "noise", 4, 30, 34, 20, 5.0),
+            Fault(CLOCK, "+1h", 4, 36, 40, 20, 5.0, said=[DOUBT]),
+        ],
+        chain=Chain(acknowledged=40, purged=Counter(min_free=2)),
         exit_code=0,
         log=LOG,
         most_in_flight=13,
@@ -201,6 +241,13 @@ FLAWS: list[tuple[str, dict[str, Any]]] = [
     ("no picture is stored twice", {"images": images(shown=2.0)}),
     ("every camera was back", {"faults": [Fault("a", "kill", 4, 10, 14, 20, 21.0)]}),
     ("every camera was back", {"faults": [Fault("a", "kill", 4, 10, 14, 20, None)]}),
+    ("the status says", {"faults": [Fault(CLOCK, "+1h", 4, 36, 40, 20, 5.0)]}),
+    ("the status says", {"faults": [Fault(STORE, "unmounted", 4, 36, 40, 20, 5.0, said=["full"])]}),
+    ("the status says", {"faults": [Fault(STORE, "full", 4, 36, 40, 20, 5.0, said=["full"], flaws=["x"])]}),
+    ("no acknowledged image is lost", {"chain": Chain(acknowledged=40, lost=["a/x.jpg"])}),
+    ("no acknowledged image is lost", {"chain": Chain(acknowledged=40, unrecorded=["a/x.jpg"])}),
+    ("no acknowledged image is lost", {"chain": Chain(acknowledged=40, purged=Counter(age=1))}),
+    ("no acknowledged image is lost", {"chain": Chain(acknowledged=40, wrong=["records in sequence"])}),
     ("the accounts", {"log": LOG.replace("captured 100", "captured 101")}),
     ("the accounts", {"images": images()[1:]}),
     ("the accounts", {"polls": [poll(n, last=0.0, in_flight={"a": 40}) for n in range(20)]}),
@@ -288,6 +335,85 @@ def test_the_proxy_passes_holds_and_spoils() -> None:
     proxy.close()
     assert not thread.is_alive()
     assert flip(b"a" * 100, 3, random.Random(0)) != b"a" * 100
+
+
+def written(store: ImageStore, raw: Callable[..., RawFrame], count: int) -> list[Path]:
+    results = store.write([Entry(cover_whole(raw(number=number))) for number in range(count)])
+    return [result for result in results if isinstance(result, Path)]
+
+
+def test_the_chain_is_compared_with_what_was_found(tmp_path: Path, raw: Callable[..., RawFrame]) -> None:
+    store = ImageStore(StoreConfig(folder=tmp_path / "images"))
+    paths = written(store, raw, 4)
+    store.purge(paths[3:])
+    store.record("stop", {})
+    store.close()
+    found = {p.relative_to(store.folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in paths[:3]}
+    first, second, _ = found
+    (store.folder / first).unlink()  # by the soak's reader
+    chain = read_chain(store.folder, found, [first])
+    assert (chain.acknowledged, chain.lost, chain.unrecorded, chain.wrong) == (4, [], [], [])
+    assert (chain.purged, chain.unseen) == ({"operator": 1}, {"test": 1})
+    altered = {**found, second: "0", "test/x.jpg": "1"}
+    chain = read_chain(store.folder, altered, [])
+    assert (chain.lost, chain.unrecorded) == ([second], ["test/x.jpg"])
+    assert chain.wrong == ["images present: 1 instead of 0"]
+
+
+def test_faults_of_the_box_leave_no_trace_or_are_found_out(
+    tmp_path: Path, small_detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be mounted and the clock cannot be set, the report says so."""
+    monkeypatch.delenv("SOAK_INSIDE_NAMESPACE", raising=False)
+    monkeypatch.setattr("benchmarks.soak.clock.kept_by_outside", lambda: True)
+    disk = SmallDisk(tmp_path / "store", tmp_path)
+    assert (disk.kind, disk.inside) == ("", tmp_path / "store")
+    left_out = Box(disk, tmp_path)
+    assert (left_out.faults, len(left_out.left_out)) == ({}, 2)
+    monkeypatch.setattr("benchmarks.soak.clock.why_not", lambda: "")
+    monkeypatch.setattr("benchmarks.soak.clock.SetClock.environment", lambda self: {})
+    box = Box(disk, tmp_path)
+    box.reader = Reader(disk.folder / "images", {}, 0.0, small_detector, 1)
+    kept = [disk.folder / "images" / "a" / "2026-01-01" / f"{number}.jpg" for number in range(2)]
+    kept[0].parent.mkdir(parents=True)
+    for path in kept:
+        path.touch()
+    fault = Fault(CLOCK, "+25h", 4)
+    box.begin(fault)
+    assert (tmp_path / "clock").read_text() == "+25h\n"
+    kept[1].unlink()
+    box.end(fault)
+    assert (tmp_path / "clock").read_text() == "+0s\n"
+    assert fault.flaws == ["1 images are not there any more, 1.jpg among them"]
+
+
+@pytest.mark.skipif(bool(why_not(EXT4)), reason=why_not(EXT4) or "-")
+def test_the_disk_is_taken_away_and_given_back(
+    tmp_path: Path, small_detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOAK_INSIDE_NAMESPACE", "1")
+    folder = tmp_path / "store"
+    folder.mkdir()
+    disk = SmallDisk(folder, tmp_path)
+    try:
+        box = Box(disk, tmp_path)
+        box.reader = Reader(disk.inside / "images", {}, 0.0, small_detector, 1)
+        kept = folder / "images" / "a" / "2026-01-01" / "0.jpg"
+        kept.parent.mkdir(parents=True)
+        kept.touch()
+        good, bad = Fault(STORE, "unmounted", 4), Fault(STORE, "unmounted", 4)
+        for fault in (good, bad):
+            box.begin(fault)
+            assert not kept.exists()
+            assert (disk.inside / kept.relative_to(folder)).exists()
+            if fault is bad:
+                (folder / "stray").touch()
+            box.end(fault)
+            assert kept.exists()
+        assert (good.flaws, bad.flaws) == ([], ["written below the mount point: ['stray']"])
+    finally:
+        disk.close()
+    assert not folder.is_mount()
 
 
 @pytest.mark.sweep

@@ -3,30 +3,23 @@ frame is stored exactly once."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 
 from edge.config import CameraConfig, StoreConfig
-from edge.daemon.pipeline import Pipeline
 from edge.errors import DetectionError, StoreError
 from edge.reasons import Reason
-from edge.sources import make_source
-from edge.status.metrics import Metrics
 from edge.store import positions
 from edge.store.images import Entry, ImageStore
 from tests.daemon.blind import NEVER, Eyes, audit, numbers
-from tests.daemon.playing import Truthful, check_accounts, config, make, picture
+from tests.daemon.files import ALL, FRAMES, lost, only_retried, reading, run, source_of, tick_until
+from tests.daemon.playing import Truthful, check_accounts
 from tests.disks import EXT4, Disk, disk, why_not
 
-FRAMES = 24
-ALL = list(range(FRAMES))
 KINDS = ("folder", "video")
-LOSSLESS = int.from_bytes(b"MPNG", "little")
 
 
 @pytest.fixture(autouse=True)
@@ -39,59 +32,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=KINDS)
 def camera(request: pytest.FixtureRequest, tmp_path: Path) -> CameraConfig:
     return source_of(tmp_path, request.param)
-
-
-def source_of(folder: Path, kind: str, **keys: Any) -> CameraConfig:
-    """A folder or a video of ``picture(0)`` and those that follow, to the pixel."""
-    if kind == "folder":
-        place = folder / "inbox"
-        place.mkdir()
-        for number in ALL:
-            assert cv2.imwrite(str(place / f"{number:02d}.png"), picture(number))
-    else:
-        place = folder / "clip.avi"
-        writer = cv2.VideoWriter(str(place), cv2.CAP_FFMPEG, LOSSLESS, 25, (160, 120))
-        for number in ALL:
-            writer.write(picture(number))
-        writer.release()
-    made = {"source": str(place), "kind": kind, "poll_seconds": 0.01, "pace": False}
-    return CameraConfig.model_validate(made | keys)
-
-
-def reading(
-    camera: CameraConfig, folder: Path, detector: Truthful, **tables: Any
-) -> tuple[Pipeline, Metrics]:
-    source = make_source("test", camera, threading.Event())
-    pipeline, metrics = make(config(folder, **{"privacy": NEVER, **tables}), [source], detector)
-    source._stop = pipeline._stop
-    return pipeline, metrics
-
-
-def tick_until(pipeline: Pipeline, condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        pipeline._next_known_face = 0.0
-        if not pipeline.tick(0.005):
-            return
-    raise AssertionError("waited too long")
-
-
-def run(pipeline: Pipeline, metrics: Metrics, until: int = FRAMES) -> None:
-    """Until so many images are stored, or the file ends."""
-    pipeline.start()
-    tick_until(pipeline, lambda: metrics.count("images_written", "test") >= until)
-    pipeline.stop()
-    check_accounts(metrics)
-
-
-def lost(pipeline: Pipeline) -> dict[Reason, int]:
-    return pipeline.ledgers.lost("test")
-
-
-def only_retried(metrics: Metrics) -> bool:
-    dropped = {reason for reason in Reason if metrics.count("frames_dropped", "test", reason)}
-    return dropped <= {Reason.RETRIED}
 
 
 def broken(*calls: int, reason: Reason = Reason.DETECTOR_ERROR) -> Truthful:

@@ -16,6 +16,8 @@ import pytest
 from tests.privacy.faults_tools import Act, raising
 
 CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT]
+AWAY = [errno.ESTALE, errno.EIO, errno.ENOENT, errno.ENOTCONN]
+"""How a volume answers that is not there."""
 DAY = re.compile(r"/\d{4}-\d\d-\d\d(/|$)")
 
 
@@ -48,12 +50,13 @@ def is_folder(handle: int) -> bool:
     return in_day(where(handle)) and os.path.isdir(f"/proc/self/fd/{handle}")
 
 
-def asks_for_room(path: Any) -> bool:
-    """Whether room for an image is what statvfs is called for; it also tells one disk from another."""
+def called_by(modules: tuple[str, ...], *args: Any, **kwargs: Any) -> bool:
+    """Whether one of these modules calls, itself or through ``Path``; others ask the same functions for other
+    reasons."""
     frame = sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("tests."):
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(("tests.", "pathlib")):
         frame = frame.f_back
-    return bool(frame.f_globals["__name__"] == "edge.store.retention")
+    return frame.f_globals["__name__"] in modules
 
 
 STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
@@ -69,9 +72,14 @@ SHARED_STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
     "flush a folder": ("fsync", is_folder),
     "record": ("write", lambda handle, data: "/_audit/" in where(handle)),
     "flush a record": ("fdatasync", lambda handle: "/_audit/" in where(handle)),
-    "ask for room": ("statvfs", asks_for_room),
+    "ask for room": ("statvfs", partial(called_by, ("edge.store.retention",))),
 }
 """Steps that images take together, as they happen to wait, so that one failure may cost several."""
+VOLUME_STEPS: dict[str, tuple[str, Callable[..., bool]]] = {
+    "find the volume": ("stat", partial(called_by, ("edge.store.place", "edge.store.audit_log"))),
+    "room for the status": ("statvfs", partial(called_by, ("edge.store.usage",))),
+}
+"""Questions about the store's filesystem that belong to no image."""
 
 
 class Torn:

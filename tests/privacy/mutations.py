@@ -138,10 +138,12 @@ MUTATIONS = (
     Mutation(
         "an image is put on record only after it has its name",
         "edge/store/images.py",
-        "        self._append([self._record(*each) for each in ready])\n"
+        "        self._append([_image_record(*each, self.folder, "
+        "self._origin, self._audit) for each in ready])\n"
         "        errors = write_group([(path, image.data) for _, path, image in ready])\n",
         "        errors = write_group([(path, image.data) for _, path, image in ready])\n"
-        "        self._append([self._record(*each) for each in ready])\n",
+        "        self._append([_image_record(*each, self.folder, "
+        "self._origin, self._audit) for each in ready])\n",
         ("tests/store/test_audit_log.py",),
     ),
     Mutation(
@@ -154,7 +156,7 @@ MUTATIONS = (
     Mutation(
         "a probe for free space that lies is believed",
         "edge/store/retention.py",
-        "    if not sound:\n",
+        "    if not is_sound(state):\n",
         "    if False:\n",
         ("tests/store/test_retention.py",),
     ),

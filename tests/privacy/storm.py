@@ -3,14 +3,17 @@
 ``python -m tests.privacy.storm [--faults N] [--seed N]``
 
 Everything is the product's own but the camera, the detector's graph and the functions at which faults are
-injected; nothing waits. After each play: no stored image shows anything but background and paint, every image
-that was acknowledged is there as it was recorded, and each frame is accounted for. Exit code 1 if not.
+injected; nothing waits. In every fifth play the camera is fixed and the gate is on: what has not changed is
+not looked at again, and faults strike while it is kept. After each play: no stored image shows anything but
+background and paint, every image that was acknowledged is there as it was recorded, and each frame is
+accounted for. Exit code 1 if not.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -40,6 +43,7 @@ from edge.contract import INPUT
 from edge.daemon import finisher
 from edge.daemon import pipeline as pipeline_module
 from edge.daemon.pipeline import Pipeline
+from edge.daemon.read_status import read_status
 from edge.daemon.writer import Writer
 from edge.detection import known_face
 from edge.detection import session as session_module
@@ -50,24 +54,39 @@ from edge.errors import KnownFaceError
 from edge.hold import Hold
 from edge.reasons import Reason
 from edge.sources import backoff
+from edge.status.gauges import gauges_text
 from edge.status.metrics import Metrics
 from tests.models import save
 from tests.privacy.faults import WIDTH
-from tests.privacy.faults_disk import CODES, LIES, SHARED_STEPS, STEPS, Torn, disk_error
+from tests.privacy.faults_disk import (
+    AWAY,
+    CODES,
+    LIES,
+    SHARED_STEPS,
+    STEPS,
+    VOLUME_STEPS,
+    Torn,
+    disk_error,
+)
 from tests.privacy.faults_model import looking
 from tests.privacy.faults_tools import Act, Script
-from tests.privacy.faults_world import check_record, config_of, make_pipeline, until_the_end
-from tests.privacy.storm_plan import Plan, draw, find, number_of, raw_pieces
+from tests.privacy.faults_world import check_record, config_of, make_pipeline
+from tests.privacy.storm_plan import MISSES, Plan, draw, find, number_of, raw_pieces
 
-FRAMES = 400
+FRAMES, GATED_FRAMES = 400, 100
+GATED_SHARE = 0.2
+"""Of the plays, in how many the gate is on."""
 DISK_SHARE = 0.01
 """Of the calls of each step of the store, how many fail."""
+STATUS_TICKS = 5
+"""After so many ticks somebody reads the status."""
 
 
 @dataclass
 class Outcome:
     """``raw``: images that show a piece of a face; ``lost``: acknowledged images that are missing or not as
-    they were recorded; ``unanswered``: frames that are neither stored nor dropped for one reason."""
+    they were recorded; ``unanswered``: frames that are neither stored nor dropped for one reason; ``kept``:
+    parts of frames that were not looked at, since nothing had changed in them."""
 
     faults: int = 0
     raw: int = 0
@@ -75,6 +94,7 @@ class Outcome:
     unanswered: int = 0
     frames: int = 0
     images: int = 0
+    kept: int = 0
 
     def add(self, other: Outcome) -> None:
         for one in fields(self):
@@ -114,17 +134,23 @@ class Eyes:
         self._looks: Counter[int] = Counter()
         self._blind = False
         self._distrust: Exception | None = None
+        self.sites: Sites | None = None
 
     def run(self, names: list[str], inputs: dict[str, Any], options: Any) -> Any:
         boxes, scores = find(inputs[INPUT][0])
         number = number_of(inputs[INPUT][0], rgb=True)
+        if self._plan.gated and self.sites is not None:
+            number = self.sites.last
         act: Act | None = None
         if number is not None:
             look = self._looks[number]
             self._looks[number] += 1
-            if look == 0:
-                self._begin(number)
+            if look == 0 and not self._plan.gated:
+                self.begin(number)
             act = self._plan.looks.get((number, look))
+            # Of a frame that is kept, the first look is the last look, and nobody checks what that misses.
+            if act in MISSES and self.sites is not None and self.sites.looks_last:
+                act = None
         if self._blind:
             return boxes, np.full_like(scores, 0.01)
         if act is None:
@@ -132,7 +158,8 @@ class Eyes:
         self._fired["look"] += 1
         return act(boxes, scores, options)
 
-    def _begin(self, number: int) -> None:
+    def begin(self, number: int) -> None:
+        """A frame comes that may be looked at."""
         if number in self._plan.blind and not self._blind:
             self._blind = True
             self._fired["blind"] += 1
@@ -155,11 +182,19 @@ class Eyes:
 class Sites:
     """Puts the faults of a plan in the place of functions."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, plan: Plan, fired: Counter[str]) -> None:
-        self._patch, self._plan, self._fired = patch, plan, fired
-        self._last: int | None = None
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        plan: Plan,
+        fired: Counter[str],
+        begin: Callable[[int], None] | None,
+    ) -> None:
+        """``begin`` is told of each frame for which a plan is made."""
+        self._patch, self._plan, self._fired, self._begin = patch, plan, fired, begin
+        self.last: int | None = None
+        self.looks_last = False
         number = lambda *args, **kwargs: next(int(a.number) for a in args if hasattr(a, "number"))  # noqa: E731
-        inner = lambda *args, **kwargs: self._last  # noqa: E731
+        inner = lambda *args, **kwargs: self.last  # noqa: E731
         pixels = lambda *args, **kwargs: number_of(args[1])  # noqa: E731
         self._put(Gate, "plan", pixels, "plan")
         self._put(Gate, "settle", inner, "settle")
@@ -179,13 +214,19 @@ class Sites:
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             of = number(*args, **kwargs)
             if name != "imencode":  # which is called in another thread
-                self._last = of
+                self.last = of
+            if name == "plan" and self._begin is not None and of is not None:
+                self._begin(of)
             for site in sites:
                 act = None if of is None else self._plan.acts[site].pop(of, None)
                 if act is not None:
                     self._fired[site] += 1
                     return act(*args, **kwargs)
-            return real(*args, **kwargs)
+            self.looks_last = name == "take_last_look"
+            try:
+                return real(*args, **kwargs)
+            finally:
+                self.looks_last = False
 
         self._patch.setattr(owner, name, wrapped)
 
@@ -198,7 +239,7 @@ class Disk:
         self._plan, self._rng, self._fired = plan, random.Random(seed), fired
         self._fdopen = os.fdopen
         steps: dict[str, list[tuple[str, Callable[..., bool]]]] = defaultdict(list)
-        for step, (function, wanted) in (STEPS | SHARED_STEPS).items():
+        for step, (function, wanted) in (STEPS | SHARED_STEPS | VOLUME_STEPS).items():
             steps[function].append((step, wanted))
         for function, members in steps.items():
             self._put(patch, function, members)
@@ -209,7 +250,7 @@ class Disk:
         real = getattr(os, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            if threading.current_thread().name != "store":
+            if threading.current_thread().name != "store" and name != "statvfs":  # which the status calls
                 return real(*args, **kwargs)
             if self.active:
                 for step, wanted in steps:
@@ -223,10 +264,10 @@ class Disk:
         patch.setattr(os, name, wrapped)
 
     def _fail(self, step: str, args: tuple[Any, ...]) -> Any:
-        error = disk_error(self._rng.choice(CODES))
+        error = disk_error(self._rng.choice(AWAY if step in VOLUME_STEPS else CODES))
         if step == "write":
             return Torn(self._fdopen(*args), error)
-        if step == "ask for room" and self._rng.random() < 0.5:
+        if step in ("ask for room", "room for the status") and self._rng.random() < 0.5:
             return self._rng.choice(list(LIES.values()))
         return error()
 
@@ -278,10 +319,11 @@ class Storm:
             total.add(one)
         return total
 
-    def play(self, seed: int, frames: int = FRAMES) -> Outcome:
-        """One play, from start to stop, and what came of it."""
-        timers, fired = Timers(), Counter[str]()
-        plan = draw(random.Random(seed), frames, timers.hang)
+    def play(self, seed: int, frames: int = FRAMES, *, gated: bool | None = None) -> Outcome:
+        """One play, from start to stop, and what came of it. ``gated``: by chance, unless it is said."""
+        timers, fired, chance = Timers(), Counter[str](), random.Random(seed)
+        gated = chance.random() < GATED_SHARE if gated is None else gated
+        plan = draw(chance, min(frames, GATED_FRAMES) if gated else frames, timers.hang, gated=gated)
         eyes = Eyes(plan, fired)
         acknowledged: list[Path] = []
         threads = cv2.getNumThreads()
@@ -295,7 +337,7 @@ class Storm:
                 patch.setattr(backoff, "LONGEST_BACKOFF_SECONDS", 0.0)
                 patch.setattr(self._session, "_session", eyes)
                 _note_stored(patch, acknowledged)
-                Sites(patch, plan, fired)
+                eyes.sites = Sites(patch, plan, fired, eyes.begin if plan.gated else None)
                 metrics = self._run(plan, eyes, Disk(patch, plan, seed, fired))
             assert not records.flaws, records.flaws[0]
             return self._judge(plan, fired, metrics, acknowledged)
@@ -305,11 +347,14 @@ class Storm:
 
     def _run(self, plan: Plan, eyes: Eyes, disk: Disk) -> Metrics:
         source = Script(plan.items, live=True)
-        config = config_of(self.folder, plan.case, False, 3600, sweep_seconds=0)
+        config = config_of(self.folder, plan.case, False, 3600, sweep_seconds=2 if plan.gated else 0)
         pipeline, metrics = make_pipeline(config, self.detector, [source], plan.runs_at_once)
         eyes.pipeline = pipeline
         pipeline.start()
-        until_the_end(pipeline)
+        ticks = itertools.count(1)
+        while pipeline.tick(0.05):
+            if next(ticks) % STATUS_TICKS == 0:
+                gauges_text(read_status(pipeline))
         assert not source.reopens, "the camera was given up"
         disk.active = False
         pipeline.stop()
@@ -321,6 +366,7 @@ class Storm:
         known = sum(count for reason, count in dropped.items() if not reason.before_capture)
         unusable = dropped[Reason.UNDECODABLE], dropped[Reason.SIZE]
         outcome = Outcome(fired.total() + plan.in_items.total(), frames=captured, images=written)
+        outcome.kept = metrics.count("parts_kept", "test")
         outcome.unanswered = abs(captured - written - known)
         outcome.unanswered += abs(unusable[0] - plan.in_items["useless"])
         outcome.unanswered += abs(unusable[1] - plan.in_items["wrong size"])
@@ -388,7 +434,8 @@ def main() -> int:
         total = Storm(Path(folder)).rage(arguments.faults, arguments.seed, print)
     print(
         f"{total.faults} faults in {total.frames} frames, {total.images} images stored; {total.raw} raw, "
-        f"{total.lost} acknowledged lost, {total.unanswered} unanswered; {time.monotonic() - begin:.0f} s"
+        f"{total.lost} acknowledged lost, {total.unanswered} unanswered; {total.kept} parts of frames kept; "
+        f"{time.monotonic() - begin:.0f} s"
     )
     return 0 if total.good else 1
 

@@ -48,6 +48,28 @@ def picture(number: int, scale: int = 1) -> Image:
     return pixels if scale == 1 else pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+SCALE, OTHER_SCALE, STRETCH = 3, 2, 4
+"""Of a scene that mostly stands still: how many times as large it is, so that it has parts which can be kept,
+but not so large that ``find`` no longer sees a face in the view of the whole frame; the same for frames of
+another size; and for how many frames everybody does the same."""
+
+
+def standing(number: int, scale: int = SCALE) -> Image:
+    """A frame of a fixed camera, uint8 ``[H, W, 3]`` BGR. One face stands in the left half, walks, and is in
+    another place at once; another one appears in the right half, stands there and is gone. Frames in which
+    nothing happens differ in one pixel, which tells the number."""
+    pixels = np.full((HEIGHT, WIDTH, 3), RED, np.uint8)
+    pixels[..., 0] = np.resize(np.array(BACKGROUND, np.uint8), WIDTH)
+    stretch, at = divmod(number, STRETCH)
+    left = (8, 8, 8 + 2 * at, 40)[stretch % 4]
+    for x1, y1, x2, y2 in [(left, 40, left + 24, 68)] + [(104, 50, 124, 74)] * (stretch % 4 in (1, 2)):
+        y, x = np.mgrid[y1:y2, x1:x2]
+        pixels[y1:y2, x1:x2] = np.where((x // 2 + y // 2) % 2, SECRET[1], SECRET[0])[..., None]
+    pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    pixels[0, 0, 1:] = RED + RED_STEP * (number // STEPS), RED + RED_STEP * (number % STEPS)
+    return pixels
+
+
 def find(canvas: Image) -> tuple[Floats, Floats]:
     """What the graph of faults_model.py finds in a canvas, uint8 ``[H, W, 3]`` RGB, in a tenth of the time:
     boxes float32 ``[1, 3, 4]`` and scores float32 ``[1, 3]``."""
@@ -77,20 +99,21 @@ def raw_pieces(image: Image) -> int:
     return int((~HONEST[image[..., 0]]).sum())
 
 
-def shot(number: int, scale: int = 1) -> Shot:
+def shot(pixels: Image, number: int) -> Shot:
     at = number * MILLISECONDS
-    return Shot(number, picture(number, scale), at / 1000, BEGIN_MS + at)
+    return Shot(number, pixels, at / 1000, BEGIN_MS + at)
 
 
 @dataclass
 class Plan:
     """The faults of one play. ``acts``: what happens instead, by place and number of the frame (and of the
     look, for the detector); ``blind``: from which frames on the detector sees nothing until the known face is
-    looked for; ``checks``: when that is."""
+    looked for; ``checks``: when that is; ``gated``: what has not changed is not looked at again."""
 
     case: Case
     runs_at_once: int
     nameless: bool
+    gated: bool = False
     items: list[object] = field(default_factory=list)
     in_items: Counter[str] = field(default_factory=Counter)
     looks: dict[tuple[int, int], Act] = field(default_factory=dict)
@@ -99,11 +122,19 @@ class Plan:
     distrust: dict[int, Exception] = field(default_factory=dict)
     checks: set[int] = field(default_factory=set)
 
+    def shot(self, number: int, *, other_size: bool = False) -> Shot:
+        """A frame of the scene."""
+        if self.gated:
+            return shot(standing(number, OTHER_SCALE if other_size else SCALE), number)
+        return shot(picture(number, 2 if other_size else 1), number)
+
 
 def shifted(boxes: Floats, scores: Floats, options: Any) -> tuple[Floats, Floats]:
     return boxes + np.float32(30), scores
 
 
+MISSES: list[Act] = [shifted, half_blind]
+"""What the detector does when it misses a face and says nothing."""
 REAL_REGIONS = blur.regions_of
 WRONG_REGIONS: list[Callable[[Ints], Ints]] = [
     lambda regions: regions[:0],
@@ -125,9 +156,11 @@ CLOCKS: list[Callable[[Shot], Shot]] = [
 ]
 
 
-def draw(rng: random.Random, frames: int, hang: Act) -> Plan:
+def draw(rng: random.Random, frames: int, hang: Act, *, gated: bool = False) -> Plan:
     """A play of so many frames; ``hang`` is what a detector does that takes too long."""
-    plan = Plan(rng.choice(CASES), rng.choice((1, 1, 1, 2)), rng.random() < 0.75)
+    plan = Plan(rng.choice(CASES), rng.choice((1, 1, 1, 2)), rng.random() < 0.75, gated)
+    if gated:  # the looks of one frame after the other, since tiles do not tell their frame
+        plan.runs_at_once = 1
     plan.acts = {site: {} for site in [*SITES, "wrong regions"]}
     checks = [number for number in range(frames) if number % 12 == 0]
     plan.checks = set(checks)
@@ -139,7 +172,7 @@ def draw(rng: random.Random, frames: int, hang: Act) -> Plan:
         if rng.random() < SHARE:
             rng.choice(kinds)(plan, rng, number, hang)
         if len(plan.items) == before or not isinstance(plan.items[-1], Shot):
-            plan.items.append(shot(number))
+            plan.items.append(plan.shot(number))
     return plan
 
 
@@ -155,7 +188,7 @@ def _look(plan: Plan, rng: random.Random, number: int, hang: Act) -> None:
 def _lie(plan: Plan, rng: random.Random, number: int, hang: Act) -> None:
     """The detector or the blur misses a face at one look, and says nothing."""
     if rng.random() < 0.5:
-        plan.looks[number, 0] = rng.choice([shifted, half_blind])
+        plan.looks[number, 0] = rng.choice(MISSES)
     else:
         wrong = rng.choice(WRONG_REGIONS)
         plan.acts["wrong regions"][number] = lambda *args: wrong(REAL_REGIONS(*args))
@@ -170,14 +203,14 @@ def _stage(plan: Plan, rng: random.Random, number: int, hang: Act) -> None:
 def _delivery(plan: Plan, rng: random.Random, number: int, hang: Act) -> None:
     """Something else than the next frame arrives before it, or the frame is not as it should be."""
     name = rng.choice(["useless", "wrong size", "broken", "repeated", "stale", "size", "clock"])
-    item = shot(number)
+    item = plan.shot(number)
     choices: dict[str, Callable[[], list[object]]] = {
         "useless": lambda: [rng.choice(list(USELESS.values()))],
         "wrong size": lambda: [rng.choice(list(WRONG_SIZE.values()))],
         "broken": lambda: [rng.choice(list(BREAKS.values()))],
         "repeated": lambda: [item, replace(item, media=item.media + 0.001)],
         "stale": lambda: [replace(item, age=61)],
-        "size": lambda: [shot(number, 2)],
+        "size": lambda: [plan.shot(number, other_size=True)],
         "clock": lambda: [rng.choice(CLOCKS)(item)],
     }
     plan.items += choices[name]()

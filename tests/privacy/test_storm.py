@@ -11,6 +11,7 @@ import pytest
 
 from edge import blur
 from edge.daemon.finisher import Finisher
+from edge.detection.gate import Gate
 from tests.privacy import storm as storm_module
 from tests.privacy.conftest import Proof
 from tests.privacy.storm import Outcome, Storm
@@ -69,6 +70,16 @@ def test_an_image_that_is_gone_or_not_as_recorded_is_seen(
     outcome = storm.play(1, 60)
     assert outcome.lost == 2
     assert outcome.unanswered == 1
+
+
+def test_a_gate_that_keeps_what_was_never_searched_is_seen(
+    storm: Storm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = storm.play(1, 40, gated=True)
+    assert honest.good
+    assert honest.kept > honest.frames
+    monkeypatch.setattr(Gate, "fail", staticmethod(lambda plan: None))
+    assert storm.play(1, 40, gated=True).raw > 0
 
 
 def test_blindness_would_leak_without_the_known_face(storm: Storm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from edge.frames import Pixels
 from edge.pictures import read_picture
 from edge.sources import make_source
 from edge.sources.orientation import orientation_of
+from edge.sources.upright import Upright
 from edge.sources.video_file import VideoFile
 from tests.hostile import ASTRONAUT
 
@@ -219,3 +221,20 @@ def test_rounding_and_place_do_not_matter(parts: tuple[int, int, int, int]) -> N
     matrix = [value + 300 for value in nine(parts)]
     matrix[2] = matrix[5] = 0
     assert orientation_of(matrix) == orientation_of(nine(parts))
+
+
+def test_a_frame_is_freed_as_soon_as_its_pixels_are_read(tmp_path: Path) -> None:
+    """And not when garbage is collected: until then each would keep its pixels, and threads of its own."""
+    path, rounds = clip(tmp_path / "clip.mp4", UPRIGHT), 10
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            with VideoFile(path) as file:
+                frames = (frame for packet in file.packets() for frame in file.decode(packet))
+                upright = Upright(container.streams.video[0].codec_context)
+                assert sum(upright(frame).size > 0 for frame in frames) == FRAMES
+        alive = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 3  # of the last round; the decoder has one at hand

@@ -77,12 +77,14 @@ class Box:
     def store_images(self, count: int = 1, camera: str = "front", ahead: float = 0) -> list[Path]:
         """Store images that were captured just now, as the box does; ``ahead``: by a clock ahead of this."""
         assert self.store is not None
-        pixels = np.full((16, 16, 3), 128, np.uint8)
-        entries = []
-        for number in range(count):
-            frame = RawFrame(pixels, camera, number, 0, self.steady, round((self.wall + ahead) * 1e9))
-            entries.append(Entry(blur.anonymize(frame, NO_BOXES, BlurConfig())))
+        entries = [self.captured(camera, number, ahead) for number in range(count)]
         return [path for path in self.store.write(entries) if isinstance(path, Path)]
+
+    def captured(self, camera: str = "front", number: int = 0, ahead: float = 0) -> Entry:
+        """An image that waits to be stored."""
+        pixels = np.full((16, 16, 3), 128, np.uint8)
+        frame = RawFrame(pixels, camera, number, 0, self.steady, round((self.wall + ahead) * 1e9))
+        return Entry(blur.anonymize(frame, NO_BOXES, BlurConfig()))
 
     def clock_records(self) -> list[tuple[str, str]]:
         records = [record for record in records_of(self.folder) if record["event"] == "clock"]

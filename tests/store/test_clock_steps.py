@@ -248,6 +248,25 @@ def test_a_clock_that_is_ahead_for_a_moment_leaves_no_trace(box: Box) -> None:
     assert box.store_images(ahead=400 * DAY)[0].name.startswith("20260714T1200")
 
 
+@pytest.mark.parametrize("step", [HOUR, -HOUR, 400 * DAY])
+def test_an_image_that_waits_while_the_clock_is_set_is_named_by_when_it_was_captured(
+    box: Box, step: float
+) -> None:
+    """It waits for the known face for seconds. The clock is set, and set back while another one waits."""
+    assert box.store is not None
+    right = box.wall - box.steady
+    for by in (step, -step):
+        box.store_images()
+        captured, entry = box.steady, box.captured()
+        box.passes(1)
+        box.wall += by
+        box.passes(4)
+        (path,) = box.store.write([entry])
+        assert isinstance(path, Path)
+        assert moment(path) == pytest.approx(captured + right, abs=1)
+        box.passes(MINUTE)
+
+
 def test_names_wait_until_the_clock_has_caught_up(box: Box) -> None:
     """A leap second, which is a step back by one; an image every half second."""
     emptied(box)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge import blur
+from edge.audit.run import Options, audit_store
 from edge.commands.doctor_store import check_store
 from edge.config import AuditConfig, StoreConfig
 from edge.errors import StoreError
@@ -115,6 +116,25 @@ def test_a_disk_that_goes_stops_the_store_until_it_is_back(ext4: Disk, raw: Make
     events = [record["event"] for record in records_of(store.folder)]
     assert events == ["start", *["image"] * 6]
     store.close()
+
+
+@needs(EXT4)
+def test_a_stored_image_that_somebody_takes_never_counts_as_not_stored(ext4: Disk, raw: Make) -> None:
+    """As a program does that fetches images; the audit is to say that they are missing."""
+    store = store_at(ext4.folder / "images")
+    taken = paths(write(store, raw))[0]
+    taken.unlink()
+    ext4.unmount(lazily=True)
+    with pytest.raises(StoreError, match="another file system than before"):
+        write(store, raw)
+    ext4.mount()
+    paths(write(store, raw))
+    store.record("stop", {})
+    store.close()
+    assert [record["event"] for record in records_of(store.folder)] == ["start", *["image"] * 6, "stop"]
+    found = audit_store(store.folder, Options(sample=0), lambda done, total: None)
+    (missing,) = [check for check in found.checks if not check]
+    assert (missing.name, missing.wrong.count) == ("missing", 1)
 
 
 @needs(EXT4)
