@@ -232,7 +232,7 @@ def test_a_frame_is_freed_as_soon_as_its_pixels_are_read(tmp_path: Path) -> None
         for _ in range(rounds):
             with VideoFile(path) as file:
                 frames = (frame for packet in file.packets() for frame in file.decode(packet))
-                upright = Upright(container.streams.video[0].codec_context)
+                upright = Upright(file.context)
                 assert sum(upright(frame).size > 0 for frame in frames) == FRAMES
         alive = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
     finally:
