@@ -21,9 +21,10 @@ DRAIN_WAIT_SECONDS, DRAIN_SECONDS = 0.02, 1.0
 """A picture that arrives within the first of these had been waiting in a queue. Such pictures are thrown
 away, at most for the second, since a fast camera may be that quick."""
 
-INTACT_SECONDS = 60.0
-"""A camera that delivers, but no intact picture for longer, is opened again: most cameras then send a key
-frame."""
+INTACT_SECONDS, INTACT_KEYS = 60.0, 30
+"""A camera that delivers, but no intact picture for longer, or for this many of the intervals between its key
+frames, is opened again: most cameras then send a key frame, and what took noise for the beginning of a picture
+begins anew."""
 
 
 class Arrival(NamedTuple):
@@ -53,6 +54,8 @@ class LiveSource(Source):
     """A camera that goes on whether it is read or not."""
 
     live = True
+    key_seconds = math.nan
+    """Seconds between two key frames of the open camera, as far as that is known."""
 
     def _read_live(
         self, arrivals: Arrivals, clock: StreamClock | None = None, *, piled_up: bool = False
@@ -119,7 +122,9 @@ class LiveSource(Source):
 
     def _check_intact(self, seconds: float) -> None:
         """Raise SourceError when for so long no picture was intact."""
-        if seconds >= max(self.config.read_timeout_seconds, INTACT_SECONDS):
+        keys = INTACT_KEYS * self.key_seconds
+        limit = min(INTACT_SECONDS, keys) if math.isfinite(keys) else INTACT_SECONDS
+        if seconds >= max(self.config.read_timeout_seconds, limit):
             raise SourceError(
                 f"{self.label}: no intact picture for {seconds:.0f} seconds ({self.waits_for or 'none'}); "
                 "let the camera send a key frame every second or two, and use transport = tcp"

@@ -122,6 +122,7 @@ class StreamSource(LiveSource):
                 frames = decoder.decode(packet)
                 self.damaged += decoder.damaged - damaged
                 damaged, self.waits_for = decoder.damaged, decoder.wait_text
+                self.key_seconds = decoder.key_seconds
                 for frame in frames:
                     if frame.width * frame.height > MAX_PICTURE_PIXELS:
                         raise SourceError(f"{self.label}: {frame.width}x{frame.height} is over the limit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ import pytest
 from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import Pixels, RawFrame
-from edge.sources import Source, backoff, base, make_source
+from edge.sources import Source, backoff, base, live, make_source
 from edge.sources.live import Arrival, Arrivals
 from edge.sources.stream import StreamSource
 from edge.sources.stream_clock import StreamClock
@@ -308,3 +310,24 @@ def test_pictures_that_piled_up_while_opening_are_thrown_away(piled_up: bool, fi
     frames = source._read_live(queue(), piled_up=piled_up)
     assert next(frames).pixels[0, 0, 0] == first
     assert next(frames).pixels[0, 0, 0] == first + 1
+
+
+@pytest.mark.parametrize(("key_seconds", "limit"), [(0.04, 10), (1.0, 30), (4.0, 60), (math.nan, 60)])
+def test_a_camera_without_an_intact_picture_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, key_seconds: float, limit: float
+) -> None:
+    """The sooner, the more often it sends a key frame: after noise it may never find the next picture."""
+    source = StreamSource("cam", CameraConfig(source="http://cam/1"), threading.Event())
+    now = 100.0
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def broken() -> Arrivals:
+        nonlocal now
+        source.key_seconds = key_seconds
+        while True:
+            now += 0.2
+            yield None
+
+    with pytest.raises(SourceError, match="no intact picture"):
+        next(source._read_live(broken()))
+    assert now - 100 == pytest.approx(limit, abs=0.3)
