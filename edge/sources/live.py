@@ -23,8 +23,8 @@ away, at most for the second, since a fast camera may be that quick."""
 
 INTACT_SECONDS, INTACT_KEYS = 60.0, 30
 """A camera that delivers, but no intact picture for longer, or for this many of the intervals between its key
-frames, is opened again: most cameras then send a key frame, and what took noise for the beginning of a picture
-begins anew."""
+frames, is opened again: most cameras then send a key frame, and what took noise for the beginning of a
+picture begins anew."""
 
 
 class Arrival(NamedTuple):

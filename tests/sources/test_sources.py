@@ -317,7 +317,9 @@ def test_a_camera_without_an_intact_picture_is_opened_again(
     monkeypatch: pytest.MonkeyPatch, key_seconds: float, limit: float
 ) -> None:
     """The sooner, the more often it sends a key frame: after noise it may never find the next picture."""
-    source = StreamSource("cam", CameraConfig(source="http://cam/1"), threading.Event())
+    source = StreamSource(
+        "cam", CameraConfig(source="http://cam/1", read_timeout_seconds=10), threading.Event()
+    )
     now = 100.0
     monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now))
 
