@@ -17,7 +17,7 @@ UNREADABLE = "(unreadable address)"
 NOT_SHOWN = "(name not shown)"
 PERCENT_ENCODE = (
     "percent-encode everything but letters and digits in user name and password "
-    "(/ is %2F, # is %23, ? is %3F, @ is %40, [ is %5B, % is %25)"
+    "(/ is %2F, # is %23, ? is %3F, @ is %40, [ is %5B, % is %25), or use username and password_file"
 )
 
 # Any other word before "://" may be part of something secret, and is not shown.

@@ -13,8 +13,9 @@ from edge.config import Config, read_config
 from edge.config.store import PRIVATE_KEY
 from edge.daemon.recorded_settings import settings_of
 from edge.detection.shipped import DEFAULT
+from edge.errors import ConfigError
 from edge.logs import printable
-from edge.masking import NOT_SHOWN, is_host, label
+from edge.masking import NOT_SHOWN, PERCENT_ENCODE, is_host, label, place_of
 from edge.store.encryption import recipient_of
 from edge.store.text import write_text
 
@@ -26,6 +27,8 @@ _HEAD = """\
 _HIDDEN = "(set, not shown)"
 _PERHAPS_SECRET = (("status", "token_file"), ("mqtt", "username"), ("mqtt", "password_file"))
 """Keys whose value may be the secret itself, written in place of a name or of the file that holds it."""
+_OF_CAMERAS = ("username", "password_file")
+"""The same in each section of a camera."""
 
 
 def init(out: Path, console: Console) -> None:
@@ -37,6 +40,12 @@ def init(out: Path, console: Console) -> None:
 def check(file: Path, console: Console) -> None:
     """Check a configuration and name its cameras. Raises ConfigError."""
     config = _checked(file)
+    for name, camera in config.cameras.items():
+        if camera.resolved_kind() == "stream" and place_of(camera.source) is None:
+            raise ConfigError(
+                f"{file}: key 'cameras.{name}.source': {label(camera.source)}: no host and port can be read "
+                f"from the URL; {PERCENT_ENCODE}"
+            )
     print_plain(console, f"{file}: ok (cameras: {', '.join(config.cameras)})")
 
 
@@ -51,6 +60,8 @@ def shown_text(config: Config) -> str:
     settings.update(config.model_dump(mode="json", exclude=set(settings)))  # what is not on record
     for name, camera in config.cameras.items():
         settings["cameras"][name]["kind"] = camera.kind  # the one on record is never auto
+        for key in _OF_CAMERAS:
+            settings["cameras"][name][key] = None if getattr(camera, key) is None else _HIDDEN
     if config.detector.path is None:
         settings["detector"]["name"] = config.detector.name or DEFAULT
     for section, key in _PERHAPS_SECRET:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.config.section import Portion, Section
 
@@ -22,6 +23,12 @@ class CameraConfig(Section):
     )
     kind: Literal["auto", "video", "folder", "v4l2", "stream", "gstreamer"] = Field(
         "auto", description="what kind of source it is; auto: recognised by its form"
+    )
+    username: str | None = Field(
+        None, min_length=1, repr=False, description="stream: user name, in place of one in the URL"
+    )
+    password_file: Path | None = Field(
+        None, repr=False, description="stream: file that holds the password of username"
     )
     transport: Literal["tcp", "udp"] = Field("tcp", description="rtsp: transport protocol")
     loop: bool = Field(False, description="video: start again at its end")
@@ -88,6 +95,16 @@ class CameraConfig(Section):
             if len(set(zone)) < 3:
                 raise ValueError("a privacy zone needs at least three different corners")
         return value
+
+    @model_validator(mode="after")
+    def _one_user(self) -> CameraConfig:
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs username")
+        if self.username is not None and self.resolved_kind() != "stream":
+            raise ValueError("username is for network cameras (rtsp:// or http:// URLs)")
+        if self.username is not None and "@" in self.source:
+            raise ValueError("the URL has a user name already; leave out either that or username")
+        return self
 
     def resolved_kind(self) -> Literal["video", "folder", "v4l2", "stream", "gstreamer"]:
         """The kind of source; where ``kind`` is ``auto``, it follows from the form of ``source``."""

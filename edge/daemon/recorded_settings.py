@@ -22,6 +22,7 @@ def settings_of(config: Config, hashes: Mapping[str, str] | None = None) -> dict
     for name, camera in config.cameras.items():
         kind = camera.resolved_kind()
         settings["cameras"][name]["kind"] = kind
+        del settings["cameras"][name]["username"], settings["cameras"][name]["password_file"]
         settings["cameras"][name]["source"] = kind if kind == "gstreamer" else label(camera.source)
     for name, sha256 in (hashes or {}).items():
         settings["detectors"][name]["sha256"] = sha256

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import ssl
-import stat
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from edge.mqtt.messages import (
     camera_state,
     state_topic,
 )
+from edge.secret_file import read_secret
 from edge.status.schema import Status
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,6 @@ STOP_SECONDS = 3.0
 QUIET_SECONDS = 60.0
 """An unstable connection is logged as lost at most once in this time."""
 _POLL_SECONDS = 0.2
-_MOST_PASSWORD_BYTES = 65535  # MQTT 3.1.1, 3.1.3.5
 
 
 class MqttReporter:
@@ -193,7 +191,7 @@ def _broker(config: MqttConfig) -> Broker:
         raise ConfigError("key 'mqtt.host' is empty; name the broker, or remove the section [mqtt]")
     if not is_host(config.host):
         raise ConfigError("key 'mqtt.host' is not a host name or an address; give only the broker's host")
-    password = _read_password(config.password_file) if config.password_file else None
+    password = read_secret(config.password_file, "mqtt.password_file") if config.password_file else None
     if config.username is not None and not config.tls and not _loopback(config.host):
         log.warning(
             "mqtt: user name and password are sent to %s in clear text; set mqtt.tls = true", config.host
@@ -209,25 +207,6 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigError(f"key 'mqtt.ca_file': {ca_file}: not a certificate in PEM form") from error
     except OSError as error:
         raise ConfigError(f"key 'mqtt.ca_file': {ca_file}: {error.strerror}; correct the path") from error
-
-
-def _read_password(path: Path) -> str:
-    """The content of the file, without line ends at its end."""
-    where = f"key 'mqtt.password_file': {path}"
-    try:
-        if not path.is_file():  # opening a pipe would wait for a writer
-            raise ConfigError(f"{where}: no such file; write the password into it")
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & stat.S_IRWXO:
-                raise ConfigError(f"{where}: every user of this machine can access it; chmod o-rwx {path}")
-            password = file.read(_MOST_PASSWORD_BYTES + 2).rstrip(b"\r\n").decode()
-    except OSError as error:
-        raise ConfigError(f"{where}: {error.strerror}; write the password into this file") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: not a text file in UTF-8") from error
-    if not password or len(password.encode()) > _MOST_PASSWORD_BYTES:
-        raise ConfigError(f"{where}: empty or too long; write the password into it, and nothing else")
-    return password
 
 
 def _loopback(host: str) -> bool:

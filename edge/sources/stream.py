@@ -6,17 +6,21 @@ import contextlib
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import av
 import av.error
 
 from edge import MAX_PICTURE_PIXELS
+from edge.config import CameraConfig
 from edge.errors import SourceError
 from edge.frames import RawFrame
 from edge.masking import PERCENT_ENCODE, needs_encoding, place_of
+from edge.secret_file import read_secret
 from edge.sources.base import HANG_MARGIN_SECONDS
 from edge.sources.ffmpeg_log import Message, listen
 from edge.sources.intact import IntactDecoder
@@ -54,6 +58,21 @@ class StreamSource(LiveSource):
     a frame rate, so they show nothing.
     """
 
+    def __init__(self, camera: str, config: CameraConfig, stop: threading.Event) -> None:
+        """Raises ConfigError when the file of the password cannot be read."""
+        super().__init__(camera, config, stop)
+        key = f"cameras.{camera}.password_file"
+        self._password = read_secret(config.password_file, key) if config.password_file else None
+
+    def _address(self) -> str:
+        """The URL with user name and password, which is never to be shown."""
+        if self.config.username is None:
+            return self.config.source
+        user = quote(self.config.username, safe="")
+        if self._password is not None:
+            user += ":" + quote(self._password, safe="")
+        return self.config.source.replace("://", f"://{user}@", 1)
+
     @property
     def hang_seconds(self) -> float:
         """FFmpeg has the time to open once to ask the camera, and once to find out what it sends."""
@@ -88,7 +107,7 @@ class StreamSource(LiveSource):
         try:
             with listen() as said:
                 container = av.open(
-                    config.source,
+                    self._address(),
                     options=options,
                     timeout=(config.open_timeout_seconds, config.read_timeout_seconds),
                     metadata_errors="replace",
