@@ -84,9 +84,9 @@ def test_an_image_that_cannot_be_decoded_is_wrong(little: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("shared_detector")
 def test_a_picture_of_another_kind_is_wrong(little: Path, tmp_path: Path) -> None:
-    Image.new("L", (64, 48)).save(tmp_path / "grey.png")
-    plant(little, tmp_path / "grey.png")
-    assert "grey" in wrongs(audit(little, Options()))["decoding"][0]
+    Image.new("LA", (64, 48)).save(tmp_path / "clear.png")
+    plant(little, tmp_path / "clear.png")
+    assert "alpha" in wrongs(audit(little, Options()))["decoding"][0]
 
 
 @pytest.mark.usefixtures("shared_detector")
