@@ -1,4 +1,4 @@
-"""How much of each long search runs: ``SWEEP_EVERY=5 make sweep`` tries every fifth of what it enumerates.
+"""How much of each long search runs: ``SWEEP_EVERY=7 make sweep`` tries every seventh of what it enumerates.
 
 CI runs at each change, so it takes a sample, the same each time; ``make sweep`` and ``make proof`` try
 everything. Take a number that has no factor in common with the loops that made the list (2, 3 and 4 are

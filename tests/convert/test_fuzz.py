@@ -34,9 +34,10 @@ from convert.errors import ConvertError, ParityError  # noqa: E402
 from convert.options import ModelOptions  # noqa: E402
 from convert.request import BuildRequest, no_progress  # noqa: E402
 from edge.errors import DetectorError, EdgeError, PictureError  # noqa: E402
+from tests.sweeping import fewer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = 100
+CASES = max(25, fewer(100))
 SECONDS_PER_CASE = 60
 OPTIONS = {"exported": ModelOptions(), "generic": ModelOptions(input_range="0..1", box_format="yxyx")}
 PARTS = (

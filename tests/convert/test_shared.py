@@ -23,6 +23,7 @@ from edge.config import DetectorConfig
 from edge.detection.detector import open_detector
 from edge.detection.session import read_detector
 from edge.pictures import read_picture
+from tests.sweeping import EVERY
 
 pytestmark = [
     pytest.mark.shared,
@@ -75,8 +76,11 @@ def options_for(name: str, anchors: Path) -> ModelOptions:
     [
         ("efficientdet_d0_face", True),
         ("aizoo_facemask_260", True),
-        pytest.param(
-            "efficientdet_d2_untrained", False, marks=[pytest.mark.sweep, pytest.mark.timeout(3600)]
+        # A larger one of the same kind takes as long as all the others
+        *(
+            pytest.param(name, False, marks=[pytest.mark.sweep, pytest.mark.timeout(3600)])
+            for name in ["efficientdet_d2_untrained"]
+            if EVERY == 1
         ),
     ],
 )

@@ -21,6 +21,7 @@ from edge.store.images import Entry, ImageStore
 from edge.store.log_format import Record
 from tests.privacy.daemon import Daemon, bare_environment, running, stored, write_config
 from tests.store.records import records_of
+from tests.sweeping import sampled
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (package faketime)")
@@ -140,7 +141,7 @@ def test_no_start_removes_an_image_too_early(tmp_path: Path, edge_script: str, a
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("days", [1, 365])
+@pytest.mark.parametrize("days", sampled([1, 365]))
 def test_no_step_removes_an_image_too_early(
     tmp_path: Path, edge_script: str, astronaut: Pixels, days: float
 ) -> None:
