@@ -104,7 +104,7 @@ def blur(
 ) -> None:
     """Anonymize picture files, video files and folders of them.
 
-    Pictures: JPEG, PNG, WebP, BMP, TIFF. Videos: MP4, MOV, MKV, AVI, WebM (needs the extra "video").
+    Pictures: JPEG, PNG, WebP, BMP, TIFF. Videos: MP4, MOV, MKV, AVI, WebM.
     Results carry no metadata and, unless asked for, no sound; inputs are never overwritten. A file that is
     broken, hostile or of another format (HEIC, AVIF, GIF, camera raw, MTS, WMV and the like) is listed with
     the reason, nothing is written for it, the other files are still processed, and the exit code is 1.
