@@ -425,7 +425,7 @@ def _is_as_recorded(data: bytes, record: dict[str, Any] | None) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Inject many faults by chance.")
-    parser.add_argument("--faults", type=int, default=100_000, help="at least so many (default: 100,000)")
+    parser.add_argument("--faults", type=int, default=100_000, help="at least this many (default: 100,000)")
     parser.add_argument("--seed", type=int, default=1, help="of the first play (default: 1)")
     arguments = parser.parse_args()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
