@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the convert extra")
+
 import tensorflow as tf
 
 from convert.sample import sample_pictures
@@ -14,7 +18,7 @@ from tests.saved_models import Network, anchors
 
 SIDE = 64
 LOOPED = 100
-"""So many boxes go through a loop that suppresses them."""
+"""How many boxes go through a loop that suppresses them."""
 Answer = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 

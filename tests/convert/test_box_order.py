@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("onnxscript", reason="needs the convert extra")
+
 from convert.box_order import formats_that_fit
 from convert.graphs import Array
 
