@@ -174,6 +174,7 @@ class CameraLane:
             return self._add_motion(frame, whole) if level == LoadLevel.MOTION_MASK else whole
         # As in detect: without all detections, nothing is known about this frame.
         except Exception as error:
+            self.gate.fail(plan)
             self._failed(frame, error)
             return None
 

@@ -45,6 +45,13 @@ def test_a_long_storm(storm: Storm, proof: Proof) -> None:
     check(storm.rage(fewer(8000), 1000, said.append), proof, said)
 
 
+def test_a_frame_of_which_not_all_is_known_leaves_nothing_known(storm: Storm) -> None:
+    """Where what was looked at got lost on its way, the next frames kept what had been there before."""
+    outcome = storm.play(20046)
+    assert outcome.kept > 0
+    assert outcome.good
+
+
 # The storm notices what it is there for
 
 
