@@ -90,10 +90,8 @@ class CameraLane:
         return True
 
     def plan(self, frame: RawFrame) -> Plan | None:
-        """Which views of this frame to look at; None, and counted, when that fails.
-
-        Then ``unplanned`` takes the frame, after all that came before it.
-        """
+        """Which views of this frame to look at; None, and counted, when that fails. Then ``unplanned`` takes
+        the frame, after all that came before it."""
         self._note_size(frame)
         try:
             return self.gate.plan(frame.pixels, frame.media_seconds)
@@ -174,7 +172,7 @@ class CameraLane:
             return self._add_motion(frame, whole) if level == LoadLevel.MOTION_MASK else whole
         # As in detect: without all detections, nothing is known about this frame.
         except Exception as error:
-            self.gate.fail(plan)
+            self.gate.fail(plan, error)
             self._failed(frame, error)
             return None
 

@@ -112,6 +112,10 @@ class _Noise:
             self.levels = NOISE_MEMORY * before_this + (1 - NOISE_MEMORY) * now
 
 
+class UnsearchedError(DetectionError):
+    """Something that a frame keeps has not been searched since it changed."""
+
+
 class Gate:
     """What to look at in the frames of one camera.
 
@@ -173,7 +177,7 @@ class Gate:
     def settle(self, plan: Plan, found: Sequence[Detections]) -> list[Detections]:
         """What is in each level of a frame, given what was found in the views that were looked at.
 
-        Raises DetectionError where something that the frame keeps has not been searched since it changed.
+        Raises UnsearchedError where something that the frame keeps has not been searched since it changed.
         """
         known = True
         for number, (level, mask) in enumerate(zip(plan.levels, plan.masks, strict=True)):
@@ -188,14 +192,17 @@ class Gate:
             level.unknown &= ~mask
             known = known and not level.unknown.any()
         if not known:
-            raise DetectionError(
+            raise UnsearchedError(
                 Reason.DETECTOR_ERROR, "a part in which nothing has changed could not be searched before"
             )
         return [level.found for level in plan.levels]
 
     @staticmethod
-    def fail(plan: Plan) -> None:
-        """Looking at a frame has failed: what was to be looked at in it must be looked at again."""
+    def fail(plan: Plan, error: Exception | None = None) -> None:
+        """Looking at a frame has failed: what was to be looked at in it must be looked at again. Not after
+        ``settle`` has refused the frame: what was looked at is settled then."""
+        if isinstance(error, UnsearchedError):
+            return
         for level, mask in zip(plan.levels, plan.masks, strict=True):
             level.unknown |= mask
 
