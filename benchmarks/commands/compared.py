@@ -143,6 +143,14 @@ def pipeline(
     print(form.as_markdown(result))
 
 
+def _data_folder(data: Path | None) -> Path:
+    """The folder of test data. Raises SystemExit (2) where there is none."""
+    folder = common.data_folder(data)
+    if folder is None:
+        raise common.give_up("there is no folder of test data; name it with --data")
+    return folder
+
+
 def kept(
     reference: Annotated[Path, typer.Argument(help="The published detector, an .onnx file of the contract.")],
     detector: Annotated[
@@ -158,9 +166,7 @@ def kept(
     from benchmarks import contact_sheet
     from benchmarks import kept as work
 
-    folder = common.data_folder(data)
-    if folder is None:
-        raise common.give_up("there is no folder of test data; name it with --data")
+    folder = _data_folder(data)
     files = [None if name == "shipped" else Path(name) for name in detector or ["shipped"]]
     try:
         result, tiles = work.measure(files, reference, folder, sure=sure, every=every, command=_command())
@@ -316,9 +322,7 @@ def fixed_camera(
     from benchmarks import fixed_camera as work
     from convert.training.datasets import open_dataset
 
-    folder = common.data_folder(data)
-    if folder is None:
-        raise common.give_up("there is no folder of test data; name it with --data")
+    folder = _data_folder(data)
     clips = [path for path in sorted((folder / "clips").glob("*.mp4")) if not clip or path.stem in clip]
     try:
         dataset = open_dataset("faces", data=folder, held_out_as_eval=True) if scenes else None

@@ -46,7 +46,7 @@ class VideoReader:
         self._first = first
         self.height, self.width = first[0].shape[:2]
         aspect: Fraction = file.stream.sample_aspect_ratio or file.context.sample_aspect_ratio or Fraction(1)
-        self.aspect = 1 / aspect if self._upright.swapped and aspect else aspect or Fraction(1)
+        self.aspect = 1 / aspect if self._upright.swapped else aspect
 
     def take_sound(self) -> list[Any]:
         """Sound packets since the last call, at the same distance from the pictures as in the file."""
